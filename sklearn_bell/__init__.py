@@ -1,0 +1,1 @@
+"""Learn from multi-lead electrocardiograms with few labels, inside scikit-learn."""

@@ -1,0 +1,18 @@
+"""Errors and warnings that users of the library may want to catch."""
+
+__all__ = ["CollapseWarning", "InvalidECGError", "RecordWarning"]
+
+
+class InvalidECGError(ValueError):
+    """Raised when records, or the array that holds them, are not what was expected.
+
+    It is a ``ValueError``, so that code written for scikit-learn catches it too.
+    """
+
+
+class CollapseWarning(UserWarning):
+    """Warned when pretraining ends with (nearly) the same latent for every record."""
+
+
+class RecordWarning(UserWarning):
+    """Warned when records are left out of a data set, or read with a doubt."""
