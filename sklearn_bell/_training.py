@@ -1,0 +1,128 @@
+"""The one place where skorch is driven, and where random numbers for torch are made."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from torch import nn
+from torch.utils.data import Dataset
+
+# torch's default generators are shared by all threads of a process: one at a time may borrow them
+_default_generators = threading.RLock()
+
+
+@contextlib.contextmanager
+def default_generators_seeded(seed, device="cpu"):
+    """Let what draws from torch's default generators (initialisation, dropout) draw from `seed`.
+
+    The generators are given back as they were found. Threads take turns.
+    """
+    device = torch.device(device)
+    cuda = [device] if device.type == "cuda" else []
+    with _default_generators, torch.random.fork_rng(devices=cuda):
+        torch.default_generator.manual_seed(seed)
+        for one in cuda:
+            index = torch.cuda.current_device() if one.index is None else one.index
+            torch.cuda.default_generators[index].manual_seed(seed)
+        yield
+
+
+def derived_seed(*key):
+    """Return a seed that depends on every integer of the key, such as (seed, epoch, step)."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+
+
+def choose_device(device):
+    """Return the torch device of that name; ``"auto"`` is an accelerator where there is one."""
+    if device == "auto":
+        device = torch.accelerator.current_accelerator(check_available=True) or "cpu"
+    return torch.device(device)
+
+
+def to_tensor(array, device):
+    """Move an array to the device; it is copied only where it may not be written to."""
+    return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)
+
+
+class RowDataset(Dataset):
+    """Records that are drawn many rows at a time: ``dataset[rows]`` is one slice, not a loop."""
+
+    def __init__(self, X, y=None):
+        self.X = X
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, rows):
+        return self.X[rows]
+
+
+class ShuffledBatches:
+    """Batches of nearly equal size in an order that only the seed decides.
+
+    No batch has fewer than two rows, so that batch normalisation has a deviation to divide by.
+    """
+
+    def __init__(self, dataset, batch_size, seed):
+        self.dataset, self.seed = dataset, seed
+        n_rows = len(dataset)
+        self.n_batches = max(1, min(-(-n_rows // batch_size), n_rows // 2))
+
+    def __len__(self):
+        return self.n_batches
+
+    def __iter__(self):
+        order = np.random.default_rng(self.seed).permutation(len(self.dataset))
+        for rows in np.array_split(order, self.n_batches):
+            yield self.dataset[rows]
+
+
+class SelfSupervisedNet(NeuralNet):
+    """skorch's net for a module that computes its own loss from a batch.
+
+    The module is called as ``module(batch, generator)`` and returns a dict of tensors, one of them the
+    ``"loss"``; its method ``after_step()`` is called when the optimiser has stepped. All that is random
+    in a step follows from the seed and the numbers of epoch and step, so that a run can be taken up
+    anywhere.
+    """
+
+    def __init__(self, module, *, seed, **kwargs):
+        self.seed = seed
+        super().__init__(
+            module,
+            criterion=nn.Identity,
+            dataset=RowDataset,
+            train_split=None,
+            callbacks="disable",
+            verbose=0,
+            **kwargs,
+        )
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Start the count of steps."""
+        super().on_epoch_begin(net, **kwargs)
+        self.n_steps_ = 0
+
+    def get_iterator(self, dataset, training=False):
+        """Return the batches of the epoch that comes next."""
+        return ShuffledBatches(dataset, self.batch_size, derived_seed(self.seed, len(self.history)))
+
+    def train_step_single(self, batch, **fit_params):
+        """Compute the terms of the loss, and the gradients."""
+        self._set_training(True)
+        seed = derived_seed(self.seed, len(self.history), self.n_steps_)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        with default_generators_seeded(seed, self.device):
+            terms = self.module_(to_tensor(batch, self.device), generator)
+        terms["loss"].backward()
+        return terms
+
+    def on_batch_end(self, net, batch=None, training=False, **kwargs):
+        """Let the module follow the step, for instance with its target network."""
+        super().on_batch_end(net, batch=batch, training=training, **kwargs)
+        self.module_.after_step()
+        self.n_steps_ += 1

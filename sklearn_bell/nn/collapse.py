@@ -1,0 +1,64 @@
+"""Signs of collapse: how much latents differ between records, and in how many directions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["LatentStatistics"]
+
+
+class LatentStatistics:
+    """Mean and covariance of latents over batches, for each lead.
+
+    References
+    ----------
+    Roy O, Vetterli M. The effective rank: a measure of effective dimensionality. EUSIPCO 2007.
+
+    Examples
+    --------
+    >>> statistics = LatentStatistics()
+    >>> statistics.update(torch.ones(16, 8, 64))
+    >>> statistics.deviation(), statistics.effective_rank()
+    (0.0, 0.0)
+    """
+
+    def __init__(self):
+        self.n = 0
+
+    @torch.no_grad()
+    def update(self, latent: Tensor) -> None:
+        """Add latents of shape ``(batch, n_leads, n_features)`` or ``(batch, n_features)``."""
+        latent = latent.detach().float()
+        latent = latent.reshape(len(latent), -1, latent.shape[-1]).transpose(0, 1)
+        if self.n == 0:  # sums about the first mean lose no digits to a large mean
+            self.origin = latent.mean(1, keepdim=True)
+            self.sum, self.products = 0.0, 0.0
+        centred = latent - self.origin
+        self.n += centred.shape[1]
+        self.sum = self.sum + centred.sum(1, keepdim=True)  # (n_leads, 1, n_features)
+        self.products = self.products + centred.mT @ centred  # (n_leads, n_features, n_features)
+
+    def covariance(self) -> Tensor:
+        """Return the covariance of the features of each lead, ``(n_leads, n_features, n_features)``."""
+        mean = self.sum / self.n
+        return self.products / self.n - mean.mT @ mean
+
+    def deviation(self) -> float:
+        """Return the deviation over records relative to the size of the latents, in [0, 1]."""
+        mean = self.origin + self.sum / self.n
+        variance = self.covariance().diagonal(dim1=1, dim2=2).sum(1).clamp(min=0)
+        size = variance + mean.square().sum((1, 2))
+        return (variance / size.clamp(min=torch.finfo(size.dtype).tiny)).sqrt().mean().item()
+
+    def effective_rank(self) -> float:
+        """Return the exponential of the entropy of the covariance's spectrum, averaged over leads.
+
+        It is zero where nothing varies, one where all latents lie on a line, and ``n_features`` where
+        they vary alike in all directions.
+        """
+        spectrum = torch.linalg.eigvalsh(self.covariance().double().cpu()).clamp(min=0)
+        total = spectrum.sum(1, keepdim=True)
+        share = spectrum / total.clamp(min=torch.finfo(spectrum.dtype).tiny)
+        entropy = torch.special.entr(share).sum(1)
+        return torch.where(total[:, 0] > 0, entropy.exp(), 0.0).mean().item()

@@ -1,0 +1,41 @@
+"""The target network: a copy that follows the online network as an exponential moving average."""
+
+from __future__ import annotations
+
+import copy
+from itertools import chain
+
+import torch
+from torch import nn
+
+__all__ = ["make_target", "update_target"]
+
+
+def make_target(online: nn.Module) -> nn.Module:
+    """Return a copy that no gradient and no batch of its own changes, only `update_target`.
+
+    Its batch normalisation goes on using the statistics of the batch in training mode, as in BYOL, but
+    leaves its running statistics alone: these are averaged like the weights.
+    """
+    target = copy.deepcopy(online).requires_grad_(False)
+    for module in target.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = 0.0
+    return target
+
+
+@torch.no_grad()
+def update_target(target: nn.Module, online: nn.Module, decay: float) -> None:
+    """Set every weight and buffer to ``decay * target + (1 - decay) * online``; counters are copied."""
+    averaged, following = [], []
+    for old, new in zip(
+        chain(target.parameters(), target.buffers()),
+        chain(online.parameters(), online.buffers()),
+        strict=True,
+    ):
+        if old.is_floating_point():
+            averaged.append(old)
+            following.append(new)
+        else:
+            old.copy_(new)
+    torch._foreach_lerp_(averaged, following, 1 - decay)

@@ -1,0 +1,85 @@
+"""Encoders: what turns a lead into a latent.
+
+An encoder is any module that maps ``(batch, in_channels, n_samples)`` to ``(batch, n_features)``, and a
+callable ``encoder(in_channels) -> nn.Module`` makes one.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["LeadwiseEncoder", "VGG1d"]
+
+
+class VGG1d(nn.Module):
+    """VGG16 along time: thirteen convolutions of kernel 3 in five blocks, averaged over time.
+
+    Parameters
+    ----------
+    in_channels : int, default=1
+        Number of leads seen together.
+    width : float, default=1/8
+        Factor on the channels of VGG16 (64, 128, 256, 512, 512). The default makes the branch of the
+        literature: 64 features from 78,216 parameters.
+
+    Notes
+    -----
+    The layers are 2-D with kernels of height one: the same sums as in 1-D, for which PyTorch has faster
+    kernels on CPUs in channels-last memory format. Pooling rounds up, so that records of any length from
+    one sample on pass.
+
+    References
+    ----------
+    Simonyan K, Zisserman A. Very deep convolutional networks for large-scale image recognition. ICLR 2015.
+
+    Examples
+    --------
+    >>> import torch
+    >>> VGG1d(in_channels=1)(torch.zeros(4, 1, 1000)).shape
+    torch.Size([4, 64])
+    """
+
+    def __init__(self, in_channels: int = 1, width: float = 1 / 8):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for n_channels, n_convolutions in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+            out_channels = max(1, round(n_channels * width))
+            for _ in range(n_convolutions):
+                layers += [
+                    nn.Conv2d(in_channels, out_channels, kernel_size=(1, 3), padding=(0, 1)),
+                    nn.BatchNorm2d(out_channels),
+                    nn.ReLU(inplace=True),
+                ]
+                in_channels = out_channels
+            layers.append(nn.MaxPool2d((1, 2), ceil_mode=True))
+        self.layers = nn.Sequential(*layers)
+        for module in self.layers:
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+        self.layers.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode ``(batch, in_channels, n_samples)`` as ``(batch, n_features)``."""
+        x = x[:, :, None, :].contiguous(memory_format=torch.channels_last)
+        return self.layers(x).mean(dim=(2, 3))
+
+
+class LeadwiseEncoder(nn.Module):
+    """A branch of its own for each lead.
+
+    Parameters
+    ----------
+    branches : sequence of nn.Module
+        One encoder of one channel for each lead, all with the same number of features.
+    """
+
+    def __init__(self, branches):
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode ``(batch, n_leads, n_samples)`` as ``(batch, n_leads, n_features)``."""
+        latents = [branch(x[:, i : i + 1]) for i, branch in enumerate(self.branches)]
+        return torch.stack(latents, dim=1)

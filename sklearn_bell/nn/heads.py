@@ -1,0 +1,60 @@
+"""Heads: small networks on top of the latents of all leads, each lead with weights of its own."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["LeadwiseLinear", "LeadwiseMLP"]
+
+
+class LeadwiseLinear(nn.Module):
+    """``nn.Linear`` for each lead, computed as one batched matrix product.
+
+    Parameters
+    ----------
+    n_leads, in_features, out_features : int
+        Sizes.
+    """
+
+    def __init__(self, n_leads: int, in_features: int, out_features: int):
+        super().__init__()
+        bound = 1 / math.sqrt(in_features)  # as nn.Linear does
+        self.weight = nn.Parameter(
+            torch.empty(n_leads, in_features, out_features).uniform_(-bound, bound)
+        )
+        self.bias = nn.Parameter(torch.empty(n_leads, 1, out_features).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, n_leads, in_features)`` to ``(batch, n_leads, out_features)``."""
+        return torch.baddbmm(self.bias, x.transpose(0, 1), self.weight).transpose(0, 1)
+
+
+class LeadwiseMLP(nn.Module):
+    """Linear, batch normalisation, ReLU, Linear: BYOL's projector and predictor, for each lead.
+
+    Parameters
+    ----------
+    n_leads, in_features, hidden_features, out_features : int
+        Sizes.
+
+    Examples
+    --------
+    >>> projector = LeadwiseMLP(n_leads=8, in_features=64, hidden_features=512, out_features=512)
+    >>> projector(torch.zeros(4, 8, 64)).shape
+    torch.Size([4, 8, 512])
+    """
+
+    def __init__(self, n_leads: int, in_features: int, hidden_features: int, out_features: int):
+        super().__init__()
+        self.expand = LeadwiseLinear(n_leads, in_features, hidden_features)
+        self.norm = nn.BatchNorm1d(n_leads * hidden_features)
+        self.contract = LeadwiseLinear(n_leads, hidden_features, out_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, n_leads, in_features)`` to ``(batch, n_leads, out_features)``."""
+        x = self.expand(x)
+        x = self.norm(x.flatten(1)).view_as(x)  # a mean and deviation per lead and feature
+        return self.contract(torch.relu(x))
