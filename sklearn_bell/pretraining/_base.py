@@ -58,7 +58,9 @@ class TwoViews(nn.Module):
 
     def forward(self, x: Tensor, generator: Generator) -> dict[str, Tensor]:
         x = standardize(x)
-        terms, latent = self.method(self.augmentation(x, generator), self.augmentation(x, generator))
+        terms, latent = self.method(
+            self.augmentation(x, generator), self.augmentation(x, generator)
+        )
         self.statistics.update(latent)
         for name, term in terms.items():
             self.sums[name] = self.sums.get(name, 0) + term.detach() * len(x)
@@ -103,6 +105,11 @@ class BasePretrainer(
         "device": [str, torch.device],
         "random_state": ["random_state"],
     }
+
+    @property
+    def encoder_(self):
+        """The trained encoder, ``(batch, n_leads, n_samples)`` to ``(batch, n_leads, n_features)``."""
+        return self._net.module_.method.encoder
 
     @abstractmethod
     def _make_method(self, encoder, n_leads, n_features):
@@ -255,7 +262,7 @@ class BasePretrainer(
             encoder = self._make_encoder()
             n_features = self._count_features(encoder)
             method = self._make_method(encoder, self.n_leads_in_, n_features)
-        self.net_ = SelfSupervisedNet(
+        self._net = SelfSupervisedNet(
             TwoViews(method, augmentation),
             seed=seed,
             optimizer=torch.optim.Adam,
@@ -263,13 +270,12 @@ class BasePretrainer(
             batch_size=self.batch_size,
             device=device,
         ).initialize()
-        self.encoder_ = encoder
         self._n_features_out = self.n_leads_in_ * n_features
         self.history_ = []
 
     def _train(self, records, n_epochs):
         """Train, and tell scikit-learn's callbacks, which may end it."""
-        learner = self.net_.module_
+        learner = self._net.module_
         root = self._init_callback_context(max_subtasks=n_epochs)
         root.call_on_fit_task_begin(estimator=self, X=records.source)
         for _ in range(n_epochs):
@@ -277,7 +283,7 @@ class BasePretrainer(
             task = root.subcontext(task_name="epoch")
             task.call_on_fit_task_begin(estimator=self, X=records.source)
             learner.start_epoch()
-            self.net_.fit_loop(records, epochs=1)
+            self._net.fit_loop(records, epochs=1)
             self.history_.append(
                 {
                     "epoch": len(self.history_) + 1,
@@ -294,9 +300,7 @@ class BasePretrainer(
                 break
         self.encoder_.eval()
         self._warn_of_collapse(n_epochs)
-        root.call_on_fit_task_end(
-            estimator=self, X=records.source, reconstruction_attributes=dict
-        )
+        root.call_on_fit_task_end(estimator=self, X=records.source, reconstruction_attributes=dict)
 
     def _warn_of_collapse(self, n_epochs):
         if n_epochs and self.history_[-1]["latent_deviation"] < _COLLAPSED_DEVIATION:

@@ -35,7 +35,9 @@ class BELL(nn.Module):
         # (n_leads, n_leads), each view being predicted from the other
         distances = sum(map(lead_distances, predictions, targets)) / 2
         intra, inter = intra_inter(distances)
-        gamma = self.gamma if len(distances) > 1 else 1.0  # with one lead there is no inter-lead term
+        gamma = (
+            self.gamma if len(distances) > 1 else 1.0
+        )  # with one lead there is no inter-lead term
         loss = gamma * intra + (1 - gamma) * inter
         return {"loss": loss, "intra": intra, "inter": inter}, latents[0]
 

@@ -1,0 +1,78 @@
+"""Imports run one way, and what a module exports is what it says it exports."""
+
+import ast
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import sklearn_bell
+
+PACKAGE = Path(sklearn_bell.__file__).parent
+MODULES = sorted(
+    "sklearn_bell." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if path.stem not in {"__init__", "__main__"}
+)
+
+# each may import what stands on a line above its own, and its own neighbours
+LAYERS = [
+    {"exceptions"},
+    {"_leads"},
+    {"nn", "_validation"},
+    {"preprocessing", "feature_extraction", "datasets", "_training"},
+    {"pretraining"},
+    {"classification", "over_sampling"},
+    {"evaluation", "inspection", "plotting"},
+    {"demo"},
+]
+
+
+def imported_by(module):
+    """Names of this package's modules that a module imports anywhere in its text."""
+    source = importlib.util.find_spec(module).origin
+    for node in ast.walk(ast.parse(Path(source).read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] == "sklearn_bell")
+
+
+def part(module):
+    return module.split(".")[1]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_one_way(module):
+    rank = {name: i for i, layer in enumerate(LAYERS) for name in layer}
+    assert part(module) in rank, f"give {module} a place in the house"
+    for name in imported_by(module):
+        if part(name) != part(module):
+            assert rank[part(name)] < rank[part(module)], f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if part(m) == "nn"])
+def test_torch_code_knows_nothing_of_scikit_learn(module):
+    source = Path(importlib.util.find_spec(module).origin).read_text()
+    assert "import sklearn\n" not in source
+    assert "from sklearn." not in source
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["sklearn_bell", *(f"sklearn_bell.{m.name}" for m in pkgutil.iter_modules([str(PACKAGE)]))],
+)
+def test_what_is_exported_is_what_all_lists(package):
+    if package == "sklearn_bell.__main__":
+        return
+    module = importlib.import_module(package)
+    if package.rsplit(".", 1)[-1].startswith("_"):
+        assert not hasattr(module, "__all__"), "private modules export nothing"
+        return
+    assert list(module.__all__) == sorted(module.__all__)
+    for name in module.__all__:
+        assert hasattr(module, name)

@@ -1,0 +1,325 @@
+"""Properties of every pretraining method; a newcomer is covered the day it is exported."""
+
+import pickle
+import random
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from sklearn.callback import ProgressBar
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_val_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from sklearn_bell import pretraining
+from sklearn_bell.exceptions import CollapseWarning, InvalidECGError
+from sklearn_bell.nn.encoders import VGG1d
+
+N_LEADS, N_SAMPLES = 3, 40
+
+
+class TinyEncoder(nn.Module):
+    """Small, so that the tests are fast, and with dropout, so that it draws random numbers."""
+
+    def __init__(self, in_channels=1):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv1d(in_channels, 4, 5), nn.BatchNorm1d(4), nn.ReLU(), nn.Dropout(0.2)
+        )
+
+    def forward(self, x):
+        return self.layers(x).mean(-1)
+
+
+class ConstantEncoder(nn.Module):
+    def __init__(self, in_channels):
+        super().__init__()
+        self.latent = nn.Parameter(torch.ones(4))
+
+    def forward(self, x):
+        return self.latent.expand(len(x), 4)
+
+
+@pytest.fixture(params=pretraining.__all__)
+def make(request):
+    """Make a small pretrainer of each public class."""
+
+    def make(**params):
+        defaults = {"encoder": TinyEncoder, "max_epochs": 2, "batch_size": 8, "random_state": 0}
+        return getattr(pretraining, request.param)(**{**defaults, "device": "cpu", **params})
+
+    return make
+
+
+def two_kinds(n_records):
+    """Slow and fast sines of random phase, in turns, in noise: what is to be told apart."""
+    rng = np.random.RandomState(0)
+    time, phase = np.arange(N_SAMPLES), rng.uniform(0, 6, (n_records, N_LEADS, 1))
+    rate = np.where(np.arange(n_records) % 2, 0.9, 0.3)[:, None, None]
+    noise = 0.3 * rng.randn(n_records, N_LEADS, N_SAMPLES)
+    return (np.sin(rate * time + phase) + noise).astype("f4")
+
+
+@pytest.fixture(scope="module")
+def X():
+    return two_kinds(24)
+
+
+@pytest.fixture(scope="module")
+def y():
+    return np.arange(24) % 2
+
+
+def states(pretrainer):
+    return list(pretrainer.encoder_.state_dict().values())
+
+
+class TestFit:
+    def test_the_same_seed_gives_the_same_bits(self, make, X):
+        first, second, other = make().fit(X), make().fit(X), make(random_state=1).fit(X)
+        np.testing.assert_array_equal(first.transform(X), second.transform(X))
+        assert (first.transform(X) != other.transform(X)).any()
+
+    def test_generators_of_the_caller_are_left_alone(self, make, X):
+        before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+        make().fit(X)
+        assert torch.equal(torch.get_rng_state(), before[0])
+        np.testing.assert_array_equal(np.random.get_state()[1], before[1])
+        assert random.getstate() == before[2]
+
+    def test_threads_do_not_disturb_each_other(self, make, X):
+        fits = joblib.Parallel(n_jobs=4, backend="threading")(
+            joblib.delayed(lambda: make().fit(X).transform(X))() for _ in range(4)
+        )
+        for latents in fits:
+            np.testing.assert_array_equal(latents, fits[0])
+
+    def test_epochs_one_by_one_equal_epochs_at_once(self, make, X):
+        at_once, one_by_one = make(max_epochs=3).fit(X), make()
+        for _ in range(3):
+            one_by_one.partial_fit(X)
+        np.testing.assert_array_equal(at_once.transform(X), one_by_one.transform(X))
+        assert [epoch["epoch"] for epoch in one_by_one.history_] == [1, 2, 3]
+
+    def test_partial_fit_goes_on_after_a_pickle_as_without(self, make, X):
+        pretrainer = make().fit(X)
+        copy = pickle.loads(pickle.dumps(pretrainer))
+        np.testing.assert_array_equal(
+            pretrainer.partial_fit(X).transform(X), copy.partial_fit(X).transform(X)
+        )
+
+    def test_no_epochs_leave_the_encoder_untrained(self, make, X):
+        untrained = make(max_epochs=0).fit(X)
+        assert untrained.history_ == []
+        trained = make(max_epochs=1).fit(X)
+        assert any(
+            not torch.equal(a, b) for a, b in zip(states(untrained), states(trained), strict=True)
+        )
+        assert untrained.transform(X).shape == trained.transform(X).shape
+
+    def test_history_tells_of_every_epoch(self, make, X):
+        history = make(max_epochs=3).fit(X).history_
+        assert [epoch["epoch"] for epoch in history] == [1, 2, 3]
+        for epoch in history:
+            assert {"loss", "latent_deviation", "effective_rank", "duration"} <= epoch.keys()
+            assert all(np.isfinite(value) for value in epoch.values())
+
+    def test_a_constant_encoder_is_told_as_a_collapse(self, make, X):
+        with pytest.warns(CollapseWarning, match="collapsed: its latents differ"):
+            make(encoder=ConstantEncoder).fit(X)
+
+    def test_an_encoder_and_an_augmentation_that_are_modules_are_copied(self, make, X):
+        class Noise(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.scale = nn.Parameter(torch.tensor(0.1))
+
+            def forward(self, x, generator):
+                return x + self.scale * torch.randn(x.shape, generator=generator)
+
+        encoder, noise = TinyEncoder(), Noise()
+        before = {k: v.clone() for k, v in encoder.state_dict().items()}
+        fitted = make(encoder=encoder, augmentation=noise).fit(X)
+        for name, value in encoder.state_dict().items():
+            assert torch.equal(value, before[name])
+        assert noise.scale.grad is None
+        assert fitted.encoder is encoder
+
+    def test_memory_mapped_records_give_the_same_and_are_never_held_whole(
+        self, make, X, tmp_path, monkeypatch
+    ):
+        np.save(tmp_path / "X.npy", X)
+        mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+        expected = make().fit(X).transform(X)
+        most_rows = []
+        read = np.memmap.__getitem__
+
+        def counted(self, rows):
+            values = read(self, rows)
+            most_rows.append(len(values))
+            return values
+
+        monkeypatch.setattr(np.memmap, "__getitem__", counted)
+        latents = make().fit(mapped).transform(mapped)
+        np.testing.assert_array_equal(latents, expected)
+        assert max(most_rows) <= 9
+
+
+class TestTransform:
+    def test_one_record_equals_its_row_whatever_the_batch_size(self, make, X):
+        pretrainer = make().fit(X)
+        latents = pretrainer.transform(X)
+        np.testing.assert_allclose(pretrainer.transform(X[3:4]), latents[3:4], rtol=1e-4, atol=1e-6)
+        for batch_size in (2, 7, 100):
+            pretrainer.set_params(batch_size=batch_size)
+            np.testing.assert_allclose(pretrainer.transform(X), latents, rtol=1e-4, atol=1e-6)
+
+    def test_features_are_float32_whatever_comes_in(self, make, X):
+        pretrainer = make().fit(X)
+        for dtype in (np.float32, np.float64, np.float16):
+            latents = pretrainer.transform(X.astype(dtype))
+            assert latents.dtype == np.float32
+        latents = pretrainer.transform((1000 * X).astype(np.int16))
+        np.testing.assert_allclose(latents, pretrainer.transform(X), rtol=0.02, atol=0.02)
+
+    def test_it_scales_for_itself(self, make, X):
+        pretrainer = make().fit(X)
+        np.testing.assert_allclose(
+            pretrainer.transform(1000 * X), pretrainer.transform(X), rtol=1e-3, atol=1e-5
+        )
+
+    def test_flat_leads_give_finite_features(self, make, X):
+        flat = X.copy()
+        flat[:5] = 0.7
+        assert np.isfinite(make().fit(flat).transform(flat)).all()
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda X: X[:, :2], "24 records of 2 leads, but .* was fitted on 3 lead"),
+            (lambda X: X[..., :30], "30 samples, but .* was fitted on records of 40"),
+            (lambda X: X[..., None], r"\(24, 3, 40, 1\)"),
+            (lambda X: X[:0], r"0 sample\(s\)"),
+            (lambda X: np.where(X == X[5, 1, 2], np.nan, X), "NaN.*record 5, lead 1, sample 2"),
+        ],
+    )
+    def test_transform_names_what_was_given_and_expected(self, make, X, change, message):
+        with pytest.raises(InvalidECGError, match=message):
+            make(max_epochs=0).fit(X).transform(change(X))
+
+    def test_one_record_is_not_enough_to_fit(self, make, X):
+        with pytest.raises(InvalidECGError, match="minimum of 2 is required"):
+            make().fit(X[:1])
+
+    def test_records_too_short_for_the_encoder(self, make, X):
+        with pytest.raises(InvalidECGError, match="cannot take records of 4 samples"):
+            make().fit(X[..., :4])
+
+    def test_an_encoder_that_returns_no_vectors(self, make, X):
+        with pytest.raises(InvalidECGError, match="encoder must map"):
+            make(encoder=lambda in_channels: nn.Conv1d(in_channels, 4, 3)).fit(X)
+
+    def test_lead_names_that_do_not_fit(self, make, X):
+        with pytest.raises(InvalidECGError, match="each of the 3 lead"):
+            make(lead_names=["II", "V1"]).fit(X)
+
+
+class TestInScikitLearn:
+    def test_feature_names_say_lead_and_latent(self, make, X):
+        pretrainer = make(lead_names=["II", "V1", "V5"]).fit(X)
+        latents = pretrainer.set_output(transform="pandas").transform(X)
+        assert list(latents.columns) == list(pretrainer.get_feature_names_out())
+        assert latents.columns[0].endswith("0")
+
+    def test_grid_search_over_pretraining_in_processes(self, make, X, y):
+        pipeline = Pipeline([("pretrain", make(max_epochs=1)), ("clf", LogisticRegression())])
+        search = GridSearchCV(pipeline, {"pretrain__lr": [1e-3, 1e-2]}, cv=2, n_jobs=2)
+        assert search.fit(X, y).predict(X).shape == (24,)
+
+    def test_grouped_cross_validation(self, make, X, y):
+        scores = cross_val_score(
+            make_pipeline(make(max_epochs=1), StandardScaler(), LogisticRegression()),
+            X,
+            y,
+            groups=np.arange(24) // 2,
+            cv=StratifiedGroupKFold(3),
+        )
+        assert np.isfinite(scores).all()
+
+    def test_a_skorch_net_follows_in_a_grid_search_over_both(self, make, X, y):
+        net = NeuralNetClassifier(
+            nn.Linear(make().fit(X).transform(X).shape[1], 2),
+            criterion=nn.CrossEntropyLoss,
+            train_split=None,
+            verbose=0,
+            max_epochs=2,
+        )
+        pipeline = Pipeline(
+            [("pretrain", make(max_epochs=1)), ("scale", StandardScaler()), ("net", net)]
+        )
+        search = GridSearchCV(pipeline, {"pretrain__lr": [1e-3], "net__lr": [0.1, 0.01]}, cv=2)
+        assert search.fit(X, y).predict_proba(X).shape == (24, 2)
+
+    def test_joblib_and_pickle_keep_every_bit(self, make, X, tmp_path):
+        pretrainer = make().fit(X)
+        joblib.dump(pretrainer, tmp_path / "pretrainer.joblib")
+        for copy in (
+            joblib.load(tmp_path / "pretrainer.joblib"),
+            pickle.loads(pickle.dumps(pretrainer)),
+        ):
+            np.testing.assert_array_equal(copy.transform(X), pretrainer.transform(X))
+
+    def test_a_cached_pipeline_pretrains_once(self, make, X, y, tmp_path):
+        pipeline = Pipeline(
+            [("pretrain", make()), ("clf", LogisticRegression())],
+            memory=joblib.Memory(tmp_path, verbose=0),
+        )
+        first = pipeline.fit(X, y)["pretrain"]
+        again = pipeline.set_params(clf__C=0.1).fit(X, y)["pretrain"]
+        # seconds are measured anew by whoever trains anew
+        assert again.history_ == first.history_
+
+    def test_the_progress_bar_of_scikit_learn_counts_epochs(self, make, X, y, capsys):
+        search = GridSearchCV(
+            Pipeline([("pretrain", make(max_epochs=2)), ("clf", LogisticRegression())]),
+            {"pretrain__lr": [1e-3]},
+            cv=2,
+        )
+        search.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(X, y)
+        shown = capsys.readouterr().out
+        assert type(make()).__name__ in shown
+        assert "100%" in shown
+
+    def test_a_callback_can_end_the_training(self, make, X):
+        class Stop:
+            def setup(self, estimator, context):
+                pass
+
+            def on_fit_task_begin(self, estimator, context):
+                pass
+
+            def on_fit_task_end(self, estimator, context, *, metadata=None, fitted_estimator=None):
+                if context.task_name == "epoch":
+                    self.latents = fitted_estimator.transform(X)
+                    return metadata["epoch"] == 2
+
+            def teardown(self, estimator, context):
+                pass
+
+        stop = Stop()
+        pretrainer = make(max_epochs=5).set_callbacks(stop).fit(X)
+        assert len(pretrainer.history_) == 2
+        np.testing.assert_array_equal(pretrainer.transform(X), stop.latents)
+
+
+def test_the_default_encoder_learns_a_difference_it_was_never_told(make):
+    X, y = two_kinds(80), np.arange(80) % 2
+    latents = make(encoder=VGG1d, max_epochs=10).fit(X).transform(X)
+    probe = make_pipeline(StandardScaler(), LogisticRegression())
+    assert cross_val_score(probe, latents, y, cv=4).mean() > 0.9

@@ -1,0 +1,73 @@
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from sklearn_bell._training import (
+    ShuffledBatches,
+    choose_device,
+    default_generators_seeded,
+    derived_seed,
+    to_tensor,
+)
+
+
+@pytest.mark.parametrize(("n_rows", "batch_size"), [(10, 4), (3, 2), (9, 2), (64, 64), (65, 64)])
+def test_batches_hold_every_row_once_and_never_one_row_alone(n_rows, batch_size):
+    batches = list(ShuffledBatches(np.arange(n_rows), batch_size, seed=0))
+    assert sorted(np.concatenate(batches)) == list(range(n_rows))
+    sizes = [len(batch) for batch in batches]
+    assert min(sizes) >= 2
+    assert max(sizes) - min(sizes) <= 1
+    assert max(sizes) <= batch_size + 1
+
+
+def test_the_seed_alone_decides_the_order():
+    one, same, other = (
+        np.concatenate(list(ShuffledBatches(np.arange(50), 8, seed))) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+
+
+def test_derived_seeds_differ_in_every_part_of_the_key():
+    seeds = {derived_seed(a, b, c) for a in range(5) for b in range(5) for c in range(5)}
+    assert len(seeds) == 125
+
+
+def test_torch_generators_are_given_back_as_they_were():
+    before = torch.get_rng_state()
+    with default_generators_seeded(3):
+        first = torch.rand(4)
+    assert torch.equal(torch.get_rng_state(), before)
+    with default_generators_seeded(3):
+        assert torch.equal(torch.rand(4), first)
+
+
+def test_threads_that_borrow_the_generators_do_not_disturb_each_other():
+    drawn = {}
+
+    def draw(name):
+        with default_generators_seeded(3):
+            drawn[name] = torch.cat([torch.rand(1) for _ in range(2000)])
+
+    threads = [threading.Thread(target=draw, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(values, drawn[0]) for values in drawn.values())
+
+
+def test_a_device_that_is_named_is_taken():
+    assert choose_device("cpu") == torch.device("cpu")
+    assert isinstance(choose_device("auto"), torch.device)
+
+
+def test_an_array_that_is_read_only_is_copied():
+    array = np.zeros(3, dtype=np.float32)
+    array.flags.writeable = False
+    tensor = to_tensor(array, "cpu")
+    tensor += 1
+    assert (array == 0).all()
