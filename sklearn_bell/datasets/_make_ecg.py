@@ -1,0 +1,332 @@
+"""Synthetic labelled ECGs: a moving dipole, seen by nine electrodes, with noise at each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import Bunch, check_random_state, gen_batches
+from sklearn.utils._param_validation import Interval, validate_params
+
+from sklearn_bell._leads import STANDARD_LEADS, lead_positions
+from sklearn_bell.datasets._hearts import CONDITIONS, NORMAL, moving_dipole
+
+# What a dipole of 1 mV to the left (x), to the feet (y) and to the back (z) gives in each of the
+# eight independent leads: the matrix of Dower et al. (1980).
+_DOWER = np.array(
+    [
+        [0.632, -0.235, 0.059],  # I
+        [0.235, 1.066, -0.132],  # II
+        [-0.515, 0.157, -0.917],  # V1
+        [0.044, 0.164, -1.387],  # V2
+        [0.882, 0.098, -1.277],  # V3
+        [1.213, 0.127, -0.601],  # V4
+        [1.125, 0.127, -0.086],  # V5
+        [0.831, 0.076, 0.230],  # V6
+    ]
+)
+
+# The potentials of RA, LA, LL and V1-V6, whose limb electrodes average to zero (Wilson).
+_ELECTRODES_FROM_DIPOLE = np.vstack(
+    [np.array([[-1, -1], [2, -1], [-1, 2]]) / 3 @ _DOWER[:2], _DOWER[2:]]
+)
+
+# The twelve leads from the nine electrodes.
+_LEADS_FROM_ELECTRODES = np.eye(12, 9, k=-3)
+_LEADS_FROM_ELECTRODES[:6, :3] = np.array(
+    [
+        [-1, 1, 0],  # I = LA - RA
+        [-1, 0, 1],  # II = LL - RA
+        [0, -1, 1],  # III = LL - LA
+        [1, -0.5, -0.5],  # aVR = RA - (LA + LL) / 2
+        [-0.5, 1, -0.5],  # aVL
+        [-0.5, -0.5, 1],  # aVF
+    ]
+)
+_LEADS_FROM_ELECTRODES[6:, :3] = -1 / 3  # V1-V6: against the mean of RA, LA and LL
+
+# Microvolts at each electrode: root mean square, or of steps the standard deviation of height.
+_NOISE = {"wander": 60.0, "hum": 10.0, "muscle": 15.0, "steps": 150.0}
+_MAINS = 50.0  # Hz
+_SECONDS_PER_STEP = 100.0  # mean time between two steps of one electrode
+_STEP_DECAY = 1.0  # seconds, of the amplifier's high-pass filter
+
+_BATCH = 64  # records made together, which bounds the memory used beyond the result
+
+
+@validate_params(
+    {
+        "n_records": [Interval(Integral, 1, None, closed="left")],
+        "classes": ["array-like"],
+        "leads": ["array-like"],
+        "sampling_rate": [Interval(Real, 0, None, closed="neither")],
+        "duration": [Interval(Real, 0, None, closed="neither")],
+        "noise": [Interval(Real, 0, None, closed="left"), Mapping],
+        "weights": ["array-like", None],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def make_ecg(
+    n_records=100,
+    *,
+    classes=tuple(CONDITIONS),
+    leads=STANDARD_LEADS,
+    sampling_rate=100,
+    duration=10,
+    noise=1.0,
+    weights=None,
+    random_state=None,
+):
+    """Make synthetic 12-lead ECGs of known classes, for teaching and tests.
+
+    A heart is a dipole that moves: a sum of Gaussians in each of its three parts, beat by beat
+    [1]_ [2]_. Nine electrodes see it through Dower's matrix [3]_ and add their noise, and the
+    leads are differences of electrodes; so Einthoven's and Goldberger's laws hold with noise too.
+    **These are drawings from a textbook, not patients: no evidence about any method comes of
+    them.**
+
+    Parameters
+    ----------
+    n_records : int, default=100
+        The number of records, each of another patient.
+    classes : sequence of str, default=all eleven
+        Names of the classes, from the table in the notes. Where one of them is a combination,
+        such as ``"afib+lbbb"``, the target is an indicator of the conditions. Conditions combine
+        when they change different things: not two rhythms, nor two forms of QRS, ST or T.
+    leads : sequence of str of length n_leads, default=all twelve
+        Names of the leads, whatever their case, in the order wanted.
+    sampling_rate : float, default=100
+        In Hz. It does not change the hearts, only how finely they are sampled.
+    duration : float, default=10
+        In seconds.
+    noise : float or mapping of str to float, default=1.0
+        A factor on the default noise, 0 for none; or the microvolts at each electrode of
+        ``"wander"`` (60), ``"hum"`` (10), ``"muscle"`` (15) and ``"steps"`` (150), zero where
+        not given. It does not change the hearts.
+    weights : array-like of shape (n_classes,), default=None
+        Proportions of the `classes`, to the nearest record, whatever their sum. None: equal.
+    random_state : int, RandomState instance or None, default=None
+        Determines hearts and noise. Pass an int for reproducible output.
+
+    Returns
+    -------
+    bunch : :class:`~sklearn.utils.Bunch`
+        data : ndarray of shape (n_records, n_leads, n_samples)
+            The records in mV, float32.
+        target : ndarray of shape (n_records,) or (n_records, n_conditions)
+            The position of the class in `classes`; or, where some class is a combination, 1 for
+            each condition of the record and 0 for the others.
+        target_names : list of str
+            The classes; or the conditions, in the order in which `classes` name them.
+        groups : ndarray of shape (n_records,)
+            The patient.
+        lead_names : list of str of length n_leads
+            The leads, in their usual spelling.
+        sampling_rate : float
+            In Hz.
+        units : str
+            ``"mV"``.
+        record_names : ndarray of shape (n_records,)
+            ``"ecg00000"`` and so on.
+        DESCR : str
+            A description.
+
+    Raises
+    ------
+    InvalidECGError
+        If there is no lead of a wanted name.
+    ValueError
+        If another parameter is not as described; both are ``ValueError``.
+
+    See Also
+    --------
+    sklearn.datasets.make_classification : The same for vectors of features.
+
+    Notes
+    -----
+    What the classes show, in most patients; axis, amplitudes and intervals vary between patients
+    and overlap between classes.
+
+    ===================== ========================================================================
+    ``normal``            60 to 95 beats/min, PR 130 to 190 ms, QRS about 90 ms, QTc below 450 ms,
+                          axis between -30 and 90 degrees
+    ``sinus_tachycardia`` 102 to 138 beats/min
+    ``sinus_bradycardia`` 42 to 58 beats/min
+    ``afib``              atrial fibrillation: irregular RR, no P, f waves of 4 to 8.5 Hz in V1
+    ``av_block``          first-degree atrioventricular block: PR above 200 ms
+    ``lbbb``              left bundle branch block: QRS above 120 ms, notched R in I, V5 and V6, QS
+                          or rS in V1, ST and T opposite to QRS
+    ``rbbb``              right bundle branch block: QRS above 120 ms, rSR' in V1, broad S in I, V6
+    ``pvc``               premature ventricular complexes, one at least: early, wide, without P,
+                          with a compensatory pause
+    ``st_elevation``      anterior: 0.2 mV or more in V2 and V3, ST depression in III
+    ``st_depression``     0.1 mV or more in V4 and V5
+    ``lvh``               left ventricular hypertrophy: S in V1 plus R in V5 or V6 above 3.5 mV,
+                          with ST depression and inverted T in V5 and V6
+    ===================== ========================================================================
+
+    The microvolts of baseline wander (0.05 to 0.5 Hz), mains hum (50 Hz) and muscle noise (white)
+    are root mean squares over many records: some records are noisier than others. Those of
+    electrode steps, each 100 seconds at each electrode, are the standard deviation of their
+    height; they decay within seconds. No filter precedes sampling, so that at 100 Hz the hum
+    alternates from sample to sample.
+
+    References
+    ----------
+    .. [1] McSharry PE, Clifford GD, Tarassenko L, Smith LA. A dynamical model for generating
+       synthetic electrocardiogram signals. IEEE Trans Biomed Eng 2003;50:289-294.
+    .. [2] Sameni R, Clifford GD, Jutten C, Shamsollahi MB. Multichannel ECG and noise modeling:
+       application to maternal and fetal ECG signals. EURASIP J Adv Signal Process 2007:043407.
+    .. [3] Dower GE, Machado HB, Osborne JA. On deriving the electrocardiogram from
+       vectorcardiographic leads. Clin Cardiol 1980;3:87-95.
+
+    Examples
+    --------
+    >>> from sklearn_bell.datasets import make_ecg
+    >>> ecg = make_ecg(6, classes=["normal", "lbbb"], random_state=2)
+    >>> ecg.data.shape
+    (6, 12, 1000)
+    >>> ecg.target
+    array([0, 0, 1, 0, 1, 1])
+    >>> ecg = make_ecg(3, classes=["normal", "afib", "afib+lbbb"], random_state=2)
+    >>> ecg.target_names
+    ['normal', 'afib', 'lbbb']
+    >>> ecg.target
+    array([[0, 1, 1],
+           [0, 1, 0],
+           [1, 0, 0]])
+    """
+    hearts, target_names, target_of_class = _read_classes(classes)
+    positions = lead_positions(leads, STANDARD_LEADS)
+    microvolts = _read_noise(noise)
+    time = np.arange(round(duration * sampling_rate)) / sampling_rate
+    if len(time) < 2:
+        raise ValueError(
+            f"duration={duration} s at sampling_rate={sampling_rate} Hz is {len(time)} sample(s), "
+            "but a record has at least 2."
+        )
+    # two streams, so that the hearts are the same whatever the noise
+    seeds = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=2)
+    heart_rng, noise_rng = map(np.random.default_rng, seeds)
+    code = heart_rng.permutation(_share_out(n_records, weights, len(hearts)))
+
+    data = np.empty((n_records, len(positions), len(time)), dtype=np.float32)
+    for which, heart in enumerate(hearts):
+        members = np.flatnonzero(code == which)
+        for batch in gen_batches(len(members), _BATCH):
+            rows = members[batch]
+            dipole = moving_dipole(heart, len(rows), duration, time, heart_rng)
+            potentials = _ELECTRODES_FROM_DIPOLE @ dipole  # (len(rows), 9, n_samples)
+            potentials += _noise(microvolts, len(rows), time, noise_rng)
+            data[rows] = (_LEADS_FROM_ELECTRODES @ potentials)[:, positions]
+
+    return Bunch(
+        data=data,
+        target=target_of_class[code],
+        target_names=target_names,
+        groups=np.arange(n_records),
+        lead_names=[STANDARD_LEADS[position] for position in positions],
+        sampling_rate=float(sampling_rate),
+        units="mV",
+        record_names=np.array([f"ecg{number:05d}" for number in range(n_records)]),
+        DESCR=(
+            f"Synthetic ECGs of sklearn_bell.datasets.make_ecg: {n_records} records of "
+            f"{duration} s at {sampling_rate} Hz; classes {', '.join(classes)}; electrode noise in "
+            f"microvolts {microvolts}. For teaching and tests: they are no evidence about patients."
+        ),
+    )
+
+
+def _read_classes(classes):
+    """Return the heart of each class, the names of the targets, and the target of each class."""
+    if not all(isinstance(entry, str) for entry in classes):
+        raise ValueError(f"classes must be a sequence of names, but got {classes!r}.")
+    combinations = [[name.strip() for name in entry.split("+")] for entry in classes]
+    if not combinations or len(set(map(frozenset, combinations))) < len(combinations):
+        raise ValueError(f"classes must be different, and one at least, but got {classes!r}.")
+    names = list(dict.fromkeys(name for combination in combinations for name in combination))
+    if unknown := [name for name in names if name not in CONDITIONS]:
+        raise ValueError(f"No class named {', '.join(unknown)} among {', '.join(CONDITIONS)}.")
+
+    hearts = []
+    for combination in combinations:
+        changed = [key for name in combination for key in CONDITIONS[name]]
+        clashes = sorted({key for key in changed if changed.count(key) > 1})
+        if clashes or ("normal" in combination and len(combination) > 1):
+            raise ValueError(
+                f"{'+'.join(combination)} do not combine: normal stands alone, and others must "
+                f"change different things, but here more than one changes {clashes or 'nothing'}."
+            )
+        hearts.append(dict(NORMAL))
+        for name in combination:
+            hearts[-1].update(CONDITIONS[name])
+
+    if all(len(combination) == 1 for combination in combinations):
+        return hearts, names, np.arange(len(hearts))
+    indicator = [[int(name in combination) for name in names] for combination in combinations]
+    return hearts, names, np.array(indicator)
+
+
+def _read_noise(noise):
+    """Return the microvolts of each kind of noise."""
+    if isinstance(noise, Real):
+        return {kind: noise * microvolts for kind, microvolts in _NOISE.items()}
+    if unknown := [str(kind) for kind in noise if kind not in _NOISE]:
+        raise ValueError(f"No noise named {', '.join(unknown)} among {', '.join(_NOISE)}.")
+    if not all(isinstance(level, Real) and 0 <= float(level) < np.inf for level in noise.values()):
+        raise ValueError(f"noise must be in microvolts, from zero, but got {noise}.")
+    return {kind: noise.get(kind, 0.0) for kind in _NOISE}
+
+
+def _share_out(n_records, weights, n_classes):
+    """Return classes in proportion to their weights, in order: (n_records,)."""
+    weights = np.ones(n_classes) if weights is None else np.asarray(weights, dtype=float)
+    if weights.shape != (n_classes,) or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+        raise ValueError(
+            f"weights must be {n_classes} proportions, one for each class and none negative, but "
+            f"got {weights.tolist()}."
+        )
+    rank = (np.arange(n_records) + 0.5) / n_records
+    return np.searchsorted(np.cumsum(weights) / weights.sum(), rank)
+
+
+def _wander(n_records, time, rng):
+    return _sinusoids(rng.uniform(0.05, 0.5, (n_records, 3)), time, rng)
+
+
+def _hum(n_records, time, rng):
+    return _sinusoids(rng.normal(_MAINS, 0.05, (n_records, 1)), time, rng)
+
+
+def _sinusoids(frequency, time, rng):
+    """Mix sinusoids (n_records, n_frequencies) with random amplitudes, of mean square 1 in all."""
+    angle = 2 * np.pi * frequency[:, :, None] * time
+    basis = np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
+    amplitude = rng.standard_normal((len(frequency), 9, basis.shape[1]))
+    return amplitude / np.sqrt(frequency.shape[1]) @ basis
+
+
+def _muscle(n_records, time, rng):
+    return rng.standard_normal((n_records, 9, len(time)), dtype=np.float32)
+
+
+def _steps(n_records, time, rng):
+    count = rng.poisson(time[-1] / _SECONDS_PER_STEP, n_records * 9)
+    where = np.repeat(np.arange(len(count)), count)
+    since = time - rng.uniform(0, time[-1], (len(where), 1))
+    height = rng.standard_normal((len(where), 1))
+    steps = np.zeros((len(count), len(time)))
+    np.add.at(steps, where, height * (since >= 0) * np.exp(-np.abs(since) / _STEP_DECAY))
+    return steps.reshape(n_records, 9, len(time))
+
+
+def _noise(microvolts, n_records, time, rng):
+    """Return what the electrodes add: (n_records, 9, n_samples) in mV."""
+    noise = np.zeros((n_records, 9, len(time)))
+    for kind, draw in {"wander": _wander, "hum": _hum, "muscle": _muscle, "steps": _steps}.items():
+        if level := microvolts[kind]:
+            quality = rng.lognormal(-0.25, 0.5, (n_records, 1, 1))  # of the record; mean square 1
+            noise += quality * level / 1000 * draw(n_records, time, rng)
+    return noise
