@@ -1,0 +1,100 @@
+"""What the loaders share: the folder of data sets, and records that a task leaves out."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sklearn_bell.exceptions import RecordWarning
+
+_N_NAMED = 5  # records that a warning names; the Bunch names all
+
+
+def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder where the loaders look for data sets.
+
+    It is `data_home` where given, else the environment variable ``SKLEARN_BELL_DATA``, else
+    ``~/sklearn_bell_data``. Nothing is ever downloaded, so the folder is not created.
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        The folder, if not the default one. A leading ``~`` is the user's home.
+
+    Returns
+    -------
+    data_home : pathlib.Path
+        The folder, which may not exist.
+
+    Examples
+    --------
+    >>> from sklearn_bell.datasets import get_data_home
+    >>> get_data_home("ecg_archive").name
+    'ecg_archive'
+    """
+    if data_home is None:
+        data_home = os.environ.get("SKLEARN_BELL_DATA") or "~/sklearn_bell_data"
+    return Path(data_home).expanduser()
+
+
+class Source(NamedTuple):
+    """Where a data set comes from, and how its folder is recognised."""
+
+    name: str
+    marker: str  # a file that lies in its folder
+    folders: tuple[str, ...]  # usual names of its folder
+    url: str
+    size: str
+    licence: str
+
+
+def find_dataset(source: Source, data_home: str | os.PathLike[str] | None) -> Path:
+    """Return the folder of a data set: the home itself, or one with a usual name inside it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none; it says where to get the data set, its size and its licence.
+    """
+    home = get_data_home(data_home)
+    for folder in (home, *(home / name for name in source.folders)):
+        if (folder / source.marker).is_file():
+            return folder
+    raise FileNotFoundError(
+        f"{source.name} is not in {home}: neither there nor in its folder {source.folders[0]!r} is "
+        f"there a file {source.marker}. Get it from {source.url} ({source.size}, licence "
+        f"{source.licence}), unpack it as it is, and give its folder as data_home or the folder "
+        "around it as the environment variable SKLEARN_BELL_DATA."
+    )
+
+
+def warn_of_records(what: str, names: Iterable[str], advice: str) -> None:
+    """Warn with a :class:`RecordWarning` that names the first of the records."""
+    names = list(names)
+    more = f" and {len(names) - _N_NAMED} more" if len(names) > _N_NAMED else ""
+    # stacklevel: to the user's line, past this, its caller, the loader and validate_params
+    warnings.warn(
+        f"{len(names)} {what}: {'; '.join(names[:_N_NAMED])}{more}. {advice}",
+        RecordWarning,
+        stacklevel=5,
+    )
+
+
+def select_labelled(
+    names: np.ndarray, labelled: np.ndarray, task: str, unlabelled: bool
+) -> tuple[np.ndarray, dict[str, str]]:
+    """Return which records to read, and those left out, which are warned about, with the reason."""
+    if unlabelled or labelled.all():
+        return np.ones(len(names), dtype=bool), {}
+    left_out = {str(name): f"no label of the task {task!r}" for name in names[~labelled]}
+    warn_of_records(
+        f"of {len(names)} records have no label of the task {task!r} and are left out",
+        left_out,
+        "Pass unlabelled=True to keep them.",
+    )
+    return labelled, left_out

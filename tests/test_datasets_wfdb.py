@@ -1,0 +1,476 @@
+"""read_wfdb: any records of the right kind become one array; every other one is named."""
+
+import os
+import re
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+
+from sklearn_bell.datasets import _wfdb, read_wfdb
+from sklearn_bell.exceptions import InvalidECGError, RecordWarning
+
+TWELVE = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
+N = 200  # samples of most records: 2 s at 100 Hz
+
+
+def write(folder, name, leads=("I", "II"), *, n=N, fs=100, units="mV", seed=0, fmt="16", **kwargs):
+    """Write a record of random digital values, 1000 to the unit, and return the values."""
+    digital = np.random.default_rng(seed).integers(-2000, 2000, (n, len(leads)))
+    digital = kwargs.pop("digital", digital)
+    wfdb.wrsamp(
+        name,
+        fs=fs,
+        units=[units] * len(leads),
+        sig_name=list(leads),
+        d_signal=digital,
+        fmt=[fmt] * len(leads),
+        adc_gain=[1000.0] * len(leads),
+        baseline=[0] * len(leads),
+        write_dir=str(folder),
+        **kwargs,
+    )
+    return digital
+
+
+def edit(path, old, new):
+    text = Path(path).read_text(encoding="utf-8")
+    assert old in text
+    Path(path).write_text(text.replace(old, new), encoding="utf-8")
+
+
+# Values -----------------------------------------------------------------------------------------
+
+
+def test_values_are_those_of_wfdb_one_record_after_the_other(tmp_path):
+    paths = [tmp_path / f"r{seed}" for seed in range(5)]
+    for seed, path in enumerate(paths):
+        write(tmp_path, path.name, seed=seed)
+    bunch = read_wfdb(paths)
+    expected = np.stack([wfdb.rdsamp(str(path))[0].T for path in paths])
+    assert bunch.data.dtype == np.float32
+    np.testing.assert_allclose(bunch.data, expected, rtol=1e-6)
+    assert bunch.lead_names == ["I", "II"]
+    assert (bunch.sampling_rate, bunch.units) == (100.0, "mV")
+    assert bunch.record_names.tolist() == [str(path) for path in paths]
+    assert (bunch.skipped, bunch.padded) == ({}, [])
+
+
+def test_all_ways_to_name_records_read_the_same(tmp_path):
+    for seed in range(3):
+        write(tmp_path, f"r{seed}", seed=seed)
+    (tmp_path / "RECORDS").write_text("r0\nr1\n\nr2\n")
+    expected = read_wfdb([str(tmp_path / f"r{i}") for i in range(3)])
+    ways = [
+        tmp_path,
+        str(tmp_path),
+        (tmp_path / f"r{i}.hea" for i in range(3)),
+        [tmp_path / "r0.dat", str(tmp_path / "r1.hea"), tmp_path / "r2"],
+    ]
+    for way in ways:
+        np.testing.assert_array_equal(read_wfdb(way).data, expected.data)
+    assert read_wfdb(tmp_path).record_names.tolist() == ["r0", "r1", "r2"]
+    assert read_wfdb(ways[-1]).record_names.tolist() == expected.record_names.tolist()
+
+
+def test_relative_paths_and_links_are_followed(tmp_path, monkeypatch):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "links").mkdir()
+    digital = write(tmp_path / "store", "a")
+    for file in ("a.hea", "a.dat"):
+        (tmp_path / "links" / file).symlink_to(tmp_path / "store" / file)
+    monkeypatch.chdir(tmp_path)
+    bunch = read_wfdb(["links/a"])
+    np.testing.assert_allclose(bunch.data[0], digital.T / 1000, rtol=1e-6)
+    assert bunch.record_names.tolist() == ["links/a"]
+
+
+def test_leads_are_chosen_and_ordered_by_name_whatever_their_case(tmp_path):
+    digital = write(tmp_path, "a", ["i", "AVR", "v6", "x"])
+    bunch = read_wfdb([tmp_path / "a"], leads=["V6", "avr"])
+    np.testing.assert_allclose(bunch.data[0], digital[:, [2, 1]].T / 1000, rtol=1e-6)
+    assert bunch.lead_names == ["V6", "aVR"]
+
+
+def test_twelve_leads_come_in_the_standard_order_and_others_after(tmp_path):
+    leads = ["vx", *(lead.lower() for lead in reversed(TWELVE)), "vy"]
+    digital = write(tmp_path, "a", leads)
+    bunch = read_wfdb([tmp_path / "a"])
+    assert bunch.lead_names == [*TWELVE, "vx", "vy"]
+    order = [*range(12, 0, -1), 0, 13]
+    np.testing.assert_allclose(bunch.data[0], digital[:, order].T / 1000, rtol=1e-6)
+
+
+def test_leads_of_later_records_are_brought_to_the_order_of_the_first(tmp_path):
+    write(tmp_path, "a", ["II", "V1"])
+    digital = write(tmp_path, "b", ["V1", "I", "II"], seed=1)
+    bunch = read_wfdb([tmp_path / "a", tmp_path / "b"])
+    assert bunch.lead_names == ["II", "V1"]
+    np.testing.assert_allclose(bunch.data[1], digital[:, [2, 0]].T / 1000, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("unit", "millivolts"), [("V", 1e3), ("mV", 1), ("uV", 1e-3), ("UV", 1e-3)]
+)
+def test_units_become_millivolts(tmp_path, unit, millivolts):
+    digital = write(tmp_path, "a", units=unit)
+    data = read_wfdb([tmp_path / "a"]).data
+    np.testing.assert_allclose(data[0], digital.T / 1000 * millivolts, rtol=1e-6)
+
+
+def test_the_unit_of_a_lead_that_is_not_read_does_not_matter(tmp_path):
+    write(tmp_path, "a", ["I", "resp"])
+    lines = (tmp_path / "a.hea").read_text().splitlines()
+    lines[2] = lines[2].replace("mV", "mmHg")
+    (tmp_path / "a.hea").write_text("\n".join(lines))
+    assert read_wfdb([tmp_path / "a"], leads=["I"]).data.shape == (1, 1, N)
+    with pytest.raises(InvalidECGError, match="lead resp is in the unknown unit 'mmHg'"):
+        read_wfdb([tmp_path / "a"])
+
+
+# Sampling rate and length -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fs", [62.5, 250, 360, 500])
+def test_a_wave_is_the_same_at_another_rate(tmp_path, fs):
+    wave = 1000 * np.sin(2 * np.pi * 3 * np.arange(2 * fs) / fs)
+    write(tmp_path, "a", fs=fs, digital=np.stack([wave, -wave], axis=1).round().astype(int))
+    bunch = read_wfdb([tmp_path / "a"], sampling_rate=100)
+    expected = np.sin(2 * np.pi * 3 * np.arange(200) / 100)
+    assert (bunch.data.shape, bunch.sampling_rate) == ((1, 2, 200), 100)
+    inside = slice(20, -20)  # where nothing depends on how the ends are continued
+    np.testing.assert_allclose(bunch.data[0, 0, inside], expected[inside], atol=0.01)
+    np.testing.assert_allclose(bunch.data[0, 1], -bunch.data[0, 0], atol=1e-6)
+
+
+def test_resampling_keeps_a_constant_up_to_its_ends(tmp_path):
+    write(tmp_path, "a", fs=500, n=1000, digital=np.full((1000, 2), 1500))
+    data = read_wfdb([tmp_path / "a"], sampling_rate=100).data
+    np.testing.assert_allclose(data, 1.5, rtol=1e-6)
+
+
+def test_the_rate_of_the_first_record_is_that_of_all(tmp_path):
+    write(tmp_path, "a", fs=100, n=200)
+    write(tmp_path, "b", fs=500, n=1000)
+    assert read_wfdb([tmp_path / "a", tmp_path / "b"]).data.shape == (2, 2, 200)
+    bunch = read_wfdb([tmp_path / "b", tmp_path / "a"])
+    assert (bunch.data.shape, bunch.sampling_rate) == ((2, 2, 1000), 500.0)
+
+
+def test_longer_records_are_cropped_at_their_end(tmp_path):
+    digital = write(tmp_path, "a", n=1000)
+    write(tmp_path, "b", n=150)
+    bunch = read_wfdb([tmp_path / "a", tmp_path / "b"], duration=1.5)
+    np.testing.assert_allclose(bunch.data[0], digital[:150].T / 1000, rtol=1e-6)
+    assert bunch.data.shape == (2, 2, 150)
+
+
+def test_cropping_and_resampling_may_be_exchanged(tmp_path):
+    write(tmp_path, "a", fs=500, n=5000)
+    cropped = read_wfdb([tmp_path / "a"], sampling_rate=100, duration=3).data
+    whole = read_wfdb([tmp_path / "a"], sampling_rate=100).data
+    np.testing.assert_allclose(cropped, whole[:, :, :300], atol=1e-5)
+
+
+def test_shorter_records_are_padded_with_zeros_and_named(tmp_path):
+    write(tmp_path, "a", n=300)
+    digital = write(tmp_path, "b", n=100)
+    with pytest.warns(RecordWarning, match=r"1 of 2 records are too short .* zeros: .*b\.") as seen:
+        bunch = read_wfdb([tmp_path / "a", tmp_path / "b"], duration=2)
+    np.testing.assert_allclose(bunch.data[1, :, :100], digital.T / 1000, rtol=1e-6)
+    np.testing.assert_array_equal(bunch.data[1, :, 100:], 0)
+    assert bunch.padded == [str(tmp_path / "b")]
+    assert seen[0].filename == __file__
+
+
+def test_a_duration_below_one_sample_is_refused(tmp_path):
+    write(tmp_path, "a")
+    with pytest.raises(InvalidECGError, match=r"0\.001 s hold no sample at 100 Hz"):
+        read_wfdb([tmp_path / "a"], duration=0.001)
+
+
+def test_leads_of_one_rate_are_read_at_that_rate(tmp_path):
+    """Signals of several samples per frame are not averaged, as wfdb does by default."""
+    fast, slow = np.arange(800), np.arange(200)
+    wfdb.wrsamp(
+        "a",
+        fs=125,
+        units=["mV"] * 3,
+        sig_name=["I", "II", "resp"],
+        e_d_signal=[fast, -fast, slow],
+        samps_per_frame=[4, 4, 1],
+        fmt=["16"] * 3,
+        adc_gain=[1000.0] * 3,
+        baseline=[0] * 3,
+        write_dir=str(tmp_path),
+    )
+    bunch = read_wfdb([tmp_path / "a"], leads=["II", "I"])
+    assert bunch.sampling_rate == 500
+    np.testing.assert_allclose(bunch.data[0], np.stack([-fast, fast]) / 1000, rtol=1e-6)
+    with pytest.raises(InvalidECGError, match=r"leads differ in sampling rate \(125, 500 Hz\)"):
+        read_wfdb([tmp_path / "a"])
+
+
+# Records that cannot be read --------------------------------------------------------------------
+
+
+def truncated(folder, keep, fmt="16"):
+    write(folder, "bad", fmt=fmt, digital=np.ones((N, 2), dtype=int))
+    with open(folder / "bad.dat", "rb+") as file:
+        file.truncate(keep)
+
+
+def with_header(folder, old, new):
+    write(folder, "bad")
+    edit(folder / "bad.hea", old, new)
+
+
+def not_finite(folder):
+    digital = write(folder, "bad")
+    digital[7, 1] = -32768  # what format 16 stores for an invalid sample
+    write(folder, "bad", digital=digital)
+
+
+def several_segments(folder):
+    write(folder, "part")
+    (folder / "bad.hea").write_text(f"bad/2 2 100 {2 * N}\npart {N}\npart {N}\n")
+
+
+BAD = {
+    "missing header": (lambda f: None, r"header bad\.hea cannot be read \(No such file"),
+    "empty header": (lambda f: (f / "bad.hea").write_text(""), "header has no signals"),
+    "missing file": (
+        lambda f: (write(f, "bad"), (f / "bad.dat").unlink()),
+        r"file bad\.dat is missing",
+    ),
+    "empty": (lambda f: truncated(f, 0), r"bad\.dat is truncated: 0 of 800 bytes"),
+    "one byte": (lambda f: truncated(f, 799), r"bad\.dat is truncated: 799 of 800 bytes"),
+    "half": (lambda f: truncated(f, 400), r"bad\.dat is truncated: 400 of 800 bytes"),
+    "half a frame": (lambda f: truncated(f, 402), r"bad\.dat is truncated: 402 of 800 bytes"),
+    "one pair of format 212": (
+        lambda f: truncated(f, 3, "212"),  # wfdb repeats it without a word
+        r"bad\.dat is truncated: 3 of 600 bytes",
+    ),
+    "too much promised": (
+        lambda f: with_header(f, f"100 {N}", "100 900000000000"),
+        r"bad\.dat is truncated: 800 of 3600000000000 bytes",
+    ),
+    "missing lead": (lambda f: write(f, "bad", ["I", "V1"]), "No lead named II among I, V1"),
+    "lead twice": (lambda f: write(f, "bad", ["I", "II", "ii"]), "more than one lead named ii"),
+    "unit": (lambda f: write(f, "bad", units="mmHg"), "unknown unit 'mmHg'"),
+    "unit with a Greek letter": (lambda f: with_header(f, "mV", "µV"), "not ASCII"),
+    "folder above": (lambda f: with_header(f, "bad.dat", "../bad.dat"), r"outside .* \.\./bad"),
+    "absolute": (lambda f: with_header(f, "bad.dat", str(f / "bad.dat")), "outside its own folder"),
+    "Windows": (lambda f: with_header(f, "bad.dat", "..\\bad.dat"), "outside its own folder"),
+    "behind a form feed": (
+        lambda f: with_header(f, "bad.dat", "#\x0c../bad.dat"),
+        "outside its own folder",
+    ),
+    "address": (lambda f: with_header(f, "bad.dat", "s3://b/bad.dat"), "outside its own folder"),
+    "not finite": (not_finite, r"1 samples that are not finite .* first in lead II at sample 7"),
+    "length": (lambda f: write(f, "bad", n=N - 1), "199 samples at 100 Hz .* 200; give duration="),
+    "segments": (several_segments, "several segments"),
+    "nonsense": (lambda f: (f / "bad.hea").write_text("no header\nat all"), "wfdb cannot read it"),
+    "rate of zero": (lambda f: with_header(f, "bad 2 100", "bad 2 0"), "sampling rate is 0 Hz"),
+    "absurd rate": (
+        lambda f: with_header(f, f"bad 2 100 {N}", f"bad 2 0.0001 {N}"),
+        "not to be resampled",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_record_is_named_with_its_cause(tmp_path, kind):
+    make, cause = BAD[kind]
+    make(tmp_path)
+    write(tmp_path, "good")
+    bad = tmp_path / "bad"
+    with pytest.raises(InvalidECGError, match=rf"Record {re.escape(str(bad))}: .*{cause}"):
+        read_wfdb([tmp_path / "good", bad])
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_record_is_skipped_and_no_good_one_lost(tmp_path, kind):
+    make, cause = BAD[kind]
+    make(tmp_path)
+    for seed in range(3):
+        write(tmp_path, f"good{seed}", seed=seed)
+    good = [tmp_path / f"good{seed}" for seed in range(3)]
+    bad = str(tmp_path / "bad")
+    with pytest.warns(RecordWarning, match=f"1 of 4 records .*{cause}") as seen:
+        bunch = read_wfdb([good[0], bad, *good[1:]], on_error="skip", sampling_rate=100)
+    np.testing.assert_array_equal(bunch.data, read_wfdb(good).data)
+    assert bunch.record_names.tolist() == [str(path) for path in good]
+    assert list(bunch.skipped) == [bad]
+    assert re.search(cause, bunch.skipped[bad])
+    assert seen[0].filename == __file__
+
+
+def test_what_is_not_given_comes_from_the_first_good_record(tmp_path):
+    truncated(tmp_path, 10)
+    write(tmp_path, "good", ["V1"], n=77)
+    with pytest.warns(RecordWarning, match="1 of 2 records could not be read"):
+        bunch = read_wfdb([tmp_path / "bad", tmp_path / "good"], on_error="skip")
+    assert (bunch.data.shape, bunch.lead_names) == ((1, 1, 77), ["V1"])
+
+
+def test_an_invalid_sample_behind_the_crop_does_no_harm(tmp_path):
+    digital = write(tmp_path, "a", n=1000)
+    digital[900] = -32768
+    write(tmp_path, "a", digital=digital)
+    assert np.isfinite(read_wfdb([tmp_path / "a"], duration=2).data).all()
+
+
+def test_none_that_can_be_read_is_an_error_whatever_on_error(tmp_path):
+    truncated(tmp_path, 10)
+    with pytest.raises(
+        InvalidECGError, match=r"None of the 2 records .* first, .*bad: .* truncated"
+    ):
+        read_wfdb([tmp_path / "bad", tmp_path / "absent"], on_error="skip")
+
+
+@pytest.mark.parametrize("records", [[], iter(())])
+def test_no_records_are_refused(records):
+    with pytest.raises(InvalidECGError, match="no records"):
+        read_wfdb(records)
+
+
+def test_what_is_no_folder_with_records_is_refused(tmp_path):
+    write(tmp_path, "a")
+    for place in (tmp_path, tmp_path / "a", tmp_path / "a.hea"):
+        with pytest.raises(InvalidECGError, match="not a folder with a file RECORDS"):
+            read_wfdb(place)
+
+
+@pytest.mark.parametrize("name", ["../a", "/etc/a"])
+def test_a_list_of_records_that_points_outside_is_refused(tmp_path, name):
+    (tmp_path / "RECORDS").write_text(name)
+    with pytest.raises(InvalidECGError, match=f"{name} is outside its folder"):
+        read_wfdb(tmp_path)
+
+
+def test_a_record_given_twice_is_refused(tmp_path):
+    write(tmp_path, "a")
+    with pytest.raises(InvalidECGError, match="a is given 2 times"):
+        read_wfdb([tmp_path / "a", tmp_path / "." / "a.hea"], on_error="skip")
+
+
+@pytest.mark.parametrize("name", ["http://x/a", "s3://b/a", "simplecache::http://x/a", "a::http"])
+def test_nothing_is_fetched(name):
+    with pytest.raises(InvalidECGError, match="only local files"):
+        read_wfdb([name])
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"leads": "II"},
+        {"leads": []},
+        {"leads": ["II", "ii"]},
+        {"sampling_rate": 0},
+        {"duration": -1},
+        {"on_error": "warn"},
+    ],
+)
+def test_parameters_without_sense_are_refused(tmp_path, parameters):
+    write(tmp_path, "a")
+    with pytest.raises(ValueError, match=next(iter(parameters))):
+        read_wfdb([tmp_path / "a"], **parameters)
+
+
+# Many records -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def archive(tmp_path, monkeypatch):
+    """Return a folder of 11 records, of which the first, one in the middle and the last are bad."""
+    monkeypatch.setattr(_wfdb, "_RECORDS_PER_JOB", 2)  # several chunks
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    for i in range(11):
+        write(folder, f"r{i}", seed=i)
+    for i in (0, 5, 10):
+        (folder / f"r{i}.dat").unlink()
+    (folder / "RECORDS").write_text("\n".join(f"r{i}" for i in range(11)))
+    return folder
+
+
+def read_archive(archive, **parameters):
+    with pytest.warns(RecordWarning, match="3 of 11"):
+        return read_wfdb(archive, on_error="skip", **parameters)
+
+
+def test_n_jobs_changes_nothing(archive, tmp_path):
+    one = read_archive(archive)
+    two = read_archive(archive, n_jobs=2, out=tmp_path / "two.npy")
+    assert one.record_names.tolist() == [f"r{i}" for i in (1, 2, 3, 4, 6, 7, 8, 9)]
+    np.testing.assert_array_equal(one.data, two.data)
+    assert one.record_names.tolist() == two.record_names.tolist()
+    assert one.skipped == two.skipped
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_the_first_bad_record_in_order_is_the_one_named(archive, n_jobs):
+    records = [archive / f"r{i}" for i in range(1, 11)]
+    with pytest.raises(InvalidECGError, match=r"r5: its file r5\.dat is missing"):
+        read_wfdb(records, n_jobs=n_jobs)
+
+
+def test_a_file_on_disk_holds_exactly_the_good_records(archive, tmp_path):
+    out = tmp_path / "ecg.npy"
+    bunch = read_archive(archive, out=str(out))
+    assert isinstance(bunch.data, np.memmap)
+    assert not bunch.data.flags.writeable
+    np.testing.assert_array_equal(np.load(out), read_archive(archive).data)
+    assert out.stat().st_size == 128 + bunch.data.nbytes
+
+
+def test_a_failure_leaves_no_file_and_an_earlier_one_as_it_was(archive, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    out = folder / "ecg.npy"
+    records = [archive / f"r{i}" for i in range(1, 11)]
+    with pytest.raises(InvalidECGError, match="r5"):
+        read_wfdb(records, out=out)
+    assert os.listdir(folder) == []
+    np.save(out, np.arange(3))
+    with pytest.raises(InvalidECGError, match="r5"):
+        read_wfdb(records, out=out)
+    assert os.listdir(folder) == ["ecg.npy"]
+    np.testing.assert_array_equal(np.load(out), np.arange(3))
+
+
+def test_writing_to_disk_does_not_hold_all_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(_wfdb, "_RECORDS_PER_JOB", 2)
+    for i in range(30):
+        write(tmp_path, f"r{i}", ["I"], n=50_000, digital=np.full((50_000, 1), i))
+    records = [tmp_path / f"r{i}" for i in range(30)]
+
+    def peak(**parameters):
+        tracemalloc.start()
+        bunch = read_wfdb(records, **parameters)
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size, bunch
+
+    in_memory, bunch = peak()
+    on_disk, _ = peak(out=tmp_path / "ecg.npy")
+    assert in_memory > bunch.data.nbytes
+    assert on_disk < bunch.data.nbytes / 2
+
+
+def test_a_warning_names_a_few_records_and_the_bunch_all(tmp_path):
+    write(tmp_path, "good")
+    absent = [tmp_path / f"absent{i}" for i in range(9)]
+    with pytest.warns(RecordWarning, match="9 of 10 .* and 4 more"):
+        bunch = read_wfdb([tmp_path / "good", *absent], on_error="skip")
+    assert list(bunch.skipped) == [str(path) for path in absent]
+
+
+def test_the_bunch_holds_what_the_docstring_says(tmp_path):
+    write(tmp_path, "a")
+    returns = read_wfdb.__doc__.split("Returns\n")[1].split("Raises\n")[0]
+    documented = re.findall(r"^ +(\w+) : ", returns, flags=re.MULTILINE)[1:]
+    assert sorted(documented) == sorted(read_wfdb([tmp_path / "a"]))
