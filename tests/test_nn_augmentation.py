@@ -4,13 +4,20 @@ import torch
 
 from sklearn_bell.nn.augmentation import (
     Compose,
+    RandomCrop,
     RandomResizedCrop,
     TimeOut,
+    crop,
     resized_crop,
     time_out,
 )
 
-AUGMENTATIONS = [RandomResizedCrop(), TimeOut(), Compose(RandomResizedCrop(), TimeOut())]
+AUGMENTATIONS = [
+    RandomCrop(0.5),
+    RandomResizedCrop(),
+    TimeOut(),
+    Compose(RandomResizedCrop(), TimeOut()),
+]
 
 
 @pytest.fixture
@@ -24,9 +31,9 @@ def generator(seed=0):
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS)
 class TestEvery:
-    def test_keeps_shape_and_dtype(self, augmentation, x):
+    def test_keeps_records_leads_and_dtype(self, augmentation, x):
         view = augmentation(x, generator())
-        assert view.shape == x.shape
+        assert view.shape[:2] == x.shape[:2]
         assert view.dtype == x.dtype
 
     def test_leaves_its_input_alone(self, augmentation, x):
@@ -45,7 +52,7 @@ class TestEvery:
         assert torch.equal(torch.get_rng_state(), before)
 
     def test_treats_all_leads_alike_and_records_differently(self, augmentation, x):
-        same = x[:1, :1].expand(6, 3, 50)
+        same = x[:1, :1].repeat(6, 3, 1)
         view = augmentation(same, generator())
         assert torch.equal(view[:, 0], view[:, 1])
         assert not torch.equal(view[0], view[1])
@@ -69,6 +76,19 @@ def test_resized_crop_equals_interpolation_by_numpy(x):
 
 def test_a_crop_of_the_whole_record_is_the_record(x):
     torch.testing.assert_close(resized_crop(x, torch.zeros(6), torch.ones(6)), x)
+
+
+def test_a_crop_is_a_stretch_of_the_record(x):
+    start = torch.tensor([0, 1, 2, 10, 20, 30])
+    view = crop(x, start, 20)
+    for record in range(6):
+        assert torch.equal(view[record], x[record, :, start[record] : start[record] + 20])
+
+
+def test_crops_begin_anywhere_in_the_record():
+    ramp = torch.arange(10.0).expand(1000, 1, 10)
+    starts = RandomCrop(0.7)(ramp, generator())[:, 0, 0]
+    assert sorted(starts.unique().tolist()) == [0, 1, 2, 3]
 
 
 def test_time_out_zeroes_the_stretch_and_nothing_else(x):

@@ -1,9 +1,9 @@
-"""Augmentations: a batch of records in, another view of the same records out, on the device of the batch.
+"""Augmentations: a batch of records in, another view of the same records out, on its device.
 
 Each is a pure function of tensors with a thin random module above it. A module is called as
-``augmentation(x, generator)`` with x of shape ``(batch, n_leads, n_samples)``; all that is random is drawn
-from the generator, so that the same seed gives the same view. To make one of your own, write an
-``nn.Module`` with such a ``forward``.
+``augmentation(x, generator)`` with x of shape ``(batch, n_leads, n_samples)``; all that is random
+is drawn from the generator, so that the same seed gives the same view. To make one of your own,
+write an ``nn.Module`` with such a ``forward``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,35 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
-__all__ = ["Compose", "RandomResizedCrop", "TimeOut", "resized_crop", "time_out"]
+__all__ = [
+    "Compose",
+    "RandomCrop",
+    "RandomResizedCrop",
+    "TimeOut",
+    "crop",
+    "resized_crop",
+    "time_out",
+]
+
+
+def crop(x: Tensor, start: Tensor, n_samples: int) -> Tensor:
+    """Cut a stretch out of every record, of all leads alike.
+
+    Parameters
+    ----------
+    x : Tensor of shape (batch, n_leads, n_samples_in)
+        Records.
+    start : Tensor of shape (batch,), integer
+        First sample of each stretch.
+    n_samples : int
+        Length of the stretches.
+
+    Returns
+    -------
+    view : Tensor of shape (batch, n_leads, n_samples)
+    """
+    sample = start[:, None] + torch.arange(n_samples, device=x.device)  # (batch, n_samples)
+    return x.gather(-1, sample[:, None].expand(-1, x.shape[1], -1))
 
 
 def resized_crop(x: Tensor, start: Tensor, ratio: Tensor) -> Tensor:
@@ -64,6 +92,33 @@ def _random_stretch(x: Tensor, low: float, high: float, generator: Generator | N
     draw = torch.rand(2, len(x), device=x.device, generator=generator)
     ratio = low + (high - low) * draw[0]
     return draw[1] * (1 - ratio), ratio
+
+
+class RandomCrop(nn.Module):
+    """Cut a random stretch out of every record. Its heart rate stays what it was.
+
+    Parameters
+    ----------
+    ratio : float, default=0.5
+        Length of the stretch as a fraction of the record, which is that of the view.
+
+    Examples
+    --------
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> RandomCrop()(torch.randn(4, 8, 1000), generator).shape
+    torch.Size([4, 8, 500])
+    """
+
+    def __init__(self, ratio: float = 0.5):
+        super().__init__()
+        self.ratio = ratio
+
+    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        """Return a view of x, ``(batch, n_leads, round(ratio * n_samples))``."""
+        n_samples = max(1, round(self.ratio * x.shape[-1]))
+        n_starts = x.shape[-1] - n_samples + 1
+        start = torch.randint(n_starts, (len(x),), device=x.device, generator=generator)
+        return crop(x, start, n_samples)
 
 
 class RandomResizedCrop(nn.Module):

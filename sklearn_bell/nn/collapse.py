@@ -33,14 +33,15 @@ class LatentStatistics:
         latent = latent.reshape(len(latent), -1, latent.shape[-1]).transpose(0, 1)
         if self.n == 0:  # sums about the first mean lose no digits to a large mean
             self.origin = latent.mean(1, keepdim=True)
-            self.sum, self.products = 0.0, 0.0
+            self.sum = torch.zeros_like(self.origin)  # (n_leads, 1, n_features)
+            self.products = self.sum.mT @ self.sum  # (n_leads, n_features, n_features)
         centred = latent - self.origin
         self.n += centred.shape[1]
-        self.sum = self.sum + centred.sum(1, keepdim=True)  # (n_leads, 1, n_features)
-        self.products = self.products + centred.mT @ centred  # (n_leads, n_features, n_features)
+        self.sum += centred.sum(1, keepdim=True)
+        self.products += centred.mT @ centred
 
     def covariance(self) -> Tensor:
-        """Return the covariance of the features of each lead, ``(n_leads, n_features, n_features)``."""
+        """Return the covariance within each lead, ``(n_leads, n_features, n_features)``."""
         mean = self.sum / self.n
         return self.products / self.n - mean.mT @ mean
 
@@ -54,8 +55,8 @@ class LatentStatistics:
     def effective_rank(self) -> float:
         """Return the exponential of the entropy of the covariance's spectrum, averaged over leads.
 
-        It is zero where nothing varies, one where all latents lie on a line, and ``n_features`` where
-        they vary alike in all directions.
+        It is zero where nothing varies, one where all latents lie on a line, and ``n_features``
+        where they vary alike in all directions.
         """
         spectrum = torch.linalg.eigvalsh(self.covariance().double().cpu()).clamp(min=0)
         total = spectrum.sum(1, keepdim=True)

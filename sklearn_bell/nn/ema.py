@@ -14,8 +14,8 @@ __all__ = ["make_target", "update_target"]
 def make_target(online: nn.Module) -> nn.Module:
     """Return a copy that no gradient and no batch of its own changes, only `update_target`.
 
-    Its batch normalisation goes on using the statistics of the batch in training mode, as in BYOL, but
-    leaves its running statistics alone: these are averaged like the weights.
+    Its batch normalisation goes on using the statistics of the batch in training mode, as in BYOL,
+    but leaves its running statistics alone: these are averaged like the weights.
     """
     target = copy.deepcopy(online).requires_grad_(False)
     for module in target.modules():
@@ -26,7 +26,7 @@ def make_target(online: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def update_target(target: nn.Module, online: nn.Module, decay: float) -> None:
-    """Set every weight and buffer to ``decay * target + (1 - decay) * online``; counters are copied."""
+    """Set weights and buffers to ``decay * target + (1 - decay) * online``; counters are copied."""
     averaged, following = [], []
     for old, new in zip(
         chain(target.parameters(), target.buffers()),

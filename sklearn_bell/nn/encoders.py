@@ -1,7 +1,7 @@
 """Encoders: what turns a lead into a latent.
 
-An encoder is any module that maps ``(batch, in_channels, n_samples)`` to ``(batch, n_features)``, and a
-callable ``encoder(in_channels) -> nn.Module`` makes one.
+An encoder is any module that maps ``(batch, in_channels, n_samples)`` to ``(batch, n_features)``,
+and a callable ``encoder(in_channels) -> nn.Module`` makes one.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ class VGG1d(nn.Module):
     in_channels : int, default=1
         Number of leads seen together.
     width : float, default=1/8
-        Factor on the channels of VGG16 (64, 128, 256, 512, 512). The default makes the branch of the
-        literature: 64 features from 78,216 parameters.
+        Factor on the channels of VGG16 (64, 128, 256, 512, 512). The default makes the branch of
+        the literature: 64 features from 78,216 parameters.
 
     Notes
     -----
-    The layers are 2-D with kernels of height one: the same sums as in 1-D, for which PyTorch has faster
-    kernels on CPUs in channels-last memory format. Pooling rounds up, so that records of any length from
-    one sample on pass.
+    The layers are 2-D with kernels of height one: the same sums as in 1-D, for which PyTorch has
+    faster kernels on CPUs in channels-last memory format. Pooling rounds up, so that records of any
+    length from one sample on pass.
 
     References
     ----------
-    Simonyan K, Zisserman A. Very deep convolutional networks for large-scale image recognition. ICLR 2015.
+    Simonyan K, Zisserman A. Very deep convolutional networks for large-scale image recognition.
+    ICLR 2015.
 
     Examples
     --------
@@ -57,8 +58,7 @@ class VGG1d(nn.Module):
         for module in self.layers:
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
-        self.layers.to(memory_format=torch.channels_last)
+        self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode ``(batch, in_channels, n_samples)`` as ``(batch, n_features)``."""

@@ -19,8 +19,8 @@ def lead_distances(prediction: Tensor, target: Tensor) -> Tensor:
     Returns
     -------
     distances : Tensor of shape (n_leads, n_leads)
-        ``distances[i, j]`` is the mean over the batch of ``2 - 2 cos`` between what lead i predicts and
-        the target of lead j, in [0, 4].
+        ``distances[i, j]`` is the mean over the batch of ``2 - 2 cos`` between what lead i predicts
+        and the target of lead j, in [0, 4].
 
     References
     ----------

@@ -48,19 +48,18 @@ class TwoViews(nn.Module):
     ----------
     method : nn.Module
         Called with two views; returns the terms of its loss and a latent. Has ``after_step()``.
-    augmentation : nn.Module
+    augmentation : callable
         Makes a view.
     """
 
-    def __init__(self, method: nn.Module, augmentation: nn.Module):
+    def __init__(self, method, augmentation):
         super().__init__()
         self.method, self.augmentation = method, augmentation
 
     def forward(self, x: Tensor, generator: Generator) -> dict[str, Tensor]:
         x = standardize(x)
-        terms, latent = self.method(
-            self.augmentation(x, generator), self.augmentation(x, generator)
-        )
+        first, second = (self.augmentation(x, generator) for _ in range(2))
+        terms, latent = self.method(first, second)
         self.statistics.update(latent)
         for name, term in terms.items():
             self.sums[name] = self.sums.get(name, 0) + term.detach() * len(x)
@@ -89,8 +88,8 @@ class BasePretrainer(
     """Base of the pretraining methods. A method says what its network and its loss are.
 
     Subclasses define ``_make_method(encoder, n_leads, n_features)``, which returns an ``nn.Module``
-    that maps two views, each ``(batch, n_leads, n_samples)``, to a dict of loss terms (``"loss"`` is
-    minimised, all are kept in ``history_``) and the latents that are watched for collapse. Its
+    that maps two views, each ``(batch, n_leads, n_samples)``, to a dict of loss terms (``"loss"``
+    is minimised, all are kept in ``history_``) and the latents that are watched for collapse. Its
     ``after_step()`` is called after every step of the optimiser.
     """
 
@@ -108,7 +107,7 @@ class BasePretrainer(
 
     @property
     def encoder_(self):
-        """The trained encoder, ``(batch, n_leads, n_samples)`` to ``(batch, n_leads, n_features)``."""
+        """The encoder: ``(batch, n_leads, n_samples)`` to ``(batch, n_leads, n_features)``."""
         return self._net.module_.method.encoder
 
     @abstractmethod
@@ -123,8 +122,8 @@ class BasePretrainer(
         Parameters
         ----------
         X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            At least two records. May be memory-mapped, or anything else that slices to arrays: it is
-            read batch by batch.
+            At least two records. May be memory-mapped, or anything else that slices to arrays: it
+            is read batch by batch.
         y : None
             Ignored.
 
@@ -223,29 +222,31 @@ class BasePretrainer(
         return names
 
     def _make_encoder(self):
-        """Return the encoder of a record, ``(batch, n_leads, n_features)`` out: a branch per lead."""
+        """Return the encoder of all leads, a branch for each."""
         if isinstance(self.encoder, nn.Module):
             branches = [copy.deepcopy(self.encoder) for _ in range(self.n_leads_in_)]
         else:
             branches = [self.encoder(1) for _ in range(self.n_leads_in_)]
         return LeadwiseEncoder(branches)
 
-    def _count_features(self, encoder):
+    def _count_features(self, encoder, augmentation):
         """Return the output width of the encoder, found by a dry run that changes nothing."""
         records = torch.zeros(2, self.n_leads_in_, self.n_samples_in_)
+        view = augmentation(records, Generator())  # may be shorter
         try:
             with torch.inference_mode():
-                latent = encoder.eval()(records)
+                encoder.eval()(view)
+                latent = encoder(records)
         except RuntimeError as error:
             raise InvalidECGError(
-                f"The encoder cannot take records of {self.n_samples_in_} samples, which may be too "
-                f"short for it: {error}"
+                f"The encoder cannot take records of {self.n_samples_in_} samples, or views of "
+                f"{view.shape[-1]}, which may be too short for it: {error}"
             ) from error
         expected = (2, self.n_leads_in_)
         if latent.ndim != 3 or latent.shape[:2] != expected or not latent.is_floating_point():
             raise InvalidECGError(
-                "encoder must map (batch, 1, n_samples) to (batch, n_features), but for 2 records it "
-                f"returned, leads stacked, {tuple(latent.shape)}."
+                "encoder must map (batch, 1, n_samples) to (batch, n_features), but for 2 records "
+                f"it returned, leads stacked, {tuple(latent.shape)}."
             )
         return latent.shape[-1]
 
@@ -260,7 +261,7 @@ class BasePretrainer(
             augmentation = copy.deepcopy(self.augmentation)
         with default_generators_seeded(derived_seed(seed)):
             encoder = self._make_encoder()
-            n_features = self._count_features(encoder)
+            n_features = self._count_features(encoder, augmentation)
             method = self._make_method(encoder, self.n_leads_in_, n_features)
         self._net = SelfSupervisedNet(
             TwoViews(method, augmentation),
@@ -306,8 +307,8 @@ class BasePretrainer(
         if n_epochs and self.history_[-1]["latent_deviation"] < _COLLAPSED_DEVIATION:
             warnings.warn(
                 f"{type(self).__name__} has collapsed: its latents differ between records by only "
-                f"{self.history_[-1]['latent_deviation']:.1e} of their size. Train with a smaller lr, "
-                "or see whether the records differ at all.",
+                f"{self.history_[-1]['latent_deviation']:.1e} of their size. Train with a smaller "
+                "lr, or see whether the records differ at all.",
                 CollapseWarning,
-                stacklevel=3,
+                stacklevel=6,  # to the line that called fit
             )

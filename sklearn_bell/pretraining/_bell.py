@@ -17,36 +17,160 @@ __all__ = ["BELLPretrainer"]
 
 
 class BELL(nn.Module):
-    """The online network predicts what the target network makes of another view, for all leads."""
+    """Two networks: the online one predicts what the target one makes of another view.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Maps ``(batch, n_leads, n_samples)`` to ``(batch, n_leads, n_features)``.
+    n_leads, n_features, head_width : int
+        Sizes of the heads.
+    gamma, decay : float
+        As in :class:`BELLPretrainer`.
+    """
 
     def __init__(self, encoder, n_leads, n_features, head_width, gamma, decay):
         super().__init__()
-        projector = LeadwiseMLP(n_leads, n_features, head_width, head_width)
-        self.encoder, self.projector = encoder, projector
+        self.encoder = encoder
+        self.projector = LeadwiseMLP(n_leads, n_features, head_width, head_width)
         self.predictor = LeadwiseMLP(n_leads, head_width, head_width, head_width)
-        self.online = nn.Sequential(encoder, projector)
+        self.online = nn.Sequential(self.encoder, self.projector)
         self.target = make_target(self.online)
         self.gamma, self.decay = gamma, decay
 
     def forward(self, view: Tensor, other: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the loss with its two terms, and the latents of the first view."""
         latents = [self.encoder(x) for x in (view, other)]
         predictions = [self.predictor(self.projector(latent)) for latent in latents]
         targets = [self.target(x) for x in (other, view)]
-        # (n_leads, n_leads), each view being predicted from the other
-        distances = sum(map(lead_distances, predictions, targets)) / 2
-        intra, inter = intra_inter(distances)
-        gamma = (
-            self.gamma if len(distances) > 1 else 1.0
-        )  # with one lead there is no inter-lead term
-        loss = gamma * intra + (1 - gamma) * inter
-        return {"loss": loss, "intra": intra, "inter": inter}, latents[0]
+        there, back = map(lead_distances, predictions, targets)  # (n_leads, n_leads)
+        intra, inter = intra_inter((there + back) / 2)
+        gamma = self.gamma if len(there) > 1 else 1.0  # one lead has no other to predict
+        return {
+            "loss": gamma * intra + (1 - gamma) * inter,
+            "intra": intra,
+            "inter": inter,
+        }, latents[0]
 
     def after_step(self):
+        """Let the target network follow."""
         update_target(self.target, self.online, self.decay)
 
 
 class BELLPretrainer(BasePretrainer):
-    """Learn a latent for each lead."""
+    """Bootstrap each lead's latent: learn features of every lead from unlabelled records.
+
+    Every lead has an encoder of its own. From one view of a record, each lead predicts what a
+    slowly following copy of the network, the target, makes of another view: of the same lead
+    (intra-lead) and of the other leads (inter-lead). There are no negative pairs. The latents of
+    all leads, side by side, are the features.
+
+    This implements the method as its abstract describes it [1]_, with choices of our own where the
+    abstract is silent; they are named below.
+
+    Parameters
+    ----------
+    encoder : callable or nn.Module, default=VGG1d
+        ``encoder(in_channels)`` makes the encoder of a lead, a module that maps
+        ``(batch, 1, n_samples)`` to ``(batch, n_features)``. A module is copied for each lead
+        instead, with its weights.
+    augmentation : nn.Module, default=None
+        Makes a view: called as ``augmentation(x, generator)`` on a batch
+        ``(batch, n_leads, n_samples)``, see :mod:`sklearn_bell.nn.augmentation`. By default
+        ``Compose(RandomResizedCrop(), TimeOut())``.
+    gamma : float, default=0.8
+        Weight of the intra-lead term, ``1 - gamma`` being that of the inter-lead term; 1 is
+        intra-lead alone, 0 inter-lead alone. It has no effect where there is only one lead.
+    decay : float, default=0.99
+        How much of the target network stays at each step; the rest comes from the online network.
+    head_width : int, default=512
+        Width of the hidden and the last layer of projectors and predictors.
+    max_epochs : int, default=50
+        How often all records are seen. 0 leaves the encoder untrained.
+    batch_size : int, default=64
+        Records per step, and per batch in `transform`. Batches differ in size by one at most.
+    lr : float, default=0.001
+        Learning rate of Adam.
+    lead_names : array-like of str of length n_leads, default=None
+        Names of the leads of X, for the names of the features.
+    sampling_rate : float, default=None
+        Sampling rate of X in Hz. Only kept, for whoever gets the model later.
+    device : str or torch.device, default="auto"
+        Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Determines the first weights, the order of the records and the views.
+
+    Attributes
+    ----------
+    encoder_ : LeadwiseEncoder
+        The trained encoder of all leads, ``(batch, n_leads, n_samples)`` to
+        ``(batch, n_leads, n_features)``. It expects leads scaled as in the notes.
+    history_ : list of dict
+        For each epoch: the mean ``loss`` and its terms ``intra`` and ``inter`` (each in [0, 4]);
+        the ``latent_deviation`` between records, relative to the size of the latents, and their
+        ``effective_rank``, both averaged over leads, which tell of a collapse; and the
+        ``duration`` in s.
+    n_features_in_ : int
+        Number of leads, or of samples where X is 2-D.
+    n_leads_in_, n_samples_in_ : int
+        Number of leads, and of samples of a record.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X is a dataframe.
+
+    Raises
+    ------
+    InvalidECGError
+        A ``ValueError``: if X is not two records at least, of three dimensions (or two for one
+        lead) and finite, or too short for the encoder.
+
+    Warns
+    -----
+    CollapseWarning
+        If training ends with nearly the same latents for all records.
+
+    See Also
+    --------
+    sklearn_bell.feature_extraction.ECGFeatures : What can be had without training.
+
+    Notes
+    -----
+    Every lead of every record is brought to mean 0 and deviation 1 first, so that millivolts or any
+    other unit will do; a flat lead becomes zeros.
+
+    With p the predictions of the online network for one view, z the target network's projections of
+    the other view, both of length 1, and d(i, j) the mean squared distance of p of lead i and z of
+    lead j over the batch, the loss is ``gamma`` times the mean of d(i, i) plus ``1 - gamma`` times
+    the mean of d(i, j) over all i != j, averaged over both ways round the views.
+
+    As published: a branch for each lead, online network with predictor, target by moving average,
+    mean squared errors within and between leads, and their fusion. Chosen here, mostly after
+    neighbouring work of the same group: VGG16 of width 1/8, heads of one hidden layer for each
+    lead, resized crop and time-out, Adam, and all the numbers. In the target, running statistics
+    of batch normalisation follow as weights do.
+
+    References
+    ----------
+    .. [1] Liu W, Pan S, Li Z, Chang S, Huang Q, Jiang N. Bootstrap each lead's latent: A novel
+       method for self-supervised learning of multilead electrocardiograms. Comput Methods Programs
+       Biomed 2024;257:108452. doi:10.1016/j.cmpb.2024.108452
+    .. [2] Grill JB, et al. Bootstrap your own latent: A new approach to self-supervised learning.
+       NeurIPS 2020.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_bell import BELLPretrainer
+    >>> from sklearn_bell.datasets import make_ecg
+    >>> ecg = make_ecg(40, classes=["normal", "lbbb"], leads=["II", "V1"], random_state=0)
+    >>> bell = BELLPretrainer(max_epochs=2, lead_names=ecg.lead_names, random_state=0)
+    >>> pipeline = make_pipeline(bell, StandardScaler(), LogisticRegression())
+    >>> pipeline.fit(ecg.data, ecg.target).predict(ecg.data[:3]).shape
+    (3,)
+    >>> pipeline[0].get_feature_names_out()[:3]
+    array(['II_0', 'II_1', 'II_2'], dtype=object)
+    """
 
     _parameter_constraints: dict = {
         **BasePretrainer._parameter_constraints,
