@@ -84,10 +84,10 @@ class ShuffledBatches:
 class SelfSupervisedNet(NeuralNet):
     """skorch's net for a module that computes its own loss from a batch.
 
-    The module is called as ``module(batch, generator)`` and returns a dict of tensors, one of them the
-    ``"loss"``; its method ``after_step()`` is called when the optimiser has stepped. All that is random
-    in a step follows from the seed and the numbers of epoch and step, so that a run can be taken up
-    anywhere.
+    The module is called as ``module(batch, generator)`` and returns a dict of tensors, one of them
+    the ``"loss"``; its method ``after_step()`` is called when the optimiser has stepped. All that
+    is random in a step follows from the seed and the numbers of epoch and step, so that a run can
+    be taken up anywhere.
     """
 
     def __init__(self, module, *, seed, **kwargs):

@@ -1,7 +1,8 @@
 """The one place where an array becomes records.
 
-Everything in this library works on ``(n_records, n_leads, n_samples)``. :func:`check_ecg` turns what a
-user gives into :class:`Records`, which is read by slices, so that an array on disk is never held whole.
+Everything in this library works on ``(n_records, n_leads, n_samples)``. :func:`check_ecg` turns
+what a user gives into :class:`Records`, which is read by slices, so that an array on disk is never
+held whole.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class ECGInputMixin:
     """Declare that an estimator takes 3-D X (records of several leads) and 2-D X (of one lead)."""
 
     def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.input_tags.two_d_array = True
         tags.input_tags.three_d_array = True
         return tags
@@ -42,9 +43,7 @@ class Records:
         self.source = source
         self.ndim = len(source.shape)
         self.dtype = np.dtype(source.dtype if source.dtype in dtype else dtype[0])
-        self.shape = (
-            source.shape if self.ndim == 3 else (source.shape[0], 1, source.shape[1])
-        )
+        self.shape = source.shape if self.ndim == 3 else (source.shape[0], 1, source.shape[1])
         self._checked = checked
 
     def __len__(self):
@@ -82,8 +81,8 @@ class Records:
 def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, same_length=True):
     """Check X as scikit-learn does, and return it as :class:`Records`.
 
-    Shape and dtype are checked at once. The values of an array in memory too; those of a
-    memory-mapped array, or of anything else that is read by slices (h5py, zarr), when they are read.
+    Shape and dtype are checked at once. The values of an array in memory too; those of an array on
+    disk (memory-mapped, h5py, zarr, whatever is read by slices) when they are read.
 
     Parameters
     ----------
@@ -130,8 +129,8 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, same_l
     name = type(estimator).__name__
     if checked.ndim > 3 or 0 in checked.shape:
         raise InvalidECGError(
-            f"{name} expected X of shape (n_records, n_leads, n_samples), or (n_records, n_samples) "
-            f"for one lead, each at least 1, but got {checked.shape}."
+            f"{name} expected X of shape (n_records, n_leads, n_samples), or (n_records, "
+            f"n_samples) for one lead, each at least 1, but got {checked.shape}."
         )
     if by_slices:
         checked = X.reshape(checked.shape) if isinstance(X, np.ndarray) else X
@@ -146,8 +145,8 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, same_l
     elif same_length and n_samples != estimator.n_samples_in_:
         raise InvalidECGError(
             f"X has records of {n_samples} samples, but {name} was fitted on records of "
-            f"{estimator.n_samples_in_}; bring them to the same rate with Resampler and to the same "
-            "length with Cropper."
+            f"{estimator.n_samples_in_}; bring them to the same rate with Resampler and to the "
+            "same length with Cropper."
         )
     return records
 
@@ -166,21 +165,20 @@ def _is_read_by_slices(X):
 
 
 def _as_fitted(estimator, X):
-    """One lead in the number of dimensions that ``fit`` has seen, so that either form may follow."""
-    shape = getattr(X, "shape", ())
-    fitted_2d = estimator.n_features_in_ != estimator.n_leads_in_
-    if not isinstance(X, np.ndarray):
+    """One lead in as many dimensions as ``fit`` has seen, so that either form may follow."""
+    if not isinstance(X, np.ndarray) or estimator.n_leads_in_ != 1:
         return X
-    if len(shape) == 3 and shape[1] == 1 and fitted_2d:
-        return X.reshape(shape[0], shape[2])
-    if len(shape) == 2 and estimator.n_leads_in_ == 1 and not fitted_2d:
-        return X.reshape(shape[0], 1, shape[1])
+    fitted_2d = estimator.n_features_in_ != 1
+    if X.ndim == 3 and X.shape[1] == 1 and fitted_2d:
+        return X[:, 0]
+    if X.ndim == 2 and not fitted_2d:
+        return X[:, None]
     return X
 
 
 def _explain(estimator, X, error):
     """Say in records and leads what scikit-learn says in samples and features."""
-    message, shape = str(error), getattr(X, "shape", ())
+    message, shape = str(error), tuple(getattr(X, "shape", ()))
     n_leads = getattr(estimator, "n_leads_in_", None)
     if len(shape) == 3 and "is expecting" in message and n_leads != shape[1]:
         return (

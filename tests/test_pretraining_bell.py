@@ -138,7 +138,7 @@ def test_the_target_receives_no_gradient_and_follows_by_its_average():
     expected = [
         0.75 * old + 0.25 * new if old.is_floating_point() else new
         for old, new in zip(
-            network.target.state_dict().values(), network.online.state_dict().values()
+            network.target.state_dict().values(), network.online.state_dict().values(), strict=True
         )
     ]
     network.after_step()

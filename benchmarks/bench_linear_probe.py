@@ -1,0 +1,144 @@
+"""Measure what BELL's features are worth to a linear classifier, against doing without BELL.
+
+    python benchmarks/bench_linear_probe.py --data DIR [--jobs 2]
+
+``DIR`` is the folder of PTB-XL or the one around it. The five superclasses at 100 Hz, multi-label,
+leads II, III, V1-V6, for each of three seeds:
+
+- cross-validation inside folds 1-7 (parts 1-2, 3-4 and 5-7 are predicted by what was trained on the
+  others): the figures to tune by;
+- fold 8, predicted by what was trained on folds 1-7: looked at once.
+
+Patients do not cross folds. Pretraining sees the training records only, and no label. The
+classifier sees the labels of 1 %, 10 % and 100 % of the training patients, drawn at random until
+every class is among them. Figures are macro AUROCs over the scores of all held-out records,
+averaged over seeds, with bootstrap 95 % intervals over patients. Settings of BELL are the defaults
+of BELLPretrainer.
+
+Features are kept in the folder ``--out``, so that a run that was ended goes on. The script exits
+with an error when BELL's features are not clearly better than those of the untrained encoder.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+from _common import draw_labels, interval, linear_probe, machine, mean_auroc, scores_of
+from sklearn.ensemble import ExtraTreesClassifier
+
+from sklearn_bell import BELLPretrainer, ECGFeatures
+from sklearn_bell.datasets import load_ptbxl
+from sklearn_bell.preprocessing import INDEPENDENT_LEADS
+
+SEEDS = (0, 1, 2)
+SHARES = (0.01, 0.1, 1.0)
+PARTS = ((1, 2), (3, 4), (5, 6, 7))
+TRANSFORMERS = {
+    "untrained": lambda epochs, seed: BELLPretrainer(max_epochs=0, random_state=seed),
+    "BELL": lambda epochs, seed: BELLPretrainer(random_state=seed, **epochs),
+    "hand-made": lambda epochs, seed: ECGFeatures(),
+}
+ROWS = {  # name: features, classifier
+    "untrained encoder, linear": ("untrained", lambda seed: linear_probe()),
+    "BELL, linear": ("BELL", lambda seed: linear_probe()),
+    "hand-made features, linear": ("hand-made", lambda seed: linear_probe()),
+    "hand-made features, 300 extra trees": (
+        "hand-made",
+        lambda seed: ExtraTreesClassifier(n_estimators=300, random_state=seed),
+    ),
+}
+
+
+def splits(fold):
+    """Yield a name, and the rows to train on and to predict."""
+    inside = fold <= 7
+    for part in PARTS:
+        held_out = np.isin(fold, part)
+        yield "cv" + "".join(map(str, part)), inside & ~held_out, held_out
+    yield "fold8", inside, fold == 8
+
+
+def features_of(name, seed, split, data, train, options):
+    """Return the features of all records by what was fitted on the training records, or kept."""
+    path = options.out / f"{name}-{options.max_epochs}-{split}-{seed}.npy"
+    if not path.exists():
+        if options.jobs > 1:
+            torch.set_num_threads(1)
+        epochs = {} if options.max_epochs is None else {"max_epochs": options.max_epochs}
+        transformer = TRANSFORMERS[name](epochs, seed)
+        start = time.perf_counter()
+        features = transformer.fit(data[train]).transform(data)
+        print(f"{path.stem}: {time.perf_counter() - start:.0f} s", flush=True)
+        partial = path.with_suffix(f".{os.getpid()}.tmp")
+        with open(partial, "wb") as file:
+            np.save(file, features)
+        partial.replace(path)
+    return np.load(path)
+
+
+def read_options():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", metavar="DIR", default=None)
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--max-epochs", type=int, default=None)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--jobs", type=int, default=1)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+def main():
+    """Print the table, and return what is missed."""
+    options = read_options()
+    ptbxl = load_ptbxl(options.data, leads=INDEPENDENT_LEADS, folds=range(1, 9), unlabelled=True)
+    y, groups, fold = ptbxl.target, ptbxl.groups, ptbxl.fold
+    labelled = y.any(axis=1)
+
+    todo = [
+        (name, seed, split, ptbxl.data, train, options)
+        for seed in options.seeds
+        for split, train, _ in splits(fold)
+        for name in TRANSFORMERS
+    ]
+    joblib.Parallel(options.jobs)(joblib.delayed(features_of)(*one) for one in todo)
+
+    print(f"\n{machine()}; seeds {tuple(options.seeds)}")
+    print(f"{len(y)} records of {len(np.unique(groups))} patients; BELL: {BELLPretrainer()}\n")
+    print("| features, classifier | labels | folds 1-7, cross-validated | fold 8 |")
+    print("|---|---|---|---|")
+    intervals = {}
+    for row, (name, classifier) in ROWS.items():
+        for share in SHARES:
+            scores = [np.full(y.shape, np.nan) for _ in options.seeds]
+            for seed, out in zip(options.seeds, scores, strict=True):
+                for split, train, test in splits(fold):
+                    features = features_of(name, seed, split, ptbxl.data, train, options)
+                    rows = np.flatnonzero(train & labelled)
+                    drawn = draw_labels(rows, share, y, groups, seed)
+                    model = classifier(seed).fit(features[drawn], y[drawn])
+                    out[test] = scores_of(model, features[test])
+            cells = []
+            for which in (fold <= 7, fold == 8):
+                rows = which & labelled
+                held_out = [out[rows] for out in scores]
+                low, high = interval(y[rows], held_out, groups[rows])
+                intervals.setdefault((name, share), []).append((low, high))
+                cells.append(f"{mean_auroc(y[rows], held_out):.3f} ({low:.3f} to {high:.3f})")
+            print(f"| {row} | {share:.0%} | {cells[0]} | {cells[1]} |", flush=True)
+    return [
+        f"BELL at {share:.0%} of labels: {intervals['BELL', share][0][0]:.3f}"
+        for share in SHARES
+        if intervals["BELL", share][0][0] <= intervals["untrained", share][0][1]
+    ]
+
+
+if __name__ == "__main__":
+    missed = main()
+    sys.exit("not above the untrained encoder: " + "; ".join(missed) if missed else 0)

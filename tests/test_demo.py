@@ -1,0 +1,27 @@
+import re
+
+import pytest
+
+from sklearn_bell import demo
+from sklearn_bell.__main__ import main
+
+
+def test_the_demo_prints_its_table_and_draws_its_picture(tmp_path, capsys):
+    demo.main(picture=tmp_path / "demo.png", max_epochs=1, n_seeds=2)
+    shown = capsys.readouterr().out
+    for method in ("BELL", "untrained encoder", "hand-made features"):
+        assert method in shown
+    for share in ("1%", "10%", "100%"):
+        row = re.search(rf"^{share} .*", shown, flags=re.MULTILINE)[0]
+        figures = [float(figure) for figure in re.findall(r"\d\.\d+", row)]
+        assert len(figures) == 6
+        assert all(0 <= figure <= 1 for figure in figures)
+    assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_command_line_says_what_there_is(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert "demo" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        main(["no such command"])

@@ -1,0 +1,45 @@
+"""The README's programs run as they stand there, and its demo is the demo."""
+
+import re
+from pathlib import Path
+
+import pytest
+import wfdb
+
+from sklearn_bell import demo
+from sklearn_bell.datasets import make_ecg
+
+README = Path(__file__).parent.parent / "README.md"
+PROGRAMS = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+
+
+def test_the_demo_in_the_readme_is_the_demo():
+    assert Path(demo.__file__).read_text() in PROGRAMS
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch):
+    """A folder of 12-lead WFDB records at 250 Hz, and a table with ten labels for each class."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_ecgs").mkdir()
+    ecg = make_ecg(24, classes=["normal", "lbbb"], sampling_rate=250, random_state=0)
+    for name, record in zip(ecg.record_names, ecg.data, strict=True):
+        wfdb.wrsamp(
+            name,
+            fs=250,
+            units=["mV"] * 12,
+            sig_name=ecg.lead_names,
+            fmt=["16"] * 12,
+            p_signal=record.T.astype(float),
+            write_dir="my_ecgs",
+        )
+    rows = [row for kind in (0, 1) for row in (ecg.target == kind).nonzero()[0][:10]]
+    lines = [f"{ecg.record_names[row]},{ecg.target_names[ecg.target[row]]}" for row in rows]
+    (tmp_path / "labels.csv").write_text("record,diagnosis\n" + "\n".join(lines) + "\n")
+
+
+@pytest.mark.usefixtures("own_folder")
+@pytest.mark.parametrize("program", [p for p in PROGRAMS if "def main" not in p])
+def test_the_programs_in_the_readme_run(program):
+    quick = program.replace("BELLPretrainer(lead_names", "BELLPretrainer(max_epochs=1, lead_names")
+    exec(compile(quick, "README.md", "exec"), {})
