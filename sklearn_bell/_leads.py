@@ -9,6 +9,9 @@ from sklearn_bell.exceptions import InvalidECGError
 #: The twelve standard leads, in the order used wherever all twelve appear.
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
+#: Eight leads of which the other four are sums and differences.
+INDEPENDENT_LEADS = ("II", "III", "V1", "V2", "V3", "V4", "V5", "V6")
+
 _SPELLING = {lead.lower(): lead for lead in STANDARD_LEADS}
 
 

@@ -142,6 +142,7 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, same_l
     n_leads, n_samples = records.shape[1:]
     if reset:
         estimator.n_leads_in_, estimator.n_samples_in_ = n_leads, n_samples
+        estimator._n_dimensions_in = records.ndim
     elif same_length and n_samples != estimator.n_samples_in_:
         raise InvalidECGError(
             f"X has records of {n_samples} samples, but {name} was fitted on records of "
@@ -168,10 +169,9 @@ def _as_fitted(estimator, X):
     """One lead in as many dimensions as ``fit`` has seen, so that either form may follow."""
     if not isinstance(X, np.ndarray) or estimator.n_leads_in_ != 1:
         return X
-    fitted_2d = estimator.n_features_in_ != 1
-    if X.ndim == 3 and X.shape[1] == 1 and fitted_2d:
+    if X.ndim == 3 and X.shape[1] == 1 and estimator._n_dimensions_in == 2:
         return X[:, 0]
-    if X.ndim == 2 and not fitted_2d:
+    if X.ndim == 2 and estimator._n_dimensions_in == 3:
         return X[:, None]
     return X
 

@@ -1,0 +1,218 @@
+"""What every public estimator promises, whichever it is: found through ``__all__``."""
+
+import importlib
+import inspect
+import pickle
+import pkgutil
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import estimator_checks as checks
+from sklearn.utils import get_tags
+
+import sklearn_bell
+from sklearn_bell._base import SignalTransformer
+from sklearn_bell.feature_extraction import ECGFeatures
+from sklearn_bell.preprocessing import BandpassFilter, RecordScaler
+from sklearn_bell.pretraining import BELLPretrainer
+
+# samplers, loaders and networks keep other contracts, and have tests of their own
+MODULES = [
+    "sklearn_bell." + module.name
+    for module in pkgutil.iter_modules(sklearn_bell.__path__)
+    if module.name not in {"__main__", "datasets", "nn", "over_sampling"}
+    and not module.name.startswith("_")
+]
+
+
+def public_estimators():
+    """One of each public estimator class, with its defaults, or few epochs where it trains."""
+    found = {}
+    for name in MODULES:
+        module = importlib.import_module(name)
+        for public in getattr(module, "__all__", ()):
+            candidate = getattr(module, public)
+            if inspect.isclass(candidate) and issubclass(candidate, BaseEstimator):
+                found[public] = candidate()
+    for estimator in found.values():
+        if "max_epochs" in estimator.get_params(deep=False):
+            estimator.set_params(max_epochs=1)
+    return [found[name] for name in sorted(found)]
+
+
+ESTIMATORS = public_estimators()
+TRANSFORMERS = [estimator for estimator in ESTIMATORS if hasattr(estimator, "transform")]
+SIGNAL_TRANSFORMERS = [one for one in TRANSFORMERS if isinstance(one, SignalTransformer)]
+PIPELINES = [
+    make_pipeline(BandpassFilter(), RecordScaler(), ECGFeatures()),
+    make_pipeline(RecordScaler(), BELLPretrainer(max_epochs=1)),
+]
+
+
+def each(estimators):
+    return pytest.mark.parametrize("estimator", estimators, ids=lambda one: type(one).__name__)
+
+
+def records(n_leads=3, n_samples=300, dtype=np.float32, n_records=5):
+    """Whole numbers of beats and noise, so that an integer dtype holds the same values."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(-100, 100, (n_records, n_leads, n_samples))
+    X[..., 40::80] += 1000
+    return X.astype(dtype)
+
+
+def transformed(estimator, X):
+    estimator = clone(estimator)
+    if "random_state" in estimator.get_params(deep=False):
+        estimator.set_params(random_state=0)
+    return estimator.fit(X).transform(X)
+
+
+@checks.parametrize_with_checks(ESTIMATORS)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@checks.parametrize_with_checks(
+    PIPELINES,
+    expected_failed_checks=lambda pipeline: dict.fromkeys(
+        ["check_dont_overwrite_parameters", "check_estimators_overwrite_params"],
+        "scikit-learn expects both of every Pipeline, which changes its `steps`",
+    ),
+)
+def test_scikit_learn_checks_of_a_pipeline(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        checks.check_param_validation,
+        checks.check_dataframe_column_names_consistency,
+        checks.check_inplace_ensure_writeable,
+    ],
+    ids=lambda check: check.__name__,
+)
+@each(ESTIMATORS)
+def test_checks_that_check_estimator_leaves_out(estimator, check):
+    check(type(estimator).__name__, estimator)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        checks.check_set_output_transform,
+        checks.check_set_output_transform_pandas,
+        checks.check_global_output_transform_pandas,
+        checks.check_set_output_transform_polars,
+        checks.check_global_set_output_transform_polars,
+        checks.check_transformer_get_feature_names_out,
+        checks.check_transformer_get_feature_names_out_pandas,
+        checks.check_get_feature_names_out_error,
+    ],
+    ids=lambda check: check.__name__,
+)
+@each([*TRANSFORMERS, *PIPELINES])
+def test_output_checks_that_check_estimator_leaves_out(estimator, check):
+    with warnings.catch_warnings():  # the checks give an array to what was fitted on a dataframe
+        warnings.filterwarnings("ignore", message="X (does not have valid|has) feature names")
+        check(type(estimator).__name__, estimator)
+
+
+@each(ESTIMATORS)
+def test_estimators_pickle_and_clone_with_their_parameters(estimator):
+    parameters = str(estimator.get_params())
+    assert str(clone(estimator).get_params()) == parameters
+    assert str(pickle.loads(pickle.dumps(estimator)).get_params()) == parameters
+
+
+@each(TRANSFORMERS)
+def test_transformers_pickle_once_fitted(estimator):
+    X = records()
+    fitted = clone(estimator).fit(X)
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.transform(X), fitted.transform(X))
+
+
+@each(TRANSFORMERS)
+def test_transform_leaves_X_alone(estimator):
+    X = records()
+    transformed(estimator, X)[:] = 7.0  # what comes out is not a view of what went in
+    np.testing.assert_array_equal(X, records())
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int16])
+@each(TRANSFORMERS)
+def test_the_same_records_in_another_dtype_give_the_same(estimator, dtype):
+    expected = transformed(estimator, records())
+    actual = transformed(estimator, records(dtype=dtype))
+    np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+
+
+@each(TRANSFORMERS)
+def test_records_on_disk_give_the_same(estimator, tmp_path):
+    X = records(n_records=300)  # more than are read at once
+    np.save(tmp_path / "X.npy", X)
+    on_disk = np.load(tmp_path / "X.npy", mmap_mode="r")
+    np.testing.assert_allclose(
+        transformed(estimator, on_disk), transformed(estimator, X), rtol=1e-5, atol=1e-5
+    )
+
+
+@each(TRANSFORMERS)
+def test_two_dimensions_are_one_lead(estimator):
+    X = records(n_leads=1)
+    three, two = transformed(estimator, X), transformed(estimator, X[:, 0])
+    np.testing.assert_array_equal(two, three.reshape(two.shape))
+    assert two.ndim == 2
+
+
+@each(TRANSFORMERS)
+def test_records_do_not_influence_each_other(estimator):
+    X = records()
+    fitted = clone(estimator).fit(X)
+    together = fitted.transform(X)
+    apart = np.concatenate([fitted.transform(X[i : i + 1]) for i in range(len(X))])
+    np.testing.assert_allclose(together, apart, rtol=1e-4, atol=1e-4 * np.abs(apart).max())
+
+
+def with_a_gap():
+    X = records()
+    X[3, 1, 5] = np.nan
+    return X
+
+
+@each(ESTIMATORS)
+def test_fit_refuses_nan_and_names_the_record(estimator):
+    with pytest.raises(ValueError, match="record 3, lead 1, sample 5"):
+        clone(estimator).fit(with_a_gap(), [0, 1, 0, 1, 0])
+
+
+@each(ESTIMATORS)
+def test_a_fitted_estimator_refuses_nan_and_names_the_record(estimator):
+    fitted = clone(estimator).fit(records(), [0, 1, 0, 1, 0])
+    use = fitted.transform if hasattr(fitted, "transform") else fitted.predict
+    with pytest.raises(ValueError, match="record 3, lead 1, sample 5"):
+        use(with_a_gap())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each(SIGNAL_TRANSFORMERS)
+def test_signals_keep_their_precision(estimator, dtype):
+    assert transformed(estimator, records(dtype=dtype)).dtype == dtype
+    assert np.dtype(dtype).name in get_tags(estimator).transformer_tags.preserves_dtype
+
+
+@each(SIGNAL_TRANSFORMERS)
+def test_flat_records_stay_finite(estimator):
+    flat = np.full((2, 3, 300), 1.7, dtype=np.float32)
+    assert np.isfinite(transformed(estimator, flat)).all()
+
+
+def test_every_kind_of_public_estimator_is_found():
+    names = {type(estimator).__name__ for estimator in ESTIMATORS}
+    assert {"BandpassFilter", "ECGFeatures", "LeadSelector", "Resampler"} <= names
+    assert len(SIGNAL_TRANSFORMERS) >= 5

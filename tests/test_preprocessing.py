@@ -1,0 +1,256 @@
+"""Transformers of signals: each against a slow, obvious version of itself."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from sklearn_bell.exceptions import InvalidECGError
+from sklearn_bell.preprocessing import (
+    INDEPENDENT_LEADS,
+    BandpassFilter,
+    Cropper,
+    LeadSelector,
+    RecordScaler,
+    Resampler,
+)
+
+
+@pytest.fixture
+def X():
+    return np.random.default_rng(0).normal(size=(4, 3, 200))
+
+
+def wave(frequency, sampling_rate, seconds=10.0):
+    """Return a sine of 1 mV (1, 1, n_samples)."""
+    time = np.arange(round(seconds * sampling_rate)) / sampling_rate
+    return np.sin(2 * np.pi * frequency * time)[None, None]
+
+
+# LeadSelector
+
+
+def test_lead_selector_takes_leads_by_name_in_the_order_asked_for(X):
+    chosen = LeadSelector(["V1", "i"], lead_names=["I", "II", "v1"]).fit(X)
+    np.testing.assert_array_equal(chosen.transform(X), X[:, [2, 0]])
+    np.testing.assert_array_equal(chosen.lead_positions_, [2, 0])
+
+
+def test_lead_selector_keeps_all_leads_by_default(X):
+    np.testing.assert_array_equal(LeadSelector().fit_transform(X), X)
+
+
+def test_independent_leads_give_back_the_other_four():
+    rng = np.random.default_rng(0)
+    one, two = rng.normal(size=(2, 5, 1, 50))
+    limbs = [one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2]
+    X = np.concatenate([*limbs, rng.normal(size=(5, 6, 50))], axis=1)
+    ii, iii = LeadSelector(INDEPENDENT_LEADS).fit_transform(X)[:, :2].swapaxes(0, 1)
+    rebuilt = np.stack([ii - iii, ii, iii, iii / 2 - ii, ii / 2 - iii, (ii + iii) / 2], axis=1)
+    np.testing.assert_allclose(rebuilt, X[:, :6])
+
+
+def test_lead_selector_names_the_second_axis(X):
+    chosen = LeadSelector(["avf"], lead_names=["I", "II", "AVF"]).fit(X)
+    assert chosen.get_feature_names_out().tolist() == ["aVF"]
+    one_lead = LeadSelector(["II"], lead_names=["II"]).fit(X[:, 0])
+    assert len(one_lead.get_feature_names_out()) == X.shape[-1]
+
+
+@pytest.mark.parametrize(
+    ("selector", "message"),
+    [
+        (LeadSelector(["II"]), r"X has 3 lead\(s\), but lead_names has 12"),
+        (LeadSelector(["V9"], lead_names=["I", "II", "III"]), "No lead named V9 among I, II, III"),
+        (LeadSelector([], lead_names=["I", "II", "III"]), "leads is empty"),
+    ],
+)
+def test_lead_selector_says_what_is_wrong_with_the_names(X, selector, message):
+    with pytest.raises(InvalidECGError, match=message):
+        selector.fit(X)
+
+
+# Resampler
+
+
+@pytest.mark.parametrize(
+    ("rate_in", "rate_out"), [(500, 100), (100, 250), (257, 100), (360.0, 128)]
+)
+def test_resampler_keeps_a_wave_what_it_is(rate_in, rate_out):
+    actual = Resampler(rate_in, rate_out).fit_transform(wave(5.0, rate_in))
+    expected = wave(5.0, rate_out)
+    assert actual.shape == expected.shape
+    middle = slice(rate_out, -rate_out)
+    np.testing.assert_allclose(actual[..., middle], expected[..., middle], atol=0.01)
+
+
+def test_resampler_lets_no_fast_wave_pass_for_a_slow_one():
+    fast = wave(95.0, 500)  # every fifth sample of it alone would be a wave of 5 Hz
+    assert np.abs(fast[..., ::5]).max() > 0.9
+    assert np.abs(Resampler(500, 100).fit_transform(fast)[..., 50:-50]).max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("n_in", "n_out"), [(1, 1), (2, 1), (7, 1), (8, 2), (1000, 200), (1004, 201)]
+)
+def test_resampler_rounds_the_length(n_in, n_out):
+    assert Resampler(500, 100).fit_transform(np.ones((1, 1, n_in))).shape == (1, 1, n_out)
+
+
+@pytest.mark.parametrize("rates", [(500, 100), (100, 250), (257, 100)])
+def test_resampler_keeps_a_flat_lead_exactly_flat(rates):
+    flat = Resampler(*rates).fit_transform(np.full((1, 1, 500), 1.7))
+    np.testing.assert_array_equal(flat, 1.7)
+
+
+# BandpassFilter
+
+
+@pytest.mark.parametrize(
+    ("frequency", "gain"),
+    [(0.05, 0.0), (0.5, 0.5), (5.0, 1.0), (10.0, 1.0), (40.0, 0.5), (49.0, 0.0)],
+)
+def test_bandpass_passes_the_band_without_delay_and_halves_at_its_ends(frequency, gain):
+    sine = wave(frequency, 100, seconds=60)
+    filtered = BandpassFilter().fit_transform(sine)
+    middle = slice(1000, -1000)
+    np.testing.assert_allclose(filtered[..., middle], gain * sine[..., middle], atol=0.02)
+
+
+def test_bandpass_gives_zeros_for_a_flat_lead_and_so_does_what_follows():
+    flat = np.full((1, 2, 300), 1.7, dtype=np.float32)
+    filtered = BandpassFilter().fit_transform(flat)
+    np.testing.assert_array_equal(filtered, 0)
+    np.testing.assert_array_equal(RecordScaler().fit_transform(filtered), 0)
+
+
+def test_bandpass_takes_a_beat_at_the_end_for_no_step():
+    time = np.arange(1000) / 100
+    beats = sum(np.exp(-(((time - beat) / 0.03) ** 2)) for beat in np.arange(1.0, 9.5, 0.8))
+    whole = BandpassFilter().fit_transform(beats[None])[0, 260:741]
+    part = BandpassFilter().fit_transform(beats[None, 260:741])[0]  # from summit to summit
+    np.testing.assert_allclose(part, whole, atol=0.1)
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 3, 20])
+def test_bandpass_takes_records_shorter_than_its_padding(n_samples):
+    x = np.random.default_rng(0).normal(size=(2, n_samples))
+    assert np.isfinite(BandpassFilter().fit_transform(x)).all()
+
+
+@pytest.mark.parametrize("wrong", [{"high": 50.0}, {"sampling_rate": 60}, {"low": 40.0}])
+def test_bandpass_refuses_what_no_filter_can_do(X, wrong):
+    value = next(iter(wrong.values()))
+    with pytest.raises(InvalidECGError, match=f"low < high < sampling_rate / 2, .*{value}"):
+        BandpassFilter(**wrong).fit(X)
+
+
+# RecordScaler
+
+
+def obvious(part, method):
+    """Scale one lead, or one record."""
+    if method == "zscore":
+        return (part - part.mean()) / part.std()
+    if method == "robust":
+        low, median, high = np.percentile(part, [25, 50, 75])
+        return (part - median) / (high - low)
+    return part / np.abs(part).max()
+
+
+@pytest.mark.parametrize("method", ["zscore", "robust", "max"])
+@pytest.mark.parametrize("per", ["lead", "record"])
+def test_record_scaler_equals_a_loop(X, method, per):
+    X = 3 * X + 1
+    if per == "lead":
+        expected = [[obvious(lead, method) for lead in record] for record in X]
+    else:
+        expected = [obvious(record, method) for record in X]
+    actual = RecordScaler(method, per).fit_transform(X)
+    np.testing.assert_allclose(actual, expected)
+
+
+@pytest.mark.parametrize("method", ["zscore", "robust", "max"])
+@pytest.mark.parametrize("per", ["lead", "record"])
+@pytest.mark.parametrize("level", [0.0, 0.1, -7e3])
+def test_record_scaler_turns_a_flat_lead_into_zeros(X, method, per, level):
+    X = X.astype(np.float32)
+    X[1, 2] = level
+    scaled = RecordScaler(method, per).fit_transform(X)
+    np.testing.assert_array_equal(scaled[1, 2], 0)
+    assert np.ptp(scaled[1, 1]) > 0
+
+
+def test_record_scaler_takes_a_lead_that_is_flat_but_for_one_beat():
+    lead = np.zeros((1, 1, 100))
+    lead[..., 50] = 2.0
+    np.testing.assert_array_equal(RecordScaler("robust").fit_transform(lead), lead)
+
+
+def test_record_scaler_does_not_overflow_on_large_values():
+    lead = np.array([[[-3e38, 3e38]]], dtype=np.float32)
+    np.testing.assert_allclose(RecordScaler().fit_transform(lead), [[[-1, 1]]])
+
+
+# Cropper
+
+
+@pytest.mark.parametrize(("n_samples", "start"), [(200, 0), (100, 50), (99, 50), (1, 99)])
+def test_cropper_cuts_the_centre(X, n_samples, start):
+    np.testing.assert_array_equal(
+        Cropper(n_samples).fit_transform(X), X[..., start : start + n_samples]
+    )
+
+
+def test_cropper_fills_up_with_zeros_on_both_sides(X):
+    filled = Cropper(207).fit_transform(X)
+    np.testing.assert_array_equal(filled[..., 3:203], X)
+    assert filled.shape[-1] == 207
+    assert not filled[..., :3].any()
+    assert not filled[..., 203:].any()
+
+
+def test_cropper_keeps_the_length_by_default(X):
+    cropper = Cropper().fit(X)
+    np.testing.assert_array_equal(cropper.transform(X), X)
+    assert cropper.n_samples_ == 200
+
+
+def counting(n_records, n_samples=200):
+    """Records whose values tell record and sample (n_records, 2, n_samples)."""
+    values = 1000.0 * np.arange(n_records)[:, None, None] + np.arange(n_samples)
+    return np.repeat(values, 2, axis=1)
+
+
+def test_random_crops_are_whole_windows_at_places_all_over_the_record():
+    cropped = Cropper(150, position="random", random_state=0).fit_transform(counting(600))
+    starts = cropped[:, 0, 0] % 1000
+    np.testing.assert_array_equal(cropped[:, 0] % 1000, starts[:, None] + np.arange(150))
+    np.testing.assert_array_equal(cropped[:, 0], cropped[:, 1])  # leads stay together
+    assert set(starts) == set(range(51))  # each of the 51 places has some of 600 records
+
+
+def test_random_crops_fill_up_short_records_at_random_places():
+    filled = Cropper(230, position="random", random_state=0).fit_transform(1 + counting(100))
+    starts = (filled[:, 0] > 0).argmax(axis=-1)
+    assert len(set(starts)) > 20
+    assert ((filled[:, 0] > 0).sum(axis=-1) == 200).all()
+
+
+def test_random_crops_depend_on_the_record_and_the_seed_only():
+    X = counting(50)
+    crop = Cropper(20, position="random", random_state=0).fit(X)
+    once = crop.transform(X)
+    np.testing.assert_array_equal(crop.transform(X), once)
+    np.testing.assert_array_equal(clone(crop).fit_transform(X), once)
+    np.testing.assert_array_equal(crop.transform(X[::-1])[::-1], once)
+    np.testing.assert_array_equal(crop.transform(X.astype(np.float32)), once)
+    another = Cropper(20, position="random", random_state=1).fit_transform(X)
+    assert (another != once).any()
+
+
+def test_samples_that_became_others_get_names_of_their_own():
+    X = np.ones((2, 4))
+    assert Cropper(2).fit(X).get_feature_names_out().tolist() == ["cropper0", "cropper1"]
+    assert Cropper().fit(X).get_feature_names_out().tolist() == ["x0", "x1", "x2", "x3"]
+    leads = Cropper(2).fit(np.ones((2, 3, 4)))
+    assert leads.get_feature_names_out(["I", "II", "III"]).tolist() == ["I", "II", "III"]
