@@ -12,6 +12,7 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -k array_api tests/test_common.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

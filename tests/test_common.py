@@ -48,7 +48,7 @@ TRANSFORMERS = [estimator for estimator in ESTIMATORS if hasattr(estimator, "tra
 SIGNAL_TRANSFORMERS = [one for one in TRANSFORMERS if isinstance(one, SignalTransformer)]
 PIPELINES = [
     make_pipeline(BandpassFilter(), RecordScaler(), ECGFeatures()),
-    make_pipeline(RecordScaler(), BELLPretrainer(max_epochs=1)),
+    make_pipeline(RecordScaler(), BELLPretrainer(max_epochs=1, random_state=0)),
 ]
 
 

@@ -51,9 +51,10 @@ def part(module):
 def test_imports_run_one_way(module):
     rank = {name: i for i, layer in enumerate(LAYERS) for name in layer}
     assert part(module) in rank, f"give {module} a place in the house"
+    top = len(LAYERS) - 1  # where alone what the package itself exports may be used
     for name in imported_by(module):
         if part(name) != part(module):
-            assert rank[part(name)] < rank[part(module)], f"{module} imports {name}"
+            assert rank.get(part(name), top - 1) < rank[part(module)], f"{module} imports {name}"
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if part(m) == "nn"])
