@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m sklearn_bell demo $(if $(DATA),--data $(DATA))
@@ -19,12 +19,16 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# hours; goes on where it was ended
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/bench_features.py $(if $(DATA),--data $(DATA))
+	$(BIN)/python benchmarks/bench_linear_probe.py --jobs 2 $(if $(DATA),--data $(DATA))
+
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # constraints.txt pins the versions this library is tested with
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]"
 	touch $@

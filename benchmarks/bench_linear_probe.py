@@ -15,11 +15,13 @@ every class is among them. Figures are macro AUROCs over the scores of all held-
 averaged over seeds, with bootstrap 95 % intervals over patients. Settings of BELL are the defaults
 of BELLPretrainer.
 
-Features are kept in the folder ``--out``, so that a run that was ended goes on. The script exits
-with an error when BELL's features are not clearly better than those of the untrained encoder.
+Features are kept in the folder ``--out``, by settings, machine and commit, so that a run that was
+ended goes on. The script exits with an error when BELL's features are not clearly better than those
+of the untrained encoder.
 """
 
 import argparse
+import hashlib
 import os
 import sys
 import time
@@ -38,11 +40,7 @@ from sklearn_bell.preprocessing import INDEPENDENT_LEADS
 SEEDS = (0, 1, 2)
 SHARES = (0.01, 0.1, 1.0)
 PARTS = ((1, 2), (3, 4), (5, 6, 7))
-TRANSFORMERS = {
-    "untrained": lambda epochs, seed: BELLPretrainer(max_epochs=0, random_state=seed),
-    "BELL": lambda epochs, seed: BELLPretrainer(random_state=seed, **epochs),
-    "hand-made": lambda epochs, seed: ECGFeatures(),
-}
+TRANSFORMERS = ("untrained", "BELL", "hand-made")
 ROWS = {  # name: features, classifier
     "untrained encoder, linear": ("untrained", lambda seed: linear_probe()),
     "BELL, linear": ("BELL", lambda seed: linear_probe()),
@@ -52,6 +50,16 @@ ROWS = {  # name: features, classifier
         lambda seed: ExtraTreesClassifier(n_estimators=300, random_state=seed),
     ),
 }
+
+
+def make_transformer(name, seed, options):
+    """Return what makes the features of that name."""
+    if name == "hand-made":
+        return ECGFeatures()
+    bell = BELLPretrainer(random_state=seed)
+    if name == "untrained":
+        return bell.set_params(max_epochs=0)
+    return bell if options.max_epochs is None else bell.set_params(max_epochs=options.max_epochs)
 
 
 def splits(fold):
@@ -65,12 +73,13 @@ def splits(fold):
 
 def features_of(name, seed, split, data, train, options):
     """Return the features of all records by what was fitted on the training records, or kept."""
-    path = options.out / f"{name}-{options.max_epochs}-{split}-{seed}.npy"
+    transformer = make_transformer(name, seed, options)
+    settings = [sorted(transformer.get_params().items(), key=str), data.shape, machine()]
+    key = hashlib.sha256(str(settings).encode()).hexdigest()[:8]
+    path = options.out / f"{name}-{split}-{seed}-{key}.npy"
     if not path.exists():
         if options.jobs > 1:
             torch.set_num_threads(1)
-        epochs = {} if options.max_epochs is None else {"max_epochs": options.max_epochs}
-        transformer = TRANSFORMERS[name](epochs, seed)
         start = time.perf_counter()
         features = transformer.fit(data[train]).transform(data)
         print(f"{path.stem}: {time.perf_counter() - start:.0f} s", flush=True)
@@ -110,7 +119,8 @@ def main():
     joblib.Parallel(options.jobs)(joblib.delayed(features_of)(*one) for one in todo)
 
     print(f"\n{machine()}; seeds {tuple(options.seeds)}")
-    print(f"{len(y)} records of {len(np.unique(groups))} patients; BELL: {BELLPretrainer()}\n")
+    bell = make_transformer("BELL", None, options)
+    print(f"{len(y)} records of {len(np.unique(groups))} patients; BELL: {bell.get_params()}\n")
     print("| features, classifier | labels | folds 1-7, cross-validated | fold 8 |")
     print("|---|---|---|---|")
     intervals = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from sklearn_bell._validation import ECGInputMixin, check_ecg
@@ -17,6 +17,7 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator):
 
     _dtypes: tuple = (np.float32, np.float64)  # kept as they are; others become the first
 
+    @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Check parameters and the shape of X; nothing is learnt from its values.
 
@@ -32,7 +33,7 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator):
         self : object
             The transformer itself.
         """
-        self._validate_params()
+        self.__dict__.pop("_shape_out", None)  # what fails below must not look fitted
         records = check_ecg(self, X, reset=True, dtype=self._dtypes)
         self._prepare()
         # one record of zeros tells the shape of what comes out
@@ -53,7 +54,7 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator):
             A new array, float32 unless X is float64 and the transformer keeps that. Records of one
             lead come out in two dimensions where `fit` has seen two.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "_shape_out")
         records = check_ecg(self, X, reset=False, dtype=self._dtypes)
         out = np.empty((len(records), *self._shape_out), records.dtype)
         start = 0
@@ -86,7 +87,7 @@ class SignalTransformer(RecordTransformer):
         feature_names_out : ndarray of str
             The names that came in, or numbered ones where samples became others.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "_shape_out")
         names = _check_feature_names_in(self, input_features)
         n_samples_out = self._shape_out[-1]
         if self._n_dimensions_in == 3 or n_samples_out == self.n_samples_in_:

@@ -21,7 +21,8 @@ def standard_name(lead: str) -> str:
     >>> standard_name("avr"), standard_name("X")
     ('aVR', 'X')
     """
-    return _SPELLING.get(lead.strip().lower(), lead.strip())
+    name = str(lead).strip()
+    return _SPELLING.get(name.lower(), name)
 
 
 def lead_positions(wanted: Sequence[str], available: Sequence[str]) -> list[int]:
@@ -30,10 +31,28 @@ def lead_positions(wanted: Sequence[str], available: Sequence[str]) -> list[int]
     >>> lead_positions(["II", "aVR"], ["i", "ii", "iii", "avr"])
     [1, 3]
     """
-    if isinstance(wanted, str):
-        raise InvalidECGError(f"leads must be a list of names, but got the string {wanted!r}.")
-    where = {name.strip().lower(): position for position, name in enumerate(available)}
-    missing = [name for name in wanted if name.strip().lower() not in where]
+    where = {standard_name(name).lower(): position for position, name in enumerate(available)}
+    wanted = [standard_name(name) for name in wanted]
+    missing = [name for name in wanted if name.lower() not in where]
     if missing:
-        raise InvalidECGError(f"No lead named {', '.join(missing)} among {', '.join(available)}.")
-    return [where[name.strip().lower()] for name in wanted]
+        raise InvalidECGError(
+            f"No lead named {', '.join(missing)} among {', '.join(map(str, available))}."
+        )
+    return [where[name.lower()] for name in wanted]
+
+
+def check_lead_names(lead_names: Sequence[str] | None, n_leads: int) -> list[str]:
+    """Return a name for each lead, all different; numbered ones where there are none.
+
+    >>> check_lead_names(None, 2), check_lead_names(["II", "V1"], 2)
+    (['lead0', 'lead1'], ['II', 'V1'])
+    """
+    if lead_names is None:
+        return [f"lead{i}" for i in range(n_leads)]
+    names = [str(name) for name in lead_names]
+    if len(names) != n_leads or len({name.strip().lower() for name in names}) != n_leads:
+        raise InvalidECGError(
+            f"lead_names must name each of the {n_leads} lead(s) of X, in order and once, but it "
+            f"is {', '.join(names)}."
+        )
+    return names

@@ -36,7 +36,9 @@ def resample(x, sampling_rate_in, sampling_rate_out):
     array([[3., 3.]])
     """
     # polyphase filters need the quotient of the rates in small whole numbers
-    ratio = (Fraction(sampling_rate_out) / Fraction(sampling_rate_in)).limit_denominator(10_000)
+    ratio = (
+        Fraction(float(sampling_rate_out)) / Fraction(float(sampling_rate_in))
+    ).limit_denominator(10_000)
     if ratio == 1:
         return x
     n_samples = max(1, round(x.shape[-1] * ratio))

@@ -37,9 +37,9 @@ def derived_seed(*key):
 
 
 def choose_device(device):
-    """Return the torch device of that name; ``"auto"`` is an accelerator where there is one."""
+    """Return the torch device of that name; ``"auto"`` is a CUDA GPU where there is one."""
     if device == "auto":
-        device = torch.accelerator.current_accelerator(check_available=True) or "cpu"
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
 
 
@@ -102,19 +102,20 @@ class SelfSupervisedNet(NeuralNet):
             **kwargs,
         )
 
-    def on_epoch_begin(self, net, **kwargs):
-        """Start the count of steps."""
-        super().on_epoch_begin(net, **kwargs)
-        self.n_steps_ = 0
+    def fit_epoch(self, X, number):
+        """Train for the epoch of this number, counted from zero."""
+        self.epoch_, self.n_steps_ = number, 0
+        self.initialize_history()  # of one epoch: its summary is kept elsewhere
+        return self.fit_loop(X, epochs=1)
 
     def get_iterator(self, dataset, training=False):
-        """Return the batches of the epoch that comes next."""
-        return ShuffledBatches(dataset, self.batch_size, derived_seed(self.seed, len(self.history)))
+        """Return the batches of the epoch."""
+        return ShuffledBatches(dataset, self.batch_size, derived_seed(self.seed, self.epoch_))
 
     def train_step_single(self, batch, **fit_params):
         """Compute the terms of the loss, and the gradients."""
         self._set_training(True)
-        seed = derived_seed(self.seed, len(self.history), self.n_steps_)
+        seed = derived_seed(self.seed, self.epoch_, self.n_steps_)
         generator = torch.Generator(self.device).manual_seed(seed)
         with default_generators_seeded(seed, self.device):
             terms = self.module_(to_tensor(batch, self.device), generator)
@@ -126,3 +127,7 @@ class SelfSupervisedNet(NeuralNet):
         super().on_batch_end(net, batch=batch, training=training, **kwargs)
         self.module_.after_step()
         self.n_steps_ += 1
+
+    def __getstate__(self):
+        # module_ is the same network, and skorch moves only that between devices
+        return {**super().__getstate__(), "module": None}

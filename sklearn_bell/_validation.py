@@ -35,16 +35,14 @@ class Records:
         Anything with a shape and a dtype whose slices are arrays.
     dtype : tuple of dtype
         The dtypes that rows may have; rows of another dtype are converted to the first.
-    checked : bool
-        Whether the values are known to be finite.
     """
 
-    def __init__(self, source, dtype, checked=False):
+    def __init__(self, source, dtype):
         self.source = source
         self.ndim = len(source.shape)
         self.dtype = np.dtype(source.dtype if source.dtype in dtype else dtype[0])
         self.shape = source.shape if self.ndim == 3 else (source.shape[0], 1, source.shape[1])
-        self._checked = checked
+        self._checked = False  # whether all values are known to be finite
 
     def __len__(self):
         return self.shape[0]
@@ -78,7 +76,7 @@ class Records:
             yield self[start : start + n_rows]
 
 
-def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, same_length=True):
+def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1):
     """Check X as scikit-learn does, and return it as :class:`Records`.
 
     Shape and dtype are checked at once. The values of an array in memory too; those of an array on
@@ -97,9 +95,6 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, same_l
         The dtypes that are left as they are; others become the first.
     min_records : int, default=1
         The least number of records.
-    same_length : bool, default=True
-        Whether the number of samples must be that of ``fit``. For 2-D X it always must, since
-        there scikit-learn counts samples as features.
 
     Returns
     -------
@@ -113,6 +108,11 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, same_l
     by_slices = _is_read_by_slices(X)
     # zero strides: the shape and dtype of X without its values
     checked = np.broadcast_to(np.zeros((), X.dtype), X.shape) if by_slices else X
+    name = type(estimator).__name__
+    expected = "X of shape (n_records, n_leads, n_samples), or (n_records, n_samples) for one lead"
+    n_dimensions = getattr(X, "ndim", None)
+    if n_dimensions not in (None, 2, 3) and X.dtype != object:
+        raise InvalidECGError(f"{name} expected {expected}, but got {n_dimensions} dimension(s).")
     try:
         if not reset:
             checked = _as_fitted(estimator, checked)
@@ -126,11 +126,9 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, same_l
         )
     except ValueError as error:
         raise InvalidECGError(_explain(estimator, X, error)) from error
-    name = type(estimator).__name__
     if checked.ndim > 3 or 0 in checked.shape:
         raise InvalidECGError(
-            f"{name} expected X of shape (n_records, n_leads, n_samples), or (n_records, "
-            f"n_samples) for one lead, each at least 1, but got {checked.shape}."
+            f"{name} expected {expected}, each at least 1, but got {checked.shape}."
         )
     if by_slices:
         checked = X.reshape(checked.shape) if isinstance(X, np.ndarray) else X
@@ -143,7 +141,7 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, same_l
     if reset:
         estimator.n_leads_in_, estimator.n_samples_in_ = n_leads, n_samples
         estimator._n_dimensions_in = records.ndim
-    elif same_length and n_samples != estimator.n_samples_in_:
+    elif n_samples != estimator.n_samples_in_:
         raise InvalidECGError(
             f"X has records of {n_samples} samples, but {name} was fitted on records of "
             f"{estimator.n_samples_in_}; bring them to the same rate with Resampler and to the "
@@ -167,12 +165,11 @@ def _is_read_by_slices(X):
 
 def _as_fitted(estimator, X):
     """One lead in as many dimensions as ``fit`` has seen, so that either form may follow."""
-    if not isinstance(X, np.ndarray) or estimator.n_leads_in_ != 1:
-        return X
-    if X.ndim == 3 and X.shape[1] == 1 and estimator._n_dimensions_in == 2:
-        return X[:, 0]
-    if X.ndim == 2 and estimator._n_dimensions_in == 3:
-        return X[:, None]
+    shape = np.shape(X)
+    if len(shape) == 3 and shape[1] == 1 and estimator._n_dimensions_in == 2:
+        return np.asarray(X)[:, 0]
+    if len(shape) == 2 and estimator._n_dimensions_in == 3 and estimator.n_leads_in_ == 1:
+        return np.asarray(X)[:, None]
     return X
 
 
@@ -180,15 +177,19 @@ def _explain(estimator, X, error):
     """Say in records and leads what scikit-learn says in samples and features."""
     message, shape = str(error), tuple(getattr(X, "shape", ()))
     n_leads = getattr(estimator, "n_leads_in_", None)
-    if len(shape) == 3 and "is expecting" in message and n_leads != shape[1]:
-        return (
-            f"X has {shape[0]} records of {shape[1]} leads, but {type(estimator).__name__} was "
-            f"fitted on {n_leads} lead(s); select the same leads with LeadSelector."
-        )
+    if len(shape) in (2, 3) and "is expecting" in message:
+        given = shape[1] if len(shape) == 3 else 1
+        if given != n_leads:
+            return (
+                f"X has {shape[0]} records of {given} lead(s), but {type(estimator).__name__} was "
+                f"fitted on {n_leads} lead(s); select the same leads with LeadSelector."
+            )
     if "inhomogeneous" in message or "setting an array element" in message:
         return (
             "X must be one array of shape (n_records, n_leads, n_samples), but its records differ "
             f"in shape or are not numbers ({message}). Bring all to one length with read_wfdb or "
             "Cropper."
         )
+    if "sample(s)" in message:
+        message += " (To scikit-learn a record is a sample.)"
     return message

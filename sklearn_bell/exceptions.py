@@ -1,6 +1,6 @@
 """Errors and warnings that users of the library may want to catch."""
 
-__all__ = ["CollapseWarning", "InvalidECGError", "RecordWarning"]
+__all__ = ["CollapseWarning", "DivergenceError", "InvalidECGError", "RecordWarning"]
 
 
 class InvalidECGError(ValueError):
@@ -10,8 +10,12 @@ class InvalidECGError(ValueError):
     """
 
 
+class DivergenceError(ArithmeticError):
+    """Raised when the loss of a training is no finite number any more."""
+
+
 class CollapseWarning(UserWarning):
-    """Warned when pretraining ends with (nearly) the same latent for every record."""
+    """Warned when pretraining ends with nearly the same latent of a lead for every record."""
 
 
 class RecordWarning(UserWarning):

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from sklearn_bell._base import RecordTransformer
-from sklearn_bell._leads import STANDARD_LEADS
+from sklearn_bell._leads import STANDARD_LEADS, check_lead_names
 from sklearn_bell._signal import bandpass, resample
 from sklearn_bell.exceptions import InvalidECGError
 
@@ -75,10 +75,12 @@ def detect_qrs(X, sampling_rate=100):
     [array([0.5, 1.5, 2.4, 3.5])]
     """
     X = np.asarray(X)
-    if X.ndim not in (2, 3) or not np.isfinite(X).all():
+    numbers = X.dtype.kind in "iuf"
+    if X.ndim not in (2, 3) or 0 in X.shape or not numbers or not np.isfinite(X).all():
         raise InvalidECGError(
-            "Expected finite X of shape (n_records, n_leads, n_samples) or (n_records, n_samples), "
-            f"but got shape {X.shape}{'' if X.ndim not in (2, 3) else ' with NaN or infinity'}."
+            "Expected finite numbers of shape (n_records, n_leads, n_samples) or (n_records, "
+            f"n_samples), each at least 1, but got {X.dtype} of shape {X.shape}"
+            f"{', or NaN or infinity' if numbers else ''}."
         )
     X = X.reshape(len(X), -1, X.shape[-1]).astype(np.float32, copy=False)
     return [beats / _RATE for beats in _find_beats(_clean(X, sampling_rate))]
@@ -151,15 +153,9 @@ class ECGFeatures(RecordTransformer):
 
     def _prepare(self):
         names = self.lead_names
-        if names is None:
-            standard = self.n_leads_in_ == len(STANDARD_LEADS)
-            names = STANDARD_LEADS if standard else [f"lead{i}" for i in range(self.n_leads_in_)]
-        if len(names) != self.n_leads_in_:
-            raise InvalidECGError(
-                f"X has {self.n_leads_in_} lead(s), but lead_names has {len(names)}: "
-                f"{', '.join(names)}."
-            )
-        self.lead_names_ = [str(name) for name in names]
+        if names is None and self.n_leads_in_ == len(STANDARD_LEADS):
+            names = STANDARD_LEADS
+        self.lead_names_ = check_lead_names(names, self.n_leads_in_)
 
     def _transform(self, x):
         x = _clean(x, self.sampling_rate)
@@ -184,7 +180,7 @@ class ECGFeatures(RecordTransformer):
         feature_names_out : ndarray of str
             Those of the record first, then those of each lead in turn.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "_shape_out")
         _check_feature_names_in(self, input_features, generate_names=False)
         of_leads = [f"{lead}_{what}" for lead in self.lead_names_ for what in _AMPLITUDE + _BEAT]
         return np.array([*_RHYTHM, *of_leads], dtype=object)

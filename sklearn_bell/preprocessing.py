@@ -17,6 +17,7 @@ from sklearn_bell._base import SignalTransformer
 from sklearn_bell._leads import (
     INDEPENDENT_LEADS,
     STANDARD_LEADS,
+    check_lead_names,
     lead_positions,
     standard_name,
 )
@@ -74,12 +75,8 @@ class LeadSelector(SignalTransformer):
             return
         if len(self.leads) == 0:
             raise InvalidECGError("leads is empty; name at least one, or give None to keep all.")
-        if len(self.lead_names) != self.n_leads_in_:
-            raise InvalidECGError(
-                f"X has {self.n_leads_in_} lead(s), but lead_names has {len(self.lead_names)}: "
-                f"{', '.join(self.lead_names)}. Give the names of the leads of X, in order."
-            )
-        self.lead_positions_ = np.array(lead_positions(self.leads, self.lead_names))
+        names = check_lead_names(self.lead_names, self.n_leads_in_)
+        self.lead_positions_ = np.array(lead_positions(self.leads, names))
 
     def _transform(self, x):
         return x[:, self.lead_positions_]
@@ -136,6 +133,13 @@ class Resampler(SignalTransformer):
     def __init__(self, sampling_rate_in=500, sampling_rate_out=100):
         self.sampling_rate_in = sampling_rate_in
         self.sampling_rate_out = sampling_rate_out
+
+    def _prepare(self):
+        if not 1e-3 <= self.sampling_rate_out / self.sampling_rate_in <= 1e3:
+            raise InvalidECGError(
+                "Expected sampling rates that differ by a factor of 1000 at most, but got "
+                f"{self.sampling_rate_in} and {self.sampling_rate_out} Hz."
+            )
 
     def _transform(self, x):
         return resample(x, self.sampling_rate_in, self.sampling_rate_out)
@@ -248,9 +252,9 @@ class RecordScaler(SignalTransformer):
         return np.where(flat, 0, scaled).astype(x.dtype, copy=False)
 
     def _statistics(self, x, axis):
-        """Return centre and scale, in float64 so that large values neither overflow nor round."""
+        """Return centre and scale."""
         if self.method == "zscore":
-            x = x.astype(np.float64, copy=False)
+            x = x.astype(np.float64, copy=False)  # so that large values neither overflow nor round
             return x.mean(axis, keepdims=True), x.std(axis, keepdims=True)
         if self.method == "robust":
             low, centre, high = np.quantile(x, (0.25, 0.5, 0.75), axis=axis, keepdims=True)
@@ -311,9 +315,7 @@ class Cropper(SignalTransformer):
         self.seed_ = int(check_random_state(self.random_state).randint(2**31))
 
     def _transform(self, x):
-        n_free = abs(
-            x.shape[-1] - self.n_samples_
-        )  # samples left over, in the record or the window
+        n_free = abs(x.shape[-1] - self.n_samples_)  # left over, in the record or the window
         starts = np.full(len(x), n_free // 2)
         if self.position == "random":
             starts = np.array([_draw(self.seed_, record, n_free) for record in x])

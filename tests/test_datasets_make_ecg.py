@@ -31,7 +31,7 @@ def test_bunch_holds_what_every_loader_returns():
     assert ecg.data.shape == (22, 12, 1000)
     assert ecg.data.dtype == np.float32
     assert_array_equal(np.bincount(ecg.target), np.full(11, 2))
-    assert ecg.target_names[:2] == ["normal", "sinus_tachycardia"]
+    assert list(ecg.target_names[:2]) == ["normal", "sinus_tachycardia"]
     assert_array_equal(ecg.groups, np.arange(22))
     assert ecg.lead_names == list(STANDARD_LEADS)
     assert (ecg.sampling_rate, ecg.units) == (100.0, "mV")
@@ -103,7 +103,7 @@ def test_weights_are_the_proportions_of_the_classes(weights):
 
 def test_combinations_make_an_indicator():
     ecg = make_ecg(9, classes=["normal", "afib+lbbb", "lbbb"], weights=[1, 1, 1], random_state=0)
-    assert ecg.target_names == ["normal", "afib", "lbbb"]
+    assert list(ecg.target_names) == ["normal", "afib", "lbbb"]
     assert ecg.target.shape == (9, 3)
     rows, counts = np.unique(ecg.target, axis=0, return_counts=True)
     assert_array_equal(rows, [[0, 0, 1], [0, 1, 1], [1, 0, 0]])

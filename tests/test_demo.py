@@ -1,5 +1,7 @@
+import os
 import re
 
+import numpy as np
 import pytest
 
 from sklearn_bell import demo
@@ -17,6 +19,25 @@ def test_the_demo_prints_its_table_and_draws_its_picture(tmp_path, capsys):
         assert len(figures) == 6
         assert all(0 <= figure <= 1 for figure in figures)
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_command_line_runs_the_demo(monkeypatch):
+    given = []
+    monkeypatch.setattr(demo, "main", lambda *arguments: given.append(arguments))
+    main(["demo"])
+    main(["demo", "--data", "ptb-xl", "--picture", "here.png"])
+    assert given == [(None, "demo.png"), ("ptb-xl", "here.png")]
+
+
+@pytest.mark.skipif("SKLEARN_BELL_DATA" not in os.environ, reason="SKLEARN_BELL_DATA is not set")
+@pytest.mark.filterwarnings("ignore::sklearn_bell.exceptions.RecordWarning")
+def test_the_demo_draws_every_class_of_ptbxl():
+    ecg = demo.load(os.environ["SKLEARN_BELL_DATA"])
+    rows = np.arange(len(ecg.data))
+    for fraction in (0.01, 0.1, 1):
+        drawn = demo.draw(rows, ecg.target, fraction, seed=0)
+        assert len(drawn) == round(fraction * len(rows))
+        assert ecg.target[drawn].any(axis=0).all()
 
 
 def test_the_command_line_says_what_there_is(capsys):

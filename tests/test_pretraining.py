@@ -7,7 +7,9 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.callback import ProgressBar
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -16,7 +18,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from sklearn_bell import pretraining
-from sklearn_bell.exceptions import CollapseWarning, InvalidECGError
+from sklearn_bell.exceptions import CollapseWarning, DivergenceError, InvalidECGError
 from sklearn_bell.nn.encoders import VGG1d
 
 N_LEADS, N_SAMPLES = 3, 40
@@ -33,6 +35,22 @@ class TinyEncoder(nn.Module):
 
     def forward(self, x):
         return self.layers(x).mean(-1)
+
+
+class Callback:
+    """A callback of scikit-learn that does nothing."""
+
+    def setup(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
 
 
 class ConstantEncoder(nn.Module):
@@ -150,7 +168,56 @@ class TestFit:
         assert noise.scale.grad is None
         assert fitted.encoder is encoder
 
-    def test_memory_mapped_records_give_the_same_and_are_never_held_whole(
+    def test_a_module_as_encoder_survives_clone_with_its_weights(self, make, X):
+        pretrainer = make(encoder=TinyEncoder())
+        np.testing.assert_array_equal(
+            pretrainer.fit(X).transform(X), clone(pretrainer).fit(X).transform(X)
+        )
+
+    def test_encoders_may_work_in_place_or_be_lazy(self, make, X):
+        class InPlace(nn.Module):
+            def __init__(self, in_channels):
+                super().__init__()
+                self.layers = nn.Sequential(nn.ReLU(inplace=True), nn.LazyConv1d(4, 5))
+
+            def forward(self, x):
+                return self.layers(x).mean(-1)
+
+        pretrainer = make(encoder=InPlace).fit(X)
+        assert np.isfinite(pretrainer.transform(X)).all()
+
+    def test_drift_of_the_baseline_is_not_learnt(self, make, X):
+        time = np.arange(400) / 100
+        X = np.tile(X, 10)  # 4 s
+        drift = 3 * np.cos(2 * np.pi * 0.25 * (time + 0.005)).astype("f4")
+        pretrainer = make().fit(X)
+        expected = pretrainer.transform(X)
+        np.testing.assert_allclose(pretrainer.transform(X + drift), expected, rtol=0.01, atol=1e-3)
+
+    def test_a_loss_that_is_no_number_ends_the_training(self, make, X):
+        with pytest.raises(DivergenceError, match=r"epoch \d.*lr=1e\+30"):
+            make(lr=1e30, max_epochs=5).fit(X)
+
+    def test_an_interrupt_ends_the_training_between_two_epochs(self, make, X):
+        class Interrupt(Callback):
+            def on_fit_task_begin(self, estimator, context):
+                if context.task_name == "epoch" and len(estimator.history_) == 1:
+                    raise KeyboardInterrupt
+
+        pretrainer = make(max_epochs=3).set_callbacks(Interrupt())
+        with pytest.raises(KeyboardInterrupt):
+            pretrainer.fit(X)
+        assert not pretrainer.encoder_.training
+        whole = make(max_epochs=2).fit(X)
+        pretrainer.set_callbacks().partial_fit(X)  # goes on where it was interrupted
+        np.testing.assert_array_equal(pretrainer.transform(X), whole.transform(X))
+
+    def test_partial_fit_follows_a_changed_learning_rate(self, make, X):
+        one, other = make().fit(X), make().fit(X)
+        other.set_params(lr=0.1)
+        assert (one.partial_fit(X).transform(X) != other.partial_fit(X).transform(X)).any()
+
+    def test_memory_mapped_records_give_the_same_and_are_read_by_batches(
         self, make, X, tmp_path, monkeypatch
     ):
         np.save(tmp_path / "X.npy", X)
@@ -206,12 +273,16 @@ def with_a_gap(X):
 
 
 class TestBadInput:
+    def test_an_augmentation_that_loses_leads_is_named(self, make, X):
+        with pytest.raises(InvalidECGError, match="augmentation must keep records and leads"):
+            make(augmentation=lambda x, generator: x[:, :1]).fit(X)
+
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (lambda X: X[:, :2], "24 records of 2 leads, but .* was fitted on 3 lead"),
+            (lambda X: X[:, :2], "24 records of 2 lead.s., but .* was fitted on 3 lead"),
             (lambda X: X[..., :30], "30 samples, but .* was fitted on records of 40"),
-            (lambda X: X[..., None], r"\(24, 3, 40, 1\)"),
+            (lambda X: X[..., None], r"got 4 dimension"),
             (lambda X: X[:0], r"0 sample\(s\)"),
             (with_a_gap, "NaN.*record 5, lead 1, sample 2"),
         ],
@@ -272,8 +343,21 @@ class TestInScikitLearn:
         pipeline = Pipeline(
             [("pretrain", make(max_epochs=1)), ("scale", StandardScaler()), ("net", net)]
         )
-        search = GridSearchCV(pipeline, {"pretrain__lr": [1e-3], "net__lr": [0.1, 0.01]}, cv=2)
+        search = GridSearchCV(pipeline, {"pretrain__lr": [1e-3, 1e-2], "net__lr": [0.1]}, cv=2)
         assert search.fit(X, y).predict_proba(X).shape == (24, 2)
+
+    def test_a_frozen_pretrainer_is_not_trained_again(self, make, X, y):
+        pretrainer = make().fit(X)
+        expected = pretrainer.transform(X)
+        pipeline = make_pipeline(FrozenEstimator(pretrainer), LogisticRegression())
+        assert np.isfinite(cross_val_score(pipeline, X, y, cv=2)).all()
+        np.testing.assert_array_equal(pretrainer.transform(X), expected)
+
+    def test_a_pickle_holds_every_weight_once(self, make, X):
+        pretrainer = make(max_epochs=0).fit(X)
+        network = pretrainer._net.module_
+        n_bytes = sum(t.nbytes for t in [*network.parameters(), *network.buffers()])
+        assert len(pickle.dumps(pretrainer)) < 1.2 * n_bytes + 200_000
 
     def test_joblib_and_pickle_keep_every_bit(self, make, X, tmp_path):
         pretrainer = make().fit(X)
@@ -306,20 +390,11 @@ class TestInScikitLearn:
         assert "100%" in shown
 
     def test_a_callback_can_end_the_training(self, make, X):
-        class Stop:
-            def setup(self, estimator, context):
-                pass
-
-            def on_fit_task_begin(self, estimator, context):
-                pass
-
+        class Stop(Callback):
             def on_fit_task_end(self, estimator, context, *, metadata=None, fitted_estimator=None):
                 if context.task_name == "epoch":
                     self.latents = fitted_estimator.transform(X)
                     return metadata["epoch"] == 2
-
-            def teardown(self, estimator, context):
-                pass
 
         stop = Stop()
         pretrainer = make(max_epochs=5).set_callbacks(stop).fit(X)

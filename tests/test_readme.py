@@ -23,7 +23,8 @@ def own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_ecgs").mkdir()
     ecg = make_ecg(24, classes=["normal", "lbbb"], sampling_rate=250, random_state=0)
-    for name, record in zip(ecg.record_names, ecg.data, strict=True):
+    names = [f"{number:05d}" for number in range(24)]  # which must not be read as numbers
+    for name, record in zip(names, ecg.data, strict=True):
         wfdb.wrsamp(
             name,
             fs=250,
@@ -34,7 +35,7 @@ def own_folder(tmp_path, monkeypatch):
             write_dir="my_ecgs",
         )
     rows = [row for kind in (0, 1) for row in (ecg.target == kind).nonzero()[0][:10]]
-    lines = [f"{ecg.record_names[row]},{ecg.target_names[ecg.target[row]]}" for row in rows]
+    lines = [f"{names[row]},{ecg.target_names[ecg.target[row]]}" for row in rows]
     (tmp_path / "labels.csv").write_text("record,diagnosis\n" + "\n".join(lines) + "\n")
 
 

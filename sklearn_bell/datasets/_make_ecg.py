@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 
 from sklearn_bell._leads import STANDARD_LEADS, lead_positions
 from sklearn_bell.datasets._hearts import CONDITIONS, NORMAL, moving_dipole
+from sklearn_bell.exceptions import InvalidECGError
 
 # What a dipole of 1 mV to the left (x), to the feet (y) and to the back (z) gives in each of the
 # eight independent leads: the matrix of Dower et al. (1980).
@@ -118,7 +119,7 @@ def make_ecg(
         target : ndarray of shape (n_records,) or (n_records, n_conditions)
             The position of the class in `classes`; or, where some class is a combination, 1 for
             each condition of the record and 0 for the others.
-        target_names : list of str
+        target_names : ndarray of shape (n_classes,) or (n_conditions,)
             The classes; or the conditions, in the order in which `classes` name them.
         groups : ndarray of shape (n_records,)
             The patient.
@@ -136,9 +137,8 @@ def make_ecg(
     Raises
     ------
     InvalidECGError
-        If there is no lead of a wanted name.
-    ValueError
-        If another parameter is not as described; both are ``ValueError``.
+        A ``ValueError``: if there is no lead of a wanted name, or another parameter is not as
+        described.
 
     See Also
     --------
@@ -191,8 +191,8 @@ def make_ecg(
     >>> ecg.target
     array([0, 0, 1, 0, 1, 1])
     >>> ecg = make_ecg(3, classes=["normal", "afib", "afib+lbbb"], random_state=2)
-    >>> ecg.target_names
-    ['normal', 'afib', 'lbbb']
+    >>> print(*ecg.target_names)
+    normal afib lbbb
     >>> ecg.target
     array([[0, 1, 1],
            [0, 1, 0],
@@ -203,7 +203,7 @@ def make_ecg(
     microvolts = _read_noise(noise)
     time = np.arange(round(duration * sampling_rate)) / sampling_rate
     if len(time) < 2:
-        raise ValueError(
+        raise InvalidECGError(
             f"duration={duration} s at sampling_rate={sampling_rate} Hz is {len(time)} sample(s), "
             "but a record has at least 2."
         )
@@ -225,7 +225,7 @@ def make_ecg(
     return Bunch(
         data=data,
         target=target_of_class[code],
-        target_names=target_names,
+        target_names=np.array(target_names),
         groups=np.arange(n_records),
         lead_names=[STANDARD_LEADS[position] for position in positions],
         sampling_rate=float(sampling_rate),
@@ -242,20 +242,20 @@ def make_ecg(
 def _read_classes(classes):
     """Return the heart of each class, the names of the targets, and the target of each class."""
     if not all(isinstance(entry, str) for entry in classes):
-        raise ValueError(f"classes must be a sequence of names, but got {classes!r}.")
+        raise InvalidECGError(f"classes must be a sequence of names, but got {classes!r}.")
     combinations = [[name.strip() for name in entry.split("+")] for entry in classes]
     if not combinations or len(set(map(frozenset, combinations))) < len(combinations):
-        raise ValueError(f"classes must be different, and one at least, but got {classes!r}.")
+        raise InvalidECGError(f"classes must be different, and one at least, but got {classes!r}.")
     names = list(dict.fromkeys(name for combination in combinations for name in combination))
     if unknown := [name for name in names if name not in CONDITIONS]:
-        raise ValueError(f"No class named {', '.join(unknown)} among {', '.join(CONDITIONS)}.")
+        raise InvalidECGError(f"No class named {', '.join(unknown)} among {', '.join(CONDITIONS)}.")
 
     hearts = []
     for combination in combinations:
         changed = [key for name in combination for key in CONDITIONS[name]]
         clashes = sorted({key for key in changed if changed.count(key) > 1})
         if clashes or ("normal" in combination and len(combination) > 1):
-            raise ValueError(
+            raise InvalidECGError(
                 f"{'+'.join(combination)} do not combine: normal stands alone, and others must "
                 f"change different things, but here more than one changes {clashes or 'nothing'}."
             )
@@ -274,9 +274,9 @@ def _read_noise(noise):
     if isinstance(noise, Real):
         return {kind: noise * microvolts for kind, microvolts in _NOISE.items()}
     if unknown := [str(kind) for kind in noise if kind not in _NOISE]:
-        raise ValueError(f"No noise named {', '.join(unknown)} among {', '.join(_NOISE)}.")
+        raise InvalidECGError(f"No noise named {', '.join(unknown)} among {', '.join(_NOISE)}.")
     if not all(isinstance(level, Real) and 0 <= float(level) < np.inf for level in noise.values()):
-        raise ValueError(f"noise must be in microvolts, from zero, but got {noise}.")
+        raise InvalidECGError(f"noise must be in microvolts, from zero, but got {noise}.")
     return {kind: noise.get(kind, 0.0) for kind in _NOISE}
 
 
@@ -284,7 +284,7 @@ def _share_out(n_records, weights, n_classes):
     """Return classes in proportion to their weights, in order: (n_records,)."""
     weights = np.ones(n_classes) if weights is None else np.asarray(weights, dtype=float)
     if weights.shape != (n_classes,) or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
-        raise ValueError(
+        raise InvalidECGError(
             f"weights must be {n_classes} proportions, one for each class and none negative, but "
             f"got {weights.tolist()}."
         )

@@ -39,6 +39,14 @@ class Layout(NamedTuple):
     adc_gain: float | None = None  # units of the digital values per mV, if the headers are wrong
 
 
+class OtherLength(str):
+    """What is wrong with a record is a length that differs from that of the first."""
+
+
+class LengthError(InvalidECGError):
+    """A record differs in length from the first."""
+
+
 class Reading(NamedTuple):
     """A record as it was read."""
 
@@ -51,6 +59,8 @@ def try_read(path: str, layout: Layout) -> Reading | str:
     """Read a record, or return what is wrong with it. See :func:`read_record`."""
     try:
         return read_record(path, layout)
+    except LengthError as error:
+        return OtherLength(error)
     except (InvalidECGError, MemoryError) as error:  # a header may promise terabytes
         return str(error)
 
@@ -189,7 +199,7 @@ def _wanted_length(layout: Layout, rate: float, n_available: int) -> int:
             raise InvalidECGError(f"{layout.duration:g} s hold no sample at {rate:g} Hz.")
         return n_samples
     if layout.n_samples not in (None, n_available):
-        raise InvalidECGError(
+        raise LengthError(
             f"it has {n_available} samples at {rate:g} Hz where the first record has "
             f"{layout.n_samples}; give duration= (seconds) to crop longer and pad shorter records."
         )

@@ -17,7 +17,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_bell._leads import standard_name
 from sklearn_bell.datasets._base import warn_of_records
-from sklearn_bell.datasets._record import Layout, Reading, try_read
+from sklearn_bell.datasets._record import Layout, OtherLength, Reading, try_read
 from sklearn_bell.exceptions import InvalidECGError
 
 _RECORDS_PER_JOB = 64  # held in memory between two writes: 15 MB of 12 x 5000
@@ -66,7 +66,8 @@ def read_wfdb(
     duration : float, default=None
         Length of the records in seconds. What is longer is cropped at its end; what is shorter is
         padded with zeros at its end, and a warning says which. By default nothing is cropped or
-        padded, and a record whose length differs from that of the first is an error.
+        padded, and a record whose length differs from that of the first is an error, whatever
+        `on_error`: it may be the first that is wrong.
     n_jobs : int, default=None
         Number of records read at the same time, as in scikit-learn: None is 1 unless in a
         :func:`joblib.parallel_config` context, -1 all processors. It changes nothing but the time.
@@ -98,7 +99,7 @@ def read_wfdb(
     ------
     InvalidECGError
         If a record cannot be read and `on_error` is ``"raise"``, if none can be read, if none or
-        one of them twice is given, or if a parameter has no sense. The error names the record and
+        one of them twice is given, or if a parameter makes no sense. The error names the record and
         the cause: a file that is missing or truncated, a missing lead, a unit other than mV, uV
         and V, several segments, leads of different rates, a header that points outside its own
         folder, samples that are not finite (invalid ones are NaN), or a differing length.
@@ -203,7 +204,7 @@ class _Reader:
                     yield reading.signal
 
     def _refuse(self, name: str, cause: str) -> None:
-        if not self.skip:
+        if not self.skip or isinstance(cause, OtherLength):
             raise InvalidECGError(f"Record {name}: {cause}")
         self.skipped[name] = cause
 
@@ -251,7 +252,7 @@ def check_leads(leads: Sequence[str] | None) -> tuple[str, ...] | None:
     if leads is None:
         return None
     names = tuple(standard_name(lead) for lead in leads)
-    if isinstance(leads, str) or not names or len({name.lower() for name in names}) < len(names):
+    if not names or len({name.lower() for name in names}) < len(names):
         raise InvalidECGError(f"leads must be a list of different names, but got {leads!r}.")
     return names
 

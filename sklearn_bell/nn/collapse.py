@@ -19,8 +19,8 @@ class LatentStatistics:
     --------
     >>> statistics = LatentStatistics()
     >>> statistics.update(torch.ones(16, 8, 64))
-    >>> statistics.deviation(), statistics.effective_rank()
-    (0.0, 0.0)
+    >>> statistics.deviations().max(), statistics.effective_rank()
+    (tensor(0.), 0.0)
     """
 
     def __init__(self):
@@ -45,12 +45,12 @@ class LatentStatistics:
         mean = self.sum / self.n
         return self.products / self.n - mean.mT @ mean
 
-    def deviation(self) -> float:
-        """Return the deviation over records relative to the size of the latents, in [0, 1]."""
+    def deviations(self) -> Tensor:
+        """Return for each lead the deviation over records, relative to its size, in [0, 1]."""
         mean = self.origin + self.sum / self.n
         variance = self.covariance().diagonal(dim1=1, dim2=2).sum(1).clamp(min=0)
         size = variance + mean.square().sum((1, 2))
-        return (variance / size.clamp(min=torch.finfo(size.dtype).tiny)).sqrt().mean().item()
+        return (variance / size.clamp(min=torch.finfo(size.dtype).tiny)).sqrt()
 
     def effective_rank(self) -> float:
         """Return the exponential of the entropy of the covariance's spectrum, averaged over leads.
@@ -58,7 +58,7 @@ class LatentStatistics:
         It is zero where nothing varies, one where all latents lie on a line, and ``n_features``
         where they vary alike in all directions.
         """
-        spectrum = torch.linalg.eigvalsh(self.covariance().double().cpu()).clamp(min=0)
+        spectrum = torch.linalg.eigvalsh(self.covariance().cpu().double()).clamp(min=0)
         total = spectrum.sum(1, keepdim=True)
         share = spectrum / total.clamp(min=torch.finfo(spectrum.dtype).tiny)
         entropy = torch.special.entr(share).sum(1)

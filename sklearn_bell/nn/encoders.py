@@ -81,5 +81,7 @@ class LeadwiseEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode ``(batch, n_leads, n_samples)`` as ``(batch, n_leads, n_features)``."""
-        latents = [branch(x[:, i : i + 1]) for i, branch in enumerate(self.branches)]
+        # a copy for each branch, which may work in place
+        leads = [x[:, i : i + 1].clone() for i in range(len(self.branches))]
+        latents = [branch(lead) for branch, lead in zip(self.branches, leads, strict=True)]
         return torch.stack(latents, dim=1)

@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from torch import Generator, Tensor, nn
 
+from sklearn_bell._leads import check_lead_names
 from sklearn_bell._training import (
     SelfSupervisedNet,
     choose_device,
@@ -25,20 +26,13 @@ from sklearn_bell._training import (
     to_tensor,
 )
 from sklearn_bell._validation import ECGInputMixin, check_ecg
-from sklearn_bell.exceptions import CollapseWarning, InvalidECGError
+from sklearn_bell.exceptions import CollapseWarning, DivergenceError, InvalidECGError
 from sklearn_bell.nn.augmentation import Compose, RandomResizedCrop, TimeOut
 from sklearn_bell.nn.collapse import LatentStatistics
 from sklearn_bell.nn.encoders import LeadwiseEncoder
+from sklearn_bell.nn.preparation import Preparation
 
 _COLLAPSED_DEVIATION = 1e-3  # deviation over records, relative to the size of the latents
-
-
-def standardize(x: Tensor) -> Tensor:
-    """Bring every lead of every record to mean 0 and deviation 1; a flat lead becomes zeros."""
-    centred = x - x.mean(-1, keepdim=True)
-    deviation = centred.square().mean(-1, keepdim=True).sqrt()
-    flat = deviation <= 1e-6 * x.abs().amax(-1, keepdim=True)
-    return torch.where(flat, 0.0, centred / deviation.masked_fill(flat, 1.0))
 
 
 class TwoViews(nn.Module):
@@ -46,18 +40,20 @@ class TwoViews(nn.Module):
 
     Parameters
     ----------
-    method : nn.Module
-        Called with two views; returns the terms of its loss and a latent. Has ``after_step()``.
+    prepare : callable
+        What happens to the records before.
     augmentation : callable
         Makes a view.
+    method : nn.Module
+        Called with two views; returns the terms of its loss and a latent. Has ``after_step()``.
     """
 
-    def __init__(self, method, augmentation):
+    def __init__(self, prepare, augmentation, method):
         super().__init__()
-        self.method, self.augmentation = method, augmentation
+        self.prepare, self.augmentation, self.method = prepare, augmentation, method
 
     def forward(self, x: Tensor, generator: Generator) -> dict[str, Tensor]:
-        x = standardize(x)
+        x = self.prepare(x)
         first, second = (self.augmentation(x, generator) for _ in range(2))
         terms, latent = self.method(first, second)
         self.statistics.update(latent)
@@ -72,14 +68,9 @@ class TwoViews(nn.Module):
         self.sums: dict[str, Tensor] = {}
         self.statistics = LatentStatistics()
 
-    def summary(self) -> dict[str, float]:
-        """Return the mean terms of the epoch, and the signs of collapse."""
-        statistics = self.statistics
-        return {
-            **{name: (total / statistics.n).item() for name, total in self.sums.items()},
-            "latent_deviation": statistics.deviation(),
-            "effective_rank": statistics.effective_rank(),
-        }
+    def mean_terms(self) -> dict[str, float]:
+        """Return the mean terms of the loss over the epoch."""
+        return {name: (total / self.statistics.n).item() for name, total in self.sums.items()}
 
 
 class BasePretrainer(
@@ -100,7 +91,7 @@ class BasePretrainer(
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lead_names": ["array-like", None],
-        "sampling_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "sampling_rate": [Interval(Real, 0, None, closed="neither")],
         "device": [str, torch.device],
         "random_state": ["random_state"],
     }
@@ -132,6 +123,7 @@ class BasePretrainer(
         self : object
             The fitted transformer.
         """
+        self.__dict__.pop("_net", None)  # what fails below must not look fitted
         records = check_ecg(self, X, reset=True, min_records=2)
         self._initialize()
         self._train(records, self.max_epochs)
@@ -141,6 +133,9 @@ class BasePretrainer(
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
         """Train for one more epoch, on these records.
+
+        Of parameters changed since the first fit, `lr` and `batch_size` have an effect; the others
+        have made the network what it is.
 
         Parameters
         ----------
@@ -158,6 +153,7 @@ class BasePretrainer(
         records = check_ecg(self, X, reset=first, min_records=2)
         if first:
             self._initialize()
+        self._net.set_params(lr=self.lr, batch_size=self.batch_size)
         self._train(records, 1)
         return self
 
@@ -177,12 +173,13 @@ class BasePretrainer(
         check_is_fitted(self, "encoder_")
         records = check_ecg(self, X, reset=False)
         device = next(iter(self.encoder_.parameters()), torch.empty(0)).device
+        prepare = self._net.module_.prepare
         self.encoder_.eval()
         latents = np.empty((len(records), self._n_features_out), dtype=np.float32)
         start = 0
         with torch.inference_mode():
             for batch in records.batches(self.batch_size):
-                latent = self.encoder_(standardize(to_tensor(batch, device)))
+                latent = self.encoder_(prepare(to_tensor(batch, device)))
                 latents[start : start + len(batch)] = latent.flatten(1).cpu().numpy()
                 start += len(batch)
         return latents
@@ -201,25 +198,14 @@ class BasePretrainer(
         """
         check_is_fitted(self, "encoder_")
         _check_feature_names_in(self, input_features, generate_names=False)
-        leads = self._lead_names()
-        n_latents = self._n_features_out // len(leads)
-        return np.array([f"{lead}_{i}" for lead in leads for i in range(n_latents)], dtype=object)
+        n_latents = self._n_features_out // self.n_leads_in_
+        names = [f"{lead}_{i}" for lead in self.lead_names_ for i in range(n_latents)]
+        return np.array(names, dtype=object)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-    def _lead_names(self):
-        n_leads = self.n_leads_in_
-        if self.lead_names is None:
-            return [f"lead{i}" for i in range(n_leads)]
-        names = [str(name) for name in self.lead_names]
-        if len(names) != n_leads or len(set(names)) != n_leads:
-            raise InvalidECGError(
-                f"lead_names must name each of the {n_leads} lead(s) of X once, but got {names}."
-            )
-        return names
 
     def _make_encoder(self):
         """Return the encoder of all leads, a branch for each."""
@@ -233,8 +219,13 @@ class BasePretrainer(
         """Return the output width of the encoder, found by a dry run that changes nothing."""
         records = torch.zeros(2, self.n_leads_in_, self.n_samples_in_)
         view = augmentation(records, Generator())  # may be shorter
+        if view.shape[:2] != records.shape[:2]:
+            raise InvalidECGError(
+                "augmentation must keep records and leads, but it made "
+                f"{tuple(view.shape)} of {tuple(records.shape)}."
+            )
         try:
-            with torch.inference_mode():
+            with torch.no_grad():
                 encoder.eval()(view)
                 latent = encoder(records)
         except RuntimeError as error:
@@ -252,19 +243,20 @@ class BasePretrainer(
 
     def _initialize(self):
         """Make a new encoder and the net that trains it."""
-        self._lead_names()
+        self.lead_names_ = check_lead_names(self.lead_names, self.n_leads_in_)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         device = choose_device(self.device)
         if self.augmentation is None:
             augmentation = Compose(RandomResizedCrop(), TimeOut())
         else:
             augmentation = copy.deepcopy(self.augmentation)
+        prepare = Preparation(self.n_samples_in_, self.sampling_rate)
         with default_generators_seeded(derived_seed(seed)):
             encoder = self._make_encoder()
             n_features = self._count_features(encoder, augmentation)
             method = self._make_method(encoder, self.n_leads_in_, n_features)
         self._net = SelfSupervisedNet(
-            TwoViews(method, augmentation),
+            TwoViews(prepare, augmentation, method),
             seed=seed,
             optimizer=torch.optim.Adam,
             lr=self.lr,
@@ -276,39 +268,56 @@ class BasePretrainer(
 
     def _train(self, records, n_epochs):
         """Train, and tell scikit-learn's callbacks, which may end it."""
-        learner = self._net.module_
         root = self._init_callback_context(max_subtasks=n_epochs)
         root.call_on_fit_task_begin(estimator=self, X=records.source)
-        for _ in range(n_epochs):
-            start = time.perf_counter()
-            task = root.subcontext(task_name="epoch")
-            task.call_on_fit_task_begin(estimator=self, X=records.source)
-            learner.start_epoch()
-            self._net.fit_loop(records, epochs=1)
-            self.history_.append(
-                {
-                    "epoch": len(self.history_) + 1,
-                    **learner.summary(),
-                    "duration": time.perf_counter() - start,
-                }
-            )
-            if task.call_on_fit_task_end(
-                estimator=self,
-                X=records.source,
-                metadata=self.history_[-1],
-                reconstruction_attributes=dict,
-            ):
-                break
-        self.encoder_.eval()
-        self._warn_of_collapse(n_epochs)
+        try:
+            for _ in range(n_epochs):
+                task = root.subcontext(task_name="epoch")
+                task.call_on_fit_task_begin(estimator=self, X=records.source)
+                self._train_epoch(records)
+                if task.call_on_fit_task_end(
+                    estimator=self,
+                    X=records.source,
+                    metadata=self.history_[-1],
+                    reconstruction_attributes=dict,
+                ):
+                    break
+        finally:
+            self.encoder_.eval()
+        if n_epochs:
+            self._warn_of_collapse()
         root.call_on_fit_task_end(estimator=self, X=records.source, reconstruction_attributes=dict)
 
-    def _warn_of_collapse(self, n_epochs):
-        if n_epochs and self.history_[-1]["latent_deviation"] < _COLLAPSED_DEVIATION:
+    def _train_epoch(self, records):
+        """Train for an epoch, and write its history."""
+        learner, n_epochs, start = self._net.module_, len(self.history_), time.perf_counter()
+        learner.start_epoch()
+        self._net.fit_epoch(records, n_epochs)
+        terms = learner.mean_terms()
+        if not np.isfinite(terms["loss"]):
+            raise DivergenceError(
+                f"The loss became {terms['loss']} in epoch {n_epochs + 1} of "
+                f"{type(self).__name__} with lr={self.lr}. Train with a smaller lr."
+            )
+        self._deviations = learner.statistics.deviations()
+        self.history_.append(
+            {
+                "epoch": n_epochs + 1,
+                **terms,
+                "latent_deviation": self._deviations.min().item(),
+                "effective_rank": learner.statistics.effective_rank(),
+                "duration": time.perf_counter() - start,
+            }
+        )
+
+    def _warn_of_collapse(self):
+        deviation = self.history_[-1]["latent_deviation"]
+        if deviation < _COLLAPSED_DEVIATION:
             warnings.warn(
-                f"{type(self).__name__} has collapsed: its latents differ between records by only "
-                f"{self.history_[-1]['latent_deviation']:.1e} of their size. Train with a smaller "
-                "lr, or see whether the records differ at all.",
+                f"{type(self).__name__} has collapsed: the latents of lead "
+                f"{self.lead_names_[int(self._deviations.argmin())]} differ between records by "
+                f"only {deviation:.1e} of their size. Train with a smaller lr, or see whether the "
+                "records differ in this lead at all.",
                 CollapseWarning,
                 stacklevel=6,  # to the line that called fit
             )

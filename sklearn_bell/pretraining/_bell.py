@@ -34,9 +34,13 @@ class BELL(nn.Module):
         self.encoder = encoder
         self.projector = LeadwiseMLP(n_leads, n_features, head_width, head_width)
         self.predictor = LeadwiseMLP(n_leads, head_width, head_width, head_width)
-        self.online = nn.Sequential(self.encoder, self.projector)
         self.target = make_target(self.online)
         self.gamma, self.decay = gamma, decay
+
+    @property
+    def online(self):
+        """What the target network follows."""
+        return nn.Sequential(self.encoder, self.projector)
 
     def forward(self, view: Tensor, other: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Return the loss with its two terms, and the latents of the first view."""
@@ -74,7 +78,7 @@ class BELLPretrainer(BasePretrainer):
         ``encoder(in_channels)`` makes the encoder of a lead, a module that maps
         ``(batch, 1, n_samples)`` to ``(batch, n_features)``. A module is copied for each lead
         instead, with its weights.
-    augmentation : nn.Module, default=None
+    augmentation : callable, default=None
         Makes a view: called as ``augmentation(x, generator)`` on a batch
         ``(batch, n_leads, n_samples)``, see :mod:`sklearn_bell.nn.augmentation`. By default
         ``Compose(RandomResizedCrop(), TimeOut())``.
@@ -93,8 +97,8 @@ class BELLPretrainer(BasePretrainer):
         Learning rate of Adam.
     lead_names : array-like of str of length n_leads, default=None
         Names of the leads of X, for the names of the features.
-    sampling_rate : float, default=None
-        Sampling rate of X in Hz. Only kept, for whoever gets the model later.
+    sampling_rate : float, default=100
+        Sampling rate of X in Hz. It tells what drift is, see the notes.
     device : str or torch.device, default="auto"
         Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
     random_state : int, RandomState instance or None, default=None
@@ -104,12 +108,14 @@ class BELLPretrainer(BasePretrainer):
     ----------
     encoder_ : LeadwiseEncoder
         The trained encoder of all leads, ``(batch, n_leads, n_samples)`` to
-        ``(batch, n_leads, n_features)``. It expects leads scaled as in the notes.
+        ``(batch, n_leads, n_features)``. It expects leads prepared as in the notes.
     history_ : list of dict
         For each epoch: the mean ``loss`` and its terms ``intra`` and ``inter`` (each in [0, 4]);
-        the ``latent_deviation`` between records, relative to the size of the latents, and their
-        ``effective_rank``, both averaged over leads, which tell of a collapse; and the
-        ``duration`` in s.
+        the ``latent_deviation`` between records, relative to the size of the latents, of the lead
+        where it is least, and the ``effective_rank`` of the latents, averaged over leads, which
+        tell of a collapse; and the ``duration`` in s.
+    lead_names_ : list of str
+        Names of the leads, numbered where `lead_names` is None.
     n_features_in_ : int
         Number of leads, or of samples where X is 2-D.
     n_leads_in_, n_samples_in_ : int
@@ -122,11 +128,13 @@ class BELLPretrainer(BasePretrainer):
     InvalidECGError
         A ``ValueError``: if X is not two records at least, of three dimensions (or two for one
         lead) and finite, or too short for the encoder.
+    DivergenceError
+        If the loss is no finite number any more; what was learnt until then stays.
 
     Warns
     -----
     CollapseWarning
-        If training ends with nearly the same latents for all records.
+        If training ends with nearly the same latents of a lead for all records.
 
     See Also
     --------
@@ -134,8 +142,11 @@ class BELLPretrainer(BasePretrainer):
 
     Notes
     -----
-    Every lead of every record is brought to mean 0 and deviation 1 first, so that millivolts or any
-    other unit will do; a flat lead becomes zeros.
+    Raw millivolts, or any other unit, will do: the drift of the baseline (cosines below 0.5 Hz) is
+    taken out of every lead of every record, which is then brought to mean 0 and deviation 1. A flat
+    lead becomes zeros. Drift is the same in two views of a record, so that without this step the
+    networks agree on the drift and learn less of the heart. Values are taken as float32: an offset
+    should not be more than a thousand times the signal.
 
     With p the predictions of the online network for one view, z the target network's projections of
     the other view, both of length 1, and d(i, j) the mean squared distance of p of lead i and z of
@@ -191,7 +202,7 @@ class BELLPretrainer(BasePretrainer):
         batch_size=64,
         lr=1e-3,
         lead_names=None,
-        sampling_rate=None,
+        sampling_rate=100,
         device="auto",
         random_state=None,
     ):

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+import torch
+from scipy.fft import dct, idct
+
+from sklearn_bell.nn.preparation import Preparation
+
+
+@pytest.fixture
+def x():
+    """Two records of three leads, 4 s at 50 Hz."""
+    return torch.randn(2, 3, 200, generator=torch.Generator().manual_seed(0))
+
+
+def test_it_equals_a_cosine_transform_without_its_slow_part(x):
+    spectrum = dct(x.double().numpy(), norm="ortho")
+    frequency = np.arange(200) / (2 * 4.0)  # Hz
+    spectrum[..., frequency < 0.5] = 0
+    expected = idct(spectrum, norm="ortho")
+    expected /= expected.std(axis=-1, keepdims=True)
+    np.testing.assert_allclose(Preparation(200, 50)(x), expected, atol=1e-5)
+
+
+def test_drift_offset_and_unit_make_no_difference(x):
+    time = torch.arange(200) / 50
+    prepare = Preparation(200, 50)
+    # whole and half periods, which cosines hold exactly
+    drift = 5 * torch.cos(torch.pi * 0.25 * (time + 0.01)) + 1000
+    torch.testing.assert_close(prepare(1000 * (x + drift)), prepare(x), rtol=0, atol=2e-3)
+
+
+def test_every_lead_has_mean_zero_and_deviation_one(x):
+    prepared = Preparation(200, 50)(x * torch.tensor([1.0, 10.0, 0.01])[:, None])
+    torch.testing.assert_close(prepared.mean(-1), torch.zeros(2, 3), rtol=0, atol=1e-5)
+    torch.testing.assert_close(prepared.std(-1, correction=0), torch.ones(2, 3))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.7, -3e4, 1e30])
+def test_a_flat_lead_becomes_zeros(x, value):
+    x[:, 1] = value
+    prepared = Preparation(200, 50)(x)
+    assert (prepared[:, 1] == 0).all()
+    assert torch.isfinite(prepared).all()
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 3])
+def test_the_shortest_records_pass(n_samples):
+    x = torch.arange(float(n_samples)).expand(2, 1, n_samples)
+    assert torch.isfinite(Preparation(n_samples, 0.1)(x)).all()
