@@ -112,7 +112,9 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1):
     expected = "X of shape (n_records, n_leads, n_samples), or (n_records, n_samples) for one lead"
     n_dimensions = getattr(X, "ndim", None)
     if n_dimensions not in (None, 2, 3) and X.dtype != object:
-        raise InvalidECGError(f"{name} expected {expected}, but got {n_dimensions} dimension(s).")
+        raise InvalidECGError(
+            f"{name} expected {expected}, but got {n_dimensions} dimension(s). Reshape your data."
+        )
     try:
         if not reset:
             checked = _as_fitted(estimator, checked)
@@ -165,7 +167,9 @@ def _is_read_by_slices(X):
 
 def _as_fitted(estimator, X):
     """One lead in as many dimensions as ``fit`` has seen, so that either form may follow."""
-    shape = np.shape(X)
+    if not hasattr(X, "shape"):
+        X = np.asarray(X)
+    shape = X.shape
     if len(shape) == 3 and shape[1] == 1 and estimator._n_dimensions_in == 2:
         return np.asarray(X)[:, 0]
     if len(shape) == 2 and estimator._n_dimensions_in == 3 and estimator.n_leads_in_ == 1:
