@@ -91,7 +91,7 @@ class BELLPretrainer(BasePretrainer):
         Width of the hidden and the last layer of projectors and predictors.
     max_epochs : int, default=50
         How often all records are seen. 0 leaves the encoder untrained.
-    batch_size : int, default=64
+    batch_size : int, default=32
         Records per step, and per batch in `transform`. Batches differ in size by one at most.
     lr : float, default=0.001
         Learning rate of Adam.
@@ -199,7 +199,7 @@ class BELLPretrainer(BasePretrainer):
         decay=0.99,
         head_width=512,
         max_epochs=50,
-        batch_size=64,
+        batch_size=32,
         lr=1e-3,
         lead_names=None,
         sampling_rate=100,
