@@ -52,7 +52,7 @@ def check_lead_names(lead_names: Sequence[str] | None, n_leads: int) -> list[str
     names = [str(name) for name in lead_names]
     if len(names) != n_leads or len({name.strip().lower() for name in names}) != n_leads:
         raise InvalidECGError(
-            f"lead_names must name each of the {n_leads} lead(s) of X, in order and once, but it "
-            f"is {', '.join(names)}."
+            f"X has {n_leads} lead(s), but lead_names has {len(names)}: {', '.join(names)}. Name "
+            "each lead of X once, in order."
         )
     return names
