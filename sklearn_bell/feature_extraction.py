@@ -75,13 +75,14 @@ def detect_qrs(X, sampling_rate=100):
     [array([0.5, 1.5, 2.4, 3.5])]
     """
     X = np.asarray(X)
-    numbers = X.dtype.kind in "iuf"
-    if X.ndim not in (2, 3) or 0 in X.shape or not numbers or not np.isfinite(X).all():
+    if X.ndim not in (2, 3) or 0 in X.shape or X.dtype.kind not in "iuf":
         raise InvalidECGError(
-            "Expected finite numbers of shape (n_records, n_leads, n_samples) or (n_records, "
-            f"n_samples), each at least 1, but got {X.dtype} of shape {X.shape}"
-            f"{', or NaN or infinity' if numbers else ''}."
+            "Expected numbers of shape (n_records, n_leads, n_samples) or (n_records, n_samples), "
+            f"each at least 1, but got {X.dtype} of shape {X.shape}."
         )
+    if not np.isfinite(X).all():
+        record = np.argwhere(~np.isfinite(X))[0][0]
+        raise InvalidECGError(f"Input X contains NaN or infinity: first in record {record}.")
     X = X.reshape(len(X), -1, X.shape[-1]).astype(np.float32, copy=False)
     return [beats / _RATE for beats in _find_beats(_clean(X, sampling_rate))]
 

@@ -89,9 +89,11 @@ def test_detect_qrs_takes_one_lead_in_two_dimensions():
 
 
 def test_detect_qrs_says_what_is_wrong():
-    with pytest.raises(InvalidECGError, match=r"got shape \(5,\)"):
+    with pytest.raises(InvalidECGError, match=r"got float64 of shape \(5,\)"):
         detect_qrs(np.zeros(5))
-    with pytest.raises(InvalidECGError, match="with NaN or infinity"):
+    with pytest.raises(InvalidECGError, match=r"got float64 of shape \(0, 5\)"):
+        detect_qrs(np.zeros((0, 5)))
+    with pytest.raises(InvalidECGError, match="NaN or infinity: first in record 0"):
         detect_qrs(np.full((1, 1, 5), np.nan))
     with pytest.raises(InvalidParameterError, match="sampling_rate"):
         detect_qrs(np.zeros((1, 1, 5)), sampling_rate=0)

@@ -98,7 +98,7 @@ class BELLPretrainer(BasePretrainer):
     lead_names : array-like of str of length n_leads, default=None
         Names of the leads of X, for the names of the features.
     sampling_rate : float, default=100
-        Sampling rate of X in Hz. It tells what drift is, see the notes.
+        Sampling rate of X in Hz, for the filter of the notes.
     device : str or torch.device, default="auto"
         Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
     random_state : int, RandomState instance or None, default=None
@@ -142,11 +142,11 @@ class BELLPretrainer(BasePretrainer):
 
     Notes
     -----
-    Raw millivolts, or any other unit, will do: the drift of the baseline (cosines below 0.5 Hz) is
-    taken out of every lead of every record, which is then brought to mean 0 and deviation 1. A flat
-    lead becomes zeros. Drift is the same in two views of a record, so that without this step the
-    networks agree on the drift and learn less of the heart. Values are taken as float32: an offset
-    should not be more than a thousand times the signal.
+    Raw millivolts, or any other unit, will do: every lead of every record is filtered to the band
+    from 0.5 to 40 Hz, and then brought to mean 0 and deviation 1. A flat lead becomes zeros. Drift
+    and noise are the same in two views of a record, so that without the filter the networks agree
+    on these and learn less of the heart. Values are taken as float32: an offset should not be more
+    than a thousand times the signal.
 
     With p the predictions of the online network for one view, z the target network's projections of
     the other view, both of length 1, and d(i, j) the mean squared distance of p of lead i and z of
