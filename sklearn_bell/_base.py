@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta, abstractmethod
+
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
@@ -9,7 +11,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from sklearn_bell._validation import ECGInputMixin, check_ecg
 
 
-class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator):
+class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta):
     """Template: a subclass says what becomes of one batch, and what it has to know beforehand.
 
     X is read in batches, so it may be on disk. A 2-D X becomes 2-D, of one lead.
@@ -66,9 +68,9 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator):
     def _prepare(self):
         """Compare parameters with each other and with the shape of X, in `fit`."""
 
+    @abstractmethod
     def _transform(self, x):
         """Return what becomes of a batch (n, n_leads, n_samples), which itself stays as it is."""
-        raise NotImplementedError
 
 
 class SignalTransformer(RecordTransformer):
