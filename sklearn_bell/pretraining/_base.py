@@ -6,6 +6,7 @@ import copy
 import time
 import warnings
 from abc import ABCMeta, abstractmethod
+from itertools import chain
 from numbers import Integral, Real
 
 import numpy as np
@@ -19,14 +20,15 @@ from torch import Generator, Tensor, nn
 
 from sklearn_bell._leads import check_lead_names
 from sklearn_bell._training import (
-    SelfSupervisedNet,
+    OwnLossNet,
     choose_device,
     default_generators_seeded,
     derived_seed,
+    run_epochs,
     to_tensor,
 )
 from sklearn_bell._validation import ECGInputMixin, check_ecg
-from sklearn_bell.exceptions import CollapseWarning, DivergenceError, InvalidECGError
+from sklearn_bell.exceptions import CollapseWarning, InvalidECGError
 from sklearn_bell.nn.augmentation import Compose, RandomResizedCrop, TimeOut
 from sklearn_bell.nn.collapse import LatentStatistics
 from sklearn_bell.nn.encoders import LeadwiseEncoder
@@ -57,20 +59,13 @@ class TwoViews(nn.Module):
         first, second = (self.augmentation(x, generator) for _ in range(2))
         terms, latent = self.method(first, second)
         self.statistics.update(latent)
-        for name, term in terms.items():
-            self.sums[name] = self.sums.get(name, 0) + term.detach() * len(x)
         return terms
 
     def after_step(self):
         self.method.after_step()
 
     def start_epoch(self):
-        self.sums: dict[str, Tensor] = {}
         self.statistics = LatentStatistics()
-
-    def mean_terms(self) -> dict[str, float]:
-        """Return the mean terms of the loss over the epoch."""
-        return {name: (total / self.statistics.n).item() for name, total in self.sums.items()}
 
 
 class BasePretrainer(
@@ -98,8 +93,10 @@ class BasePretrainer(
 
     @property
     def encoder_(self):
-        """The encoder: ``(batch, n_leads, n_samples)`` to ``(batch, n_leads, n_features)``."""
-        return self._net.module_.method.encoder
+        """What prepares records, and the encoder: to ``(batch, n_leads, n_features)``."""
+        learner = self._net.module_
+        encoder = learner.method.encoder
+        return nn.Sequential(learner.prepare, encoder).train(encoder.training)
 
     @abstractmethod
     def _make_method(self, encoder, n_leads, n_features):
@@ -172,14 +169,13 @@ class BasePretrainer(
         """
         check_is_fitted(self, "encoder_")
         records = check_ecg(self, X, reset=False)
-        device = next(iter(self.encoder_.parameters()), torch.empty(0)).device
-        prepare = self._net.module_.prepare
-        self.encoder_.eval()
+        encoder = self.encoder_.eval()
+        device = next(chain(encoder.parameters(), encoder.buffers())).device
         latents = np.empty((len(records), self._n_features_out), dtype=np.float32)
         start = 0
         with torch.inference_mode():
             for batch in records.batches(self.batch_size):
-                latent = self.encoder_(prepare(to_tensor(batch, device)))
+                latent = encoder(to_tensor(batch, device))
                 latents[start : start + len(batch)] = latent.flatten(1).cpu().numpy()
                 start += len(batch)
         return latents
@@ -255,7 +251,7 @@ class BasePretrainer(
             encoder = self._make_encoder()
             n_features = self._count_features(encoder, augmentation)
             method = self._make_method(encoder, self.n_leads_in_, n_features)
-        self._net = SelfSupervisedNet(
+        self._net = OwnLossNet(
             TwoViews(prepare, augmentation, method),
             seed=seed,
             optimizer=torch.optim.Adam,
@@ -271,17 +267,7 @@ class BasePretrainer(
         root = self._init_callback_context(max_subtasks=n_epochs)
         root.call_on_fit_task_begin(estimator=self, X=records.source)
         try:
-            for _ in range(n_epochs):
-                task = root.subcontext(task_name="epoch")
-                task.call_on_fit_task_begin(estimator=self, X=records.source)
-                self._train_epoch(records)
-                if task.call_on_fit_task_end(
-                    estimator=self,
-                    X=records.source,
-                    metadata=self.history_[-1],
-                    reconstruction_attributes=dict,
-                ):
-                    break
+            run_epochs(self, root, records.source, n_epochs, lambda: self._train_epoch(records))
         finally:
             self.encoder_.eval()
         if n_epochs:
@@ -292,13 +278,7 @@ class BasePretrainer(
         """Train for an epoch, and write its history."""
         learner, n_epochs, start = self._net.module_, len(self.history_), time.perf_counter()
         learner.start_epoch()
-        self._net.fit_epoch(records, n_epochs)
-        terms = learner.mean_terms()
-        if not np.isfinite(terms["loss"]):
-            raise DivergenceError(
-                f"The loss became {terms['loss']} in epoch {n_epochs + 1} of "
-                f"{type(self).__name__} with lr={self.lr}. Train with a smaller lr."
-            )
+        terms = self._net.fit_epoch(records, number=n_epochs)
         self._deviations = learner.statistics.deviations()
         self.history_.append(
             {

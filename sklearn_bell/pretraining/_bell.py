@@ -106,9 +106,9 @@ class BELLPretrainer(BasePretrainer):
 
     Attributes
     ----------
-    encoder_ : LeadwiseEncoder
-        The trained encoder of all leads, ``(batch, n_leads, n_samples)`` to
-        ``(batch, n_leads, n_features)``. It expects leads prepared as in the notes.
+    encoder_ : nn.Sequential
+        What prepares the leads, as in the notes, and the trained encoder of all leads: maps records
+        ``(batch, n_leads, n_samples)`` to latents ``(batch, n_leads, n_features)``.
     history_ : list of dict
         For each epoch: the mean ``loss`` and its terms ``intra`` and ``inter`` (each in [0, 4]);
         the ``latent_deviation`` between records, relative to the size of the latents, of the lead
