@@ -151,6 +151,17 @@ class TestFit:
             make(encoder=ConstantEncoder).fit(X)
         assert warned[0].filename == __file__
 
+    def test_the_two_views_of_a_step_are_drawn_apart(self, make, X):
+        views = []
+
+        def augmentation(x, generator):
+            views.append(x + torch.randn(x.shape, generator=generator))
+            return views[-1]
+
+        make(max_epochs=1, batch_size=len(X), augmentation=augmentation).fit(X)
+        assert not torch.equal(*views[-2:])
+        assert torch.corrcoef(torch.stack(views[-2:]).flatten(1))[0, 1] > 0.2  # the same records
+
     def test_an_encoder_and_an_augmentation_that_are_modules_are_copied(self, make, X):
         class Noise(nn.Module):
             def __init__(self):
