@@ -139,6 +139,15 @@ class TestFit:
         )
         assert untrained.transform(X).shape == trained.transform(X).shape
 
+    def test_the_dry_run_leaves_the_encoder_as_it_is_given(self, make, X):
+        given = TinyEncoder()
+        expected = {name: value.clone() for name, value in given.state_dict().items()}
+        fitted = make(max_epochs=0, encoder=given).fit(X).encoder_.state_dict()
+        for name, value in expected.items():
+            copies = [one for key, one in fitted.items() if key.endswith(name)]
+            assert copies
+            assert all(torch.equal(one, value) for one in copies)
+
     def test_history_tells_of_every_epoch(self, make, X):
         history = make(max_epochs=3).fit(X).history_
         assert [epoch["epoch"] for epoch in history] == [1, 2, 3]
@@ -223,9 +232,10 @@ class TestFit:
         pretrainer.set_callbacks().partial_fit(X)  # goes on where it was interrupted
         np.testing.assert_array_equal(pretrainer.transform(X), whole.transform(X))
 
-    def test_partial_fit_follows_a_changed_learning_rate(self, make, X):
+    @pytest.mark.parametrize("change", [{"lr": 0.1}, {"batch_size": 12}])
+    def test_partial_fit_follows_what_it_says_it_follows(self, make, X, change):
         one, other = make().fit(X), make().fit(X)
-        other.set_params(lr=0.1)
+        other.set_params(**change)
         assert (one.partial_fit(X).transform(X) != other.partial_fit(X).transform(X)).any()
 
     def test_memory_mapped_records_give_the_same_and_are_read_by_batches(
