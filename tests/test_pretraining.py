@@ -171,6 +171,17 @@ class TestFit:
         assert not torch.equal(*views[-2:])
         assert torch.corrcoef(torch.stack(views[-2:]).flatten(1))[0, 1] > 0.2  # the same records
 
+    def test_every_step_draws_views_of_its_own(self, make, X):
+        draws = []
+
+        def augmentation(x, generator):
+            draws.append(torch.rand(1, generator=generator).item())
+            return x
+
+        make(max_epochs=3, batch_size=8, augmentation=augmentation).fit(X)
+        assert len(draws) >= 3 * 2 * 3  # epochs, views, steps
+        assert len(set(draws)) == len(draws)
+
     def test_an_encoder_and_an_augmentation_that_are_modules_are_copied(self, make, X):
         class Noise(nn.Module):
             def __init__(self):
