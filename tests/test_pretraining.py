@@ -139,6 +139,15 @@ class TestFit:
         )
         assert untrained.transform(X).shape == trained.transform(X).shape
 
+    def test_the_dry_run_leaves_the_encoder_as_it_is_given(self, make, X):
+        given = TinyEncoder()
+        expected = {name: value.clone() for name, value in given.state_dict().items()}
+        fitted = make(max_epochs=0, encoder=given).fit(X).encoder_.state_dict()
+        for name, value in expected.items():
+            copies = [one for key, one in fitted.items() if key.endswith(name)]
+            assert copies
+            assert all(torch.equal(one, value) for one in copies)
+
     def test_history_tells_of_every_epoch(self, make, X):
         history = make(max_epochs=3).fit(X).history_
         assert [epoch["epoch"] for epoch in history] == [1, 2, 3]
@@ -150,6 +159,28 @@ class TestFit:
         with pytest.warns(CollapseWarning, match="latents of lead lead. differ") as warned:
             make(encoder=ConstantEncoder).fit(X)
         assert warned[0].filename == __file__
+
+    def test_the_two_views_of_a_step_are_drawn_apart(self, make, X):
+        views = []
+
+        def augmentation(x, generator):
+            views.append(x + torch.randn(x.shape, generator=generator))
+            return views[-1]
+
+        make(max_epochs=1, batch_size=len(X), augmentation=augmentation).fit(X)
+        assert not torch.equal(*views[-2:])
+        assert torch.corrcoef(torch.stack(views[-2:]).flatten(1))[0, 1] > 0.2  # the same records
+
+    def test_every_step_draws_views_of_its_own(self, make, X):
+        draws = []
+
+        def augmentation(x, generator):
+            draws.append(torch.rand(1, generator=generator).item())
+            return x
+
+        make(max_epochs=3, batch_size=8, augmentation=augmentation).fit(X)
+        assert len(draws) >= 3 * 2 * 3  # epochs, views, steps
+        assert len(set(draws)) == len(draws)
 
     def test_an_encoder_and_an_augmentation_that_are_modules_are_copied(self, make, X):
         class Noise(nn.Module):
@@ -212,9 +243,10 @@ class TestFit:
         pretrainer.set_callbacks().partial_fit(X)  # goes on where it was interrupted
         np.testing.assert_array_equal(pretrainer.transform(X), whole.transform(X))
 
-    def test_partial_fit_follows_a_changed_learning_rate(self, make, X):
+    @pytest.mark.parametrize("change", [{"lr": 0.1}, {"batch_size": 12}])
+    def test_partial_fit_follows_what_it_says_it_follows(self, make, X, change):
         one, other = make().fit(X), make().fit(X)
-        other.set_params(lr=0.1)
+        other.set_params(**change)
         assert (one.partial_fit(X).transform(X) != other.partial_fit(X).transform(X)).any()
 
     def test_memory_mapped_records_give_the_same_and_are_read_by_batches(
