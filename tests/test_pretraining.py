@@ -182,6 +182,18 @@ class TestFit:
         assert len(draws) >= 3 * 2 * 3  # epochs, views, steps
         assert len(set(draws)) == len(draws)
 
+    def test_every_epoch_has_an_order_of_its_own(self, make, X):
+        seen = []
+
+        def augmentation(x, generator):
+            seen.extend(x[:, 0, 0].tolist())
+            return x
+
+        make(max_epochs=2, batch_size=2, augmentation=augmentation).fit(X)
+        first, second = np.array(seen[-4 * len(X) :]).reshape(2, -1)  # two views of each
+        assert sorted(first) == sorted(second)
+        assert (first != second).any()
+
     def test_an_encoder_and_an_augmentation_that_are_modules_are_copied(self, make, X):
         class Noise(nn.Module):
             def __init__(self):
