@@ -1,7 +1,8 @@
 """Encoders: what turns a lead into a latent.
 
 An encoder is any module that maps ``(batch, in_channels, n_samples)`` to ``(batch, n_features)``,
-and a callable ``encoder(in_channels) -> nn.Module`` makes one.
+and a callable ``encoder(in_channels) -> nn.Module`` makes one. Records have several leads: there is
+a branch for each, or one encoder that all leads share, or one that sees them together.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LeadwiseEncoder", "VGG1d"]
+__all__ = ["JointEncoder", "LeadwiseEncoder", "SharedEncoder", "VGG1d"]
 
 
 class VGG1d(nn.Module):
@@ -85,3 +86,40 @@ class LeadwiseEncoder(nn.Module):
         leads = [x[:, i : i + 1].clone() for i in range(len(self.branches))]
         latents = [branch(lead) for branch, lead in zip(self.branches, leads, strict=True)]
         return torch.stack(latents, dim=1)
+
+
+class SharedEncoder(nn.Module):
+    """One encoder for all leads, which sees each by itself.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        An encoder of one channel.
+    """
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode ``(batch, n_leads, n_samples)`` as ``(batch, n_leads, n_features)``."""
+        latents = self.encoder(x.flatten(0, 1)[:, None].clone())
+        return latents.unflatten(0, x.shape[:2])
+
+
+class JointEncoder(nn.Module):
+    """One encoder that sees all leads together, as its channels.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        An encoder of as many channels as there are leads.
+    """
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode ``(batch, n_leads, n_samples)`` as ``(batch, 1, n_features)``."""
+        return self.encoder(x.clone())[:, None]
