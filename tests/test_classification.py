@@ -190,7 +190,7 @@ class TestPretraining:
         assert classifier.predict(X).shape == y.shape
 
     def test_a_pretrainer_of_other_records_is_refused(self, X, y, fitted):
-        with pytest.raises(InvalidECGError, match="1 lead.* of 60 samples.*fitted on 2 of 60"):
+        with pytest.raises(InvalidECGError, match=r"1 lead.* of 60 samples.*fitted on 2 of 60"):
             tiny(FrozenEstimator(fitted)).fit(X[:, :1], y)
 
     def test_what_has_no_encoder_is_refused(self, X, y):
