@@ -221,7 +221,7 @@ class TwoHalves(nn.Module):
         self.augmentation = augmentation
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Return two views of x, each ``(batch, n_leads, n_samples // 2)``."""
-        half = x.shape[-1] // 2
+        """Return two views of x, each ``(batch, n_leads, n_samples / 2)``, rounded up."""
+        half = (x.shape[-1] + 1) // 2
         first, second = x[..., :half], x[..., -half:]
         return self.augmentation(first, generator), self.augmentation(second, generator)
