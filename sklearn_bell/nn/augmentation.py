@@ -97,21 +97,21 @@ def _random_stretch(x: Tensor, low: float, high: float, generator: Generator | N
 
 
 class RandomCrop(nn.Module):
-    """Cut a random stretch out of every record. Its heart rate stays what it was.
+    """Cut a random stretch out of every record. Rates and widths of waves stay what they were.
 
     Parameters
     ----------
-    ratio : float, default=0.5
+    ratio : float, default=0.75
         Length of the stretch as a fraction of the record, which is that of the view.
 
     Examples
     --------
     >>> generator = torch.Generator().manual_seed(0)
     >>> RandomCrop()(torch.randn(4, 8, 1000), generator).shape
-    torch.Size([4, 8, 500])
+    torch.Size([4, 8, 750])
     """
 
-    def __init__(self, ratio: float = 0.5):
+    def __init__(self, ratio: float = 0.75):
         super().__init__()
         self.ratio = ratio
 

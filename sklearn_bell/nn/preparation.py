@@ -8,12 +8,19 @@ from torch import Tensor, nn
 __all__ = ["Preparation"]
 
 
+_USUAL = 0.2  # mV, about the deviation of a lead of a healthy adult
+
+
 class Preparation(nn.Module):
-    """Keep the band of the heart in every lead, and bring it to mean 0 and deviation 1.
+    """Keep the band of the heart in every lead, and take the square root of its size.
 
     Below the band lies the drift of the baseline, by breathing and by electrodes; above it hum and
     the noise of muscles. Both last through a record: a network that compares two views of a record
-    would recognise it by them, and learn less of the heart. A lead that is flat becomes zeros.
+    would recognise it by them, and learn less of the heart.
+
+    A lead of four times the size comes out twice as large: leads and patients come nearer to each
+    other, but high voltages still show. Mean 0; a lead with a deviation of 0.2 mV, the usual one,
+    comes out with a deviation of 1. A lead that is flat becomes zeros.
 
     Parameters
     ----------
@@ -41,11 +48,15 @@ class Preparation(nn.Module):
         self.register_buffer("band", (frequency >= low) & (frequency <= high), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Prepare records, ``(batch, n_leads, n_samples)``."""
-        size = x.abs().amax(-1, keepdim=True)
+        """Prepare records in mV, ``(batch, n_leads, n_samples)``."""
+        rounding = 1e-6 * x.abs().amax(-1, keepdim=True)
+        x = self.filter(x)
+        deviation = x.square().mean(-1, keepdim=True).sqrt()
+        flat = deviation <= rounding
+        return torch.where(flat, 0.0, x / (_USUAL * deviation).sqrt().masked_fill(flat, 1.0))
+
+    def filter(self, x: Tensor) -> Tensor:
+        """Return x without what is outside of the band."""
         x = x - x.mean(-1, keepdim=True)  # first, so that a large offset costs no digits
         spectrum = torch.fft.rfft(torch.cat([x, x.flip(-1)], dim=-1))  # mirrored: real cosines
-        x = torch.fft.irfft(spectrum * self.band, n=2 * x.shape[-1])[..., : x.shape[-1]]
-        deviation = x.square().mean(-1, keepdim=True).sqrt()
-        flat = deviation <= 1e-6 * size  # rounding
-        return torch.where(flat, 0.0, x / deviation.masked_fill(flat, 1.0))
+        return torch.fft.irfft(spectrum * self.band, n=2 * x.shape[-1])[..., : x.shape[-1]]

@@ -78,7 +78,7 @@ class BELLPretrainer(BasePretrainer):
     augmentation : callable, default=None
         Makes a view: called as ``augmentation(x, generator)`` on a batch
         ``(batch, n_leads, n_samples)``, see :mod:`sklearn_bell.nn.augmentation`. By default
-        ``Compose(RandomResizedCrop(), TimeOut())``.
+        ``Compose(RandomCrop(), TimeOut())``.
     gamma : float, default=0.8
         Weight of the intra-lead term, ``1 - gamma`` being that of the inter-lead term; 1 is
         intra-lead alone, 0 inter-lead alone. It has no effect where there is only one lead.
@@ -139,11 +139,14 @@ class BELLPretrainer(BasePretrainer):
 
     Notes
     -----
-    Raw millivolts, or any other unit, will do: every lead of every record is filtered to the band
-    from 0.5 to 40 Hz, and then brought to mean 0 and deviation 1. A flat lead becomes zeros. Drift
-    and noise are the same in two views of a record, so that without the filter the networks agree
-    on these and learn less of the heart. Values are taken as float32: an offset should not be more
-    than a thousand times the signal.
+    Give raw millivolts: every lead of every record is filtered to the band from 0.5 to 40 Hz, and
+    divided by the square root of its deviation (in units of 0.2 mV, about the usual one). So leads
+    and patients come nearer to each other, but high voltages still show. A flat lead becomes zeros.
+    Drift and noise are the same in two views of a record, so that without the filter the networks
+    agree on these and learn less of the heart. In another unit than mV all leads are too large or
+    too small by the same factor, which batch normalisation takes out; but the unit must not change
+    between `fit` and `transform`. Values are taken as float32: an offset should not be more than a
+    thousand times the signal.
 
     With p the predictions of the online network for one view, z the target network's projections of
     the other view, both of length 1, and d(i, j) the mean squared distance of p of lead i and z of
@@ -153,8 +156,10 @@ class BELLPretrainer(BasePretrainer):
     As published: a branch for each lead, online network with predictor, target by moving average,
     mean squared errors within and between leads, and their fusion. Chosen here, mostly after
     neighbouring work of the same group: VGG16 of width 1/8, heads of one hidden layer for each
-    lead, resized crop and time-out, Adam, and all the numbers. In the target, running statistics
-    of batch normalisation follow as weights do.
+    lead, time-out, Adam, and all the numbers. Not after it: views are crops that are not stretched
+    to the length of the record, since that changes heart rate and the width of QRS; and leads keep
+    some of their size, where that work scales all to the same. Both were better on PTB-XL. In the
+    target, running statistics of batch normalisation follow as weights do.
 
     References
     ----------
