@@ -325,8 +325,8 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
-        # the offset and size of a lead are not looked at: of scikit-learn's test data, records of
-        # two samples, nothing is left but which one is greater
+        # the offset of a lead is not looked at: of scikit-learn's test data, records of two samples,
+        # nothing is left but their difference
         tags.classifier_tags.poor_score = True
         return tags
 
@@ -363,15 +363,15 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         root = self._init_callback_context(max_subtasks=1 + first)
         root.call_on_fit_task_begin(estimator=self, X=records.source)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        if first:
-            encoder = self._pretrained(records.source, seed, root.subcontext(task_name="pretrain"))
-
         held_out = None
         if early_stopping:
             there, out = self._hold_out(labels, groups, len(records), seed)
             held_out = _HeldOut(Rows(records, labels.rows[out]), labels.codes[out])
             labels = labels._replace(rows=labels.rows[there], codes=labels.codes[there])
         data, codes = Rows(records, labels.rows), labels.codes
+        if first:
+            _class_weights(self.class_weight, codes, labels.classes)  # errors come before the work
+            encoder = self._pretrained(records.source, seed, root.subcontext(task_name="pretrain"))
         if self.sampler is not None:
             data, codes = self._resampled(data, codes, seed)
         if first:

@@ -253,9 +253,12 @@ class TestEarlyStopping:
         assert not here & there
         assert len(here | there) == 12
 
-    def test_groups_of_another_length_are_refused(self, X, y):
+    def test_groups_of_another_length_are_refused_before_any_work(self, X, y, monkeypatch):
+        monkeypatch.delattr(BELLPretrainer, "_initialize")
         with pytest.raises(InvalidECGError, match="groups has 5 entries, but X has 48 records"):
             tiny(early_stopping=True).fit(X, y, groups=np.zeros(5))
+        with pytest.raises(InvalidECGError, match="y has 2 columns, so class_weight must be"):
+            tiny(class_weight={0: 2.0}).fit(X, np.stack([y > 0, y > 1], axis=1).astype(int))
 
     def test_a_sampler_works_on_what_is_trained_on_alone(self, X, y):
         class Doubling:
