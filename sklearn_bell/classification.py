@@ -325,8 +325,8 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
-        # the offset of a lead is not looked at: of scikit-learn's test data, records of two samples,
-        # nothing is left but their difference
+        # the offset of a lead is not looked at: of scikit-learn's test data, records of two
+        # samples, nothing is left but their difference
         tags.classifier_tags.poor_score = True
         return tags
 
