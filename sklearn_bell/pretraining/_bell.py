@@ -140,8 +140,9 @@ class BELLPretrainer(BasePretrainer):
     Notes
     -----
     Give raw millivolts: every lead of every record is filtered to the band from 0.5 to 40 Hz, and
-    divided by the square root of its deviation (in units of 0.2 mV, about the usual one). So leads
-    and patients come nearer to each other, but high voltages still show. A flat lead becomes zeros.
+    scaled so that its deviation of d mV becomes the square root of d / 0.2 (0.2 mV is about usual).
+    So leads and patients come nearer to each other, but high voltages still show. A flat lead
+    becomes zeros.
     Drift and noise are the same in two views of a record, so that without the filter the networks
     agree on these and learn less of the heart. In another unit than mV all leads are too large or
     too small by the same factor, which batch normalisation takes out; but the unit must not change
