@@ -3,13 +3,15 @@
 import os
 import platform
 import subprocess
+import warnings
 from pathlib import Path
 
 import numpy as np
 import sklearn
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import precision_recall_curve, roc_auc_score
+from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -53,6 +55,98 @@ def draw_labels(rows, share, y, groups, seed):
         drawn = rows[np.isin(groups[rows], rng.permutation(patients)[:n_drawn])]
         if y[drawn].any(axis=0).all():
             return drawn
+
+
+def draw_alike(rows, fraction, y, groups, seed, n_tries=50):
+    """Return the rows of a fraction of the patients: the draw whose classes are most like all."""
+    rng = np.random.default_rng(seed)
+    patients, of_row = np.unique(groups[rows], return_inverse=True)
+    n_drawn = max(2, round(fraction * len(patients)))
+    shares, best = y[rows].mean(axis=0), (np.inf, np.inf)
+    for _ in range(n_tries):
+        drawn = np.zeros(len(patients), bool)
+        drawn[rng.permutation(len(patients))[:n_drawn]] = True
+        here = y[rows[drawn[of_row]]].mean(axis=0)
+        unlikeness = np.sum((here == 0) & (shares > 0)), np.abs(here - shares).sum()
+        if unlikeness < best:
+            best, found = unlikeness, rows[drawn[of_row]]
+    return found
+
+
+def fit_linear(X, y, groups):
+    """Fit the linear probe, its C chosen by cross-validation over patients."""
+    with warnings.catch_warnings():  # few labels: some class may be missing from a part
+        warnings.simplefilter("ignore")
+        cv = GroupKFold(min(3, len(np.unique(groups))))
+        grid = {"estimator__logisticregression__C": [1e-4, 1e-3, 1e-2, 1e-1, 1.0]}
+        search = GridSearchCV(linear_probe(), grid, scoring=auroc_of_present, cv=cv)
+        return search.fit(X, y, groups=groups)
+
+
+def auroc_of_present(model, X, y):
+    """Return the mean AUROC of the classes that are present, and absent, in y; or one half."""
+    scores = scores_of(model, X)
+    each = [roc_auc_score(a, b) for a, b in zip(y.T, scores.T, strict=True) if 0 < a.mean() < 1]
+    return np.mean(each) if each else 0.5
+
+
+def best_thresholds(y, scores):
+    """Return for each class the threshold of the greatest F1, among the scores."""
+    thresholds = []
+    for truth, score in zip(y.T, scores.T, strict=True):
+        precision, recall, at = precision_recall_curve(truth, score)
+        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+        thresholds.append(at[f1[:-1].argmax()])
+    return np.array(thresholds)
+
+
+def weighted_auroc(y, scores, weights):
+    """Return the AUROC for each row of weights (n_draws, n_records)."""
+    order = np.argsort(scores)
+    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))  # of equal scores
+    positive, negative = (
+        np.add.reduceat((weights * truth)[:, order], starts, axis=1) for truth in (y, 1 - y)
+    )
+    below = np.cumsum(negative, axis=1) - negative / 2
+    return (positive * below).sum(1) / np.maximum(positive.sum(1) * negative.sum(1), 1e-12)
+
+
+def weighted_auprc(y, scores, weights):
+    """Return the average precision for each row of weights (n_draws, n_records)."""
+    order = np.argsort(-scores)
+    starts = np.flatnonzero(np.diff(-scores[order], prepend=-np.inf))
+    positive = np.add.reduceat((weights * y)[:, order], starts, axis=1)
+    predicted = np.cumsum(np.add.reduceat(weights[:, order], starts, axis=1), axis=1)
+    precision = np.cumsum(positive, axis=1) / np.maximum(predicted, 1e-12)
+    return (positive * precision).sum(1) / np.maximum(positive.sum(1), 1e-12)
+
+
+def weighted_f1(y, above, weights):
+    """Return F1 for each row of weights (n_draws, n_records)."""
+    return 2 * (weights @ (y * above)) / np.maximum(weights @ (y + above), 1e-12)
+
+
+def metrics_by_bootstrap(y, several, groups):
+    """Return macro metrics over repetitions, as (value, values of bootstrap draws of patients).
+
+    `several` has scores and predictions (n_records, n_classes) of each repetition. The draws are
+    always the same, so that two methods may be compared draw by draw.
+    """
+    rng = np.random.default_rng(0)
+    patients, of_record = np.unique(groups, return_inverse=True)
+    drawn = rng.multinomial(len(patients), np.full(len(patients), 1 / len(patients)), N_BOOTSTRAPS)
+    weights = np.vstack([np.ones(len(y)), drawn[:, of_record]])
+    metrics = {"auroc": weighted_auroc, "auprc": weighted_auprc, "f1": weighted_f1}
+    found = {}
+    for name, metric in metrics.items():
+        each = [
+            metric(y[:, k], (above if name == "f1" else scores)[:, k], weights)
+            for scores, above in several
+            for k in range(y.shape[1])
+        ]
+        macro = np.mean(each, axis=0)
+        found[name] = macro[0], macro[1:]
+    return found
 
 
 def mean_auroc(y, several_scores):

@@ -11,6 +11,8 @@ from skorch import NeuralNet
 from torch import nn
 from torch.utils.data import Dataset
 
+from sklearn_bell.exceptions import DivergenceError
+
 # torch's default generators are shared by all threads of a process: one at a time may borrow them
 _default_generators = threading.RLock()
 
@@ -44,21 +46,36 @@ def choose_device(device):
 
 
 def to_tensor(array, device):
-    """Move an array to the device; it is copied only where it may not be written to."""
+    """Move an array, or each of a tuple, to the device; what may not be written to is copied."""
+    if isinstance(array, tuple):
+        return tuple(to_tensor(one, device) for one in array)
     return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)
+
+
+class Rows:
+    """Some rows of records, which are read when they are asked for."""
+
+    def __init__(self, records, rows):
+        self.records, self.rows = records, rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, positions):
+        return self.records[self.rows[positions]]
 
 
 class RowDataset(Dataset):
     """Records that are drawn many rows at a time: ``dataset[rows]`` is one slice, not a loop."""
 
     def __init__(self, X, y=None):
-        self.X = X
+        self.X, self.y = X, y
 
     def __len__(self):
         return len(self.X)
 
     def __getitem__(self, rows):
-        return self.X[rows]
+        return self.X[rows] if self.y is None else (self.X[rows], self.y[rows])
 
 
 class ShuffledBatches:
@@ -81,13 +98,13 @@ class ShuffledBatches:
             yield self.dataset[rows]
 
 
-class SelfSupervisedNet(NeuralNet):
+class OwnLossNet(NeuralNet):
     """skorch's net for a module that computes its own loss from a batch.
 
     The module is called as ``module(batch, generator)`` and returns a dict of tensors, one of them
-    the ``"loss"``; its method ``after_step()`` is called when the optimiser has stepped. All that
-    is random in a step follows from the seed and the numbers of epoch and step, so that a run can
-    be taken up anywhere.
+    the ``"loss"``; its method ``after_step()`` is called when the optimiser has stepped. A batch is
+    a tensor of records, or with targets a pair of tensors. All that is random in a step follows
+    from the seed and the numbers of epoch and step, so that a run can be taken up anywhere.
     """
 
     def __init__(self, module, *, seed, **kwargs):
@@ -102,11 +119,19 @@ class SelfSupervisedNet(NeuralNet):
             **kwargs,
         )
 
-    def fit_epoch(self, X, number):
-        """Train for the epoch of this number, counted from zero."""
-        self.epoch_, self.n_steps_ = number, 0
+    def fit_epoch(self, X, y=None, *, number):
+        """Train for the epoch of this number, counted from zero; return the mean of each term."""
+        self.epoch_, self.n_steps_, self._n_seen = number, 0, 0
+        self._sums: dict[str, torch.Tensor] = {}
         self.initialize_history()  # of one epoch: its summary is kept elsewhere
-        return self.fit_loop(X, epochs=1)
+        self.fit_loop(X, y, epochs=1)
+        means = {name: (total / self._n_seen).item() for name, total in self._sums.items()}
+        if not np.isfinite(means["loss"]):
+            raise DivergenceError(
+                f"The loss became {means['loss']} in epoch {number + 1} with lr={self.lr}. Train "
+                "with a smaller lr."
+            )
+        return means
 
     def get_iterator(self, dataset, training=False):
         """Return the batches of the epoch."""
@@ -117,9 +142,13 @@ class SelfSupervisedNet(NeuralNet):
         self._set_training(True)
         seed = derived_seed(self.seed, self.epoch_, self.n_steps_)
         generator = torch.Generator(self.device).manual_seed(seed)
+        n_rows = len(batch[0]) if isinstance(batch, tuple) else len(batch)
         with default_generators_seeded(seed, self.device):
             terms = self.module_(to_tensor(batch, self.device), generator)
         terms["loss"].backward()
+        self._n_seen += n_rows
+        for name, term in terms.items():
+            self._sums[name] = self._sums.get(name, 0) + term.detach() * n_rows
         return terms
 
     def on_batch_end(self, net, batch=None, training=False, **kwargs):
@@ -131,3 +160,23 @@ class SelfSupervisedNet(NeuralNet):
     def __getstate__(self):
         # module_ is the same network, and skorch moves only that between devices
         return {**super().__getstate__(), "module": None}
+
+
+def run_epochs(estimator, context, X, n_epochs, train_epoch):
+    """Train epoch by epoch, and tell scikit-learn's callbacks, which may end it, as may the epoch.
+
+    ``train_epoch()`` trains for one epoch, appends to ``estimator.history_`` and returns whether to
+    stop.
+    """
+    for _ in range(n_epochs):
+        task = context.subcontext(task_name="epoch")
+        task.call_on_fit_task_begin(estimator=estimator, X=X)
+        finished = train_epoch()
+        asked_to_stop = task.call_on_fit_task_end(
+            estimator=estimator,
+            X=X,
+            metadata=estimator.history_[-1],
+            reconstruction_attributes=dict,
+        )
+        if finished or asked_to_stop:
+            break

@@ -21,7 +21,7 @@ MODULES = sorted(
 LAYERS = [
     {"exceptions"},
     {"_leads"},
-    {"nn", "_signal", "_validation"},
+    {"nn", "_signal", "_validation", "_labels"},
     {"_base"},
     {"preprocessing", "feature_extraction", "datasets", "_training"},
     {"pretraining"},

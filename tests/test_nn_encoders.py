@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sklearn_bell.nn.encoders import LeadwiseEncoder, VGG1d
+from sklearn_bell.nn.encoders import JointEncoder, LeadwiseEncoder, ResNet1d, SharedEncoder, VGG1d
 
 
 def test_vgg_has_the_parameters_of_the_literature():
@@ -39,3 +39,30 @@ def test_every_lead_goes_through_its_own_branch():
     latent = LeadwiseEncoder(branches)(x)
     for lead in range(3):
         assert torch.equal(latent[:, lead], branches[lead](x[:, [lead]]))
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 31, 1000])
+def test_resnet_takes_records_of_any_length(n_samples):
+    assert ResNet1d(n_depths=3)(torch.zeros(2, 1, n_samples)).shape == (2, 16 + 32 + 64)
+
+
+def test_the_last_depths_of_a_resnet_are_the_same_whatever_their_number():
+    x = torch.randn(3, 2, 100)
+    torch.manual_seed(0)
+    one = ResNet1d(in_channels=2).eval()
+    torch.manual_seed(0)
+    three = ResNet1d(in_channels=2, n_depths=3).eval()
+    torch.testing.assert_close(three(x)[:, -64:], one(x))
+
+
+def test_a_shared_encoder_equals_branches_of_the_same_weights():
+    encoder = VGG1d().eval()
+    x = torch.randn(4, 3, 64)
+    expected = LeadwiseEncoder([encoder] * 3)(x)
+    torch.testing.assert_close(SharedEncoder(encoder)(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_joint_encoder_sees_leads_as_channels():
+    encoder = VGG1d(in_channels=3).eval()
+    x = torch.randn(4, 3, 64)
+    assert torch.equal(JointEncoder(encoder)(x)[:, 0], encoder(x))

@@ -1,7 +1,15 @@
+import numpy as np
 import pytest
 import torch
 
-from sklearn_bell.nn.losses import intra_inter, lead_distances
+from sklearn_bell.nn.losses import (
+    fuse,
+    intra_inter,
+    lead_distances,
+    lead_redundancies,
+    patient_contrast,
+    views_contrast,
+)
 
 
 def slow_distances(prediction, target):
@@ -51,3 +59,59 @@ def test_no_gradient_reaches_the_target_tensor():
     lead_distances(prediction, target).sum().backward()
     assert prediction.grad.abs().sum() > 0
     assert target.grad is None
+
+
+def test_fusion_weighs_the_two_means():
+    distances = torch.rand(4, 4)
+    intra, inter = intra_inter(distances)
+    assert fuse(distances, 0.3)["loss"] == pytest.approx(float(0.3 * intra + 0.7 * inter))
+    assert fuse(distances[:1, :1], 0.3)["loss"] == distances[0, 0]
+
+
+def test_redundancies_equal_those_of_every_pair_of_leads_in_turn():
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.randn(2, 10, 3, 5, generator=generator)
+    actual = lead_redundancies(first, second, trade_off=0.1)
+    for i in range(3):
+        for j in range(3):
+            correlation = np.corrcoef(first[:, i].T, second[:, j].T)[:5, 5:]
+            loss = sum(
+                (1 - correlation[a, b]) ** 2 if a == b else 0.1 * correlation[a, b] ** 2
+                for a in range(5)
+                for b in range(5)
+            )
+            assert actual[i, j].item() == pytest.approx(loss / 5, rel=1e-4)
+
+
+def test_equal_views_of_independent_features_have_no_redundancy():
+    views = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])[:, None]
+    assert lead_redundancies(views, 3 * views + 1).item() == pytest.approx(0, abs=1e-6)
+
+
+def cosine(a, b):
+    return float(a @ b / (a.norm() * b.norm()))
+
+
+def test_contrast_of_two_views_equals_its_definition():
+    first, second = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(0))
+    views = [*first, *second]
+    losses = []
+    for i, view in enumerate(views):
+        scores = {j: np.exp(cosine(view, views[j]) / 0.2) for j in range(8) if j != i}
+        losses.append(-np.log(scores[(i + 4) % 8] / sum(scores.values())))
+    actual = views_contrast(first, second, 0.2).item()
+    assert actual == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_contrast_of_patients_equals_its_definition():
+    views = torch.randn(4, 3, 6, generator=torch.Generator().manual_seed(0))
+    patient = torch.tensor([7, 8, 7, 9])
+    losses = []
+    for v in range(3):
+        for w in range(3):
+            for i in range(4 if v != w else 0):
+                scores = [np.exp(cosine(views[i, v], views[j, w]) / 0.2) for j in range(4)]
+                right = [j for j in range(4) if patient[j] == patient[i]]
+                losses.append(-np.mean(np.log([scores[j] / sum(scores) for j in right])))
+    actual = patient_contrast(views, patient[:, None] == patient, 0.2).item()
+    assert actual == pytest.approx(np.mean(losses), rel=1e-4)

@@ -16,6 +16,8 @@ __all__ = [
     "RandomCrop",
     "RandomResizedCrop",
     "TimeOut",
+    "TwoHalves",
+    "TwoViews",
     "crop",
     "resized_crop",
     "time_out",
@@ -185,3 +187,41 @@ class Compose(nn.Module):
         for augmentation in self.augmentations:
             x = augmentation(x, generator)
         return x
+
+
+class TwoViews(nn.Module):
+    """Two views of every record, drawn apart.
+
+    Parameters
+    ----------
+    augmentation : callable
+        Makes a view.
+    """
+
+    def __init__(self, augmentation):
+        super().__init__()
+        self.augmentation = augmentation
+
+    def forward(self, x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Return two views of x, each ``(batch, n_leads, n_samples)``."""
+        return self.augmentation(x, generator), self.augmentation(x, generator)
+
+
+class TwoHalves(nn.Module):
+    """The first and the second half of every record, as views: neighbours in time.
+
+    Parameters
+    ----------
+    augmentation : callable
+        Makes a view of each half.
+    """
+
+    def __init__(self, augmentation):
+        super().__init__()
+        self.augmentation = augmentation
+
+    def forward(self, x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Return two views of x, each ``(batch, n_leads, n_samples / 2)``, rounded up."""
+        half = (x.shape[-1] + 1) // 2
+        first, second = x[..., :half], x[..., -half:]
+        return self.augmentation(first, generator), self.augmentation(second, generator)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, einsum
 
-__all__ = ["intra_inter", "lead_distances"]
+__all__ = [
+    "fuse",
+    "intra_inter",
+    "lead_distances",
+    "lead_redundancies",
+    "patient_contrast",
+    "views_contrast",
+]
 
 
 def lead_distances(prediction: Tensor, target: Tensor) -> Tensor:
@@ -52,3 +60,110 @@ def intra_inter(distances: Tensor) -> tuple[Tensor, Tensor]:
     n_leads = len(distances)
     trace = distances.trace()
     return trace / n_leads, (distances.sum() - trace) / max(n_leads * (n_leads - 1), 1)
+
+
+def fuse(distances: Tensor, gamma: float) -> dict[str, Tensor]:
+    """Return the terms of a lead-by-lead matrix, and their fusion as the loss.
+
+    Parameters
+    ----------
+    distances : Tensor of shape (n_leads, n_leads)
+        For instance of `lead_distances`.
+    gamma : float
+        Weight of the mean within leads; the mean between leads has the rest. One lead has no other,
+        so that there the first is all.
+
+    Returns
+    -------
+    terms : dict of scalar Tensor
+        ``"loss"``, ``"intra"`` and ``"inter"``.
+    """
+    intra, inter = intra_inter(distances)
+    gamma = gamma if len(distances) > 1 else 1.0
+    return {"loss": gamma * intra + (1 - gamma) * inter, "intra": intra, "inter": inter}
+
+
+def lead_redundancies(first: Tensor, second: Tensor, trade_off: float = 0.005) -> Tensor:
+    """Barlow Twins' loss of every pair of leads, divided by the number of features.
+
+    Parameters
+    ----------
+    first, second : Tensor of shape (batch, n_leads, dim)
+        Projections of two views.
+    trade_off : float, default=0.005
+        Weight of what different features share.
+
+    Returns
+    -------
+    redundancies : Tensor of shape (n_leads, n_leads)
+        For lead i of the first view and lead j of the second, with c their matrix of correlations
+        over the batch: the mean over features of ``(1 - c[a, a]) ** 2``, plus `trade_off` times the
+        sum of the other ``c[a, b] ** 2`` over the number of features.
+
+    References
+    ----------
+    Zbontar J, Jing L, Misra I, LeCun Y, Deny S. Barlow Twins: self-supervised learning via
+    redundancy reduction. ICML 2021.
+    """
+    first, second = ((z - z.mean(0)) / (z.std(0, correction=0) + 1e-6) for z in (first, second))
+    correlation = einsum("bia,bjc->ijac", first, second) / len(first)
+    same = correlation.diagonal(dim1=2, dim2=3)  # (n_leads, n_leads, dim)
+    others = correlation.square().sum((2, 3)) - same.square().sum(2)
+    return ((1 - same).square().sum(2) + trade_off * others) / first.shape[-1]
+
+
+def patient_contrast(views: Tensor, same: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of finding, among the records of another view, those of the same patient.
+
+    Parameters
+    ----------
+    views : Tensor of shape (batch, n_views, dim)
+        What is compared: scaled to unit length here.
+    same : bool Tensor of shape (batch, batch)
+        Whether two records are of the same patient; true on the diagonal.
+    temperature : float
+        By which the cosines are divided.
+
+    Returns
+    -------
+    loss : scalar Tensor
+        Mean over records, and over ordered pairs of different views, of minus the mean logarithm of
+        the probabilities of the right ones.
+
+    References
+    ----------
+    Kiyasseh D, Zhu T, Clifton DA. CLOCS: contrastive learning of cardiac signals across space,
+    time, and patients. ICML 2021.
+    """
+    views = F.normalize(views, dim=-1)
+    cosine = einsum("bvd,cwd->vwbc", views, views)
+    log_share = torch.log_softmax(cosine / temperature, dim=-1)
+    right = (log_share * same).sum(-1) / same.sum(-1)  # (n_views, n_views, batch)
+    of_pairs = right.mean(-1)
+    n_views = len(of_pairs)
+    return -(of_pairs.sum() - of_pairs.trace()) / (n_views * (n_views - 1))
+
+
+def views_contrast(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """SimCLR's cross-entropy of finding the other view of a record among all views of the batch.
+
+    Parameters
+    ----------
+    first, second : Tensor of shape (batch, dim)
+        Projections of two views, scaled to unit length here.
+    temperature : float
+        By which the cosines are divided.
+
+    Returns
+    -------
+    loss : scalar Tensor
+
+    References
+    ----------
+    Chen T, Kornblith S, Norouzi M, Hinton G. A simple framework for contrastive learning of visual
+    representations. ICML 2020.
+    """
+    views = F.normalize(torch.cat([first, second]), dim=-1)
+    logits = (views @ views.T / temperature).fill_diagonal_(-torch.inf)
+    other = torch.arange(len(views), device=views.device).roll(len(first))
+    return F.cross_entropy(logits, other)

@@ -1,5 +1,17 @@
 """Transformers that learn from unlabelled records."""
 
+from sklearn_bell.pretraining._barlow_twins import BarlowTwinsPretrainer
 from sklearn_bell.pretraining._bell import BELLPretrainer
+from sklearn_bell.pretraining._byol import BYOLPretrainer
+from sklearn_bell.pretraining._clocs import CLOCSPretrainer
+from sklearn_bell.pretraining._lfbt import LFBTPretrainer
+from sklearn_bell.pretraining._simclr import SimCLRPretrainer
 
-__all__ = ["BELLPretrainer"]
+__all__ = [
+    "BELLPretrainer",
+    "BYOLPretrainer",
+    "BarlowTwinsPretrainer",
+    "CLOCSPretrainer",
+    "LFBTPretrainer",
+    "SimCLRPretrainer",
+]

@@ -6,6 +6,7 @@ import copy
 import time
 import warnings
 from abc import ABCMeta, abstractmethod
+from itertools import chain
 from numbers import Integral, Real
 
 import numpy as np
@@ -19,58 +20,68 @@ from torch import Generator, Tensor, nn
 
 from sklearn_bell._leads import check_lead_names
 from sklearn_bell._training import (
-    SelfSupervisedNet,
+    OwnLossNet,
     choose_device,
     default_generators_seeded,
     derived_seed,
+    run_epochs,
     to_tensor,
 )
 from sklearn_bell._validation import ECGInputMixin, check_ecg
-from sklearn_bell.exceptions import CollapseWarning, DivergenceError, InvalidECGError
-from sklearn_bell.nn.augmentation import Compose, RandomCrop, TimeOut
+from sklearn_bell.exceptions import CollapseWarning, InvalidECGError
+from sklearn_bell.nn.augmentation import Compose, RandomCrop, TimeOut, TwoViews
 from sklearn_bell.nn.collapse import LatentStatistics
-from sklearn_bell.nn.encoders import LeadwiseEncoder
+from sklearn_bell.nn.encoders import JointEncoder, LeadwiseEncoder
 from sklearn_bell.nn.preparation import Preparation
 
 _COLLAPSED_DEVIATION = 1e-3  # deviation over records, relative to the size of the latents
 
 
-class TwoViews(nn.Module):
-    """What skorch trains: a method that is shown two views of every record.
+class Method(nn.Module):
+    """What a pretraining method learns by: heads on an encoder, and a loss.
+
+    Called with two views, each ``(batch, n_leads, n_samples)``, and with what else `fit` was given
+    of the records, it returns a dict of loss terms (``"loss"`` is minimised, all are kept in
+    ``history_``) and latents ``(batch, ..., n_features)`` that are watched for collapse.
+
+    Attributes
+    ----------
+    encoder : nn.Module
+        What is wanted in the end.
+    """
+
+    encoder: nn.Module
+
+    def after_step(self):
+        """Follow a step of the optimiser; a target network would."""
+
+
+class Learner(nn.Module):
+    """What skorch trains: a method that is shown two views of prepared records.
 
     Parameters
     ----------
-    prepare : callable
-        What happens to the records before.
-    augmentation : callable
-        Makes a view.
-    method : nn.Module
-        Called with two views; returns the terms of its loss and a latent. Has ``after_step()``.
+    prepare, views : callable
+        What happens to the records before, and what makes two views of them.
+    method : Method
+        What learns from these.
     """
 
-    def __init__(self, prepare, augmentation, method):
+    def __init__(self, prepare, views, method):
         super().__init__()
-        self.prepare, self.augmentation, self.method = prepare, augmentation, method
+        self.prepare, self.views, self.method = prepare, views, method
 
-    def forward(self, x: Tensor, generator: Generator) -> dict[str, Tensor]:
-        x = self.prepare(x)
-        first, second = (self.augmentation(x, generator) for _ in range(2))
-        terms, latent = self.method(first, second)
+    def forward(self, batch, generator: Generator) -> dict[str, Tensor]:
+        x, *others = batch if isinstance(batch, tuple) else (batch,)
+        terms, latent = self.method(*self.views(self.prepare(x), generator), *others)
         self.statistics.update(latent)
-        for name, term in terms.items():
-            self.sums[name] = self.sums.get(name, 0) + term.detach() * len(x)
         return terms
 
     def after_step(self):
         self.method.after_step()
 
     def start_epoch(self):
-        self.sums: dict[str, Tensor] = {}
         self.statistics = LatentStatistics()
-
-    def mean_terms(self) -> dict[str, float]:
-        """Return the mean terms of the loss over the epoch."""
-        return {name: (total / self.statistics.n).item() for name, total in self.sums.items()}
 
 
 class BasePretrainer(
@@ -78,10 +89,10 @@ class BasePretrainer(
 ):
     """Base of the pretraining methods. A method says what its network and its loss are.
 
-    Subclasses define ``_make_method(encoder, n_leads, n_features)``, which returns an ``nn.Module``
-    that maps two views, each ``(batch, n_leads, n_samples)``, to a dict of loss terms (``"loss"``
-    is minimised, all are kept in ``history_``) and the latents that are watched for collapse. Its
-    ``after_step()`` is called after every step of the optimiser.
+    Subclasses define ``_make_method(encoder, n_parts, n_features)``, which returns a
+    :class:`Method` for an encoder to ``(batch, n_parts, n_features)``; and, where they are not
+    those below, the encoder (by default a branch for each lead, so that parts are leads) and the
+    views (by default the augmentation, twice).
     """
 
     _parameter_constraints: dict = {
@@ -98,12 +109,22 @@ class BasePretrainer(
 
     @property
     def encoder_(self):
-        """The encoder: ``(batch, n_leads, n_samples)`` to ``(batch, n_leads, n_features)``."""
-        return self._net.module_.method.encoder
+        """What prepares records, and the encoder: to ``(batch, n_leads, n_features)``."""
+        learner = self._net.module_
+        encoder = learner.method.encoder
+        return nn.Sequential(learner.prepare, encoder).train(encoder.training)
 
     @abstractmethod
-    def _make_method(self, encoder, n_leads, n_features):
-        """Return the module that is trained, with `encoder` in it."""
+    def _make_method(self, encoder, n_parts, n_features):
+        """Return the method, with `encoder` in it."""
+
+    def _make_encoder(self):
+        """Return the encoder of all leads."""
+        return LeadwiseEncoder([self._one_encoder(1) for _ in range(self.n_leads_in_)])
+
+    def _make_views(self, augmentation):
+        """Return what makes two views: ``views(x, generator)``."""
+        return TwoViews(augmentation)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -123,11 +144,7 @@ class BasePretrainer(
         self : object
             The fitted transformer.
         """
-        self.__dict__.pop("_net", None)  # what fails below must not look fitted
-        records = check_ecg(self, X, reset=True, min_records=2)
-        self._initialize()
-        self._train(records, self.max_epochs)
-        return self
+        return self._fit(X)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -149,13 +166,7 @@ class BasePretrainer(
         self : object
             The fitted transformer.
         """
-        first = not hasattr(self, "encoder_")
-        records = check_ecg(self, X, reset=first, min_records=2)
-        if first:
-            self._initialize()
-        self._net.set_params(lr=self.lr, batch_size=self.batch_size)
-        self._train(records, 1)
-        return self
+        return self._partial_fit(X)
 
     def transform(self, X):
         """Encode records.
@@ -172,20 +183,21 @@ class BasePretrainer(
         """
         check_is_fitted(self, "encoder_")
         records = check_ecg(self, X, reset=False)
-        device = next(iter(self.encoder_.parameters()), torch.empty(0)).device
-        prepare = self._net.module_.prepare
-        self.encoder_.eval()
+        encoder = self.encoder_.eval()
+        device = next(chain(encoder.parameters(), encoder.buffers())).device
         latents = np.empty((len(records), self._n_features_out), dtype=np.float32)
         start = 0
         with torch.inference_mode():
             for batch in records.batches(self.batch_size):
-                latent = self.encoder_(prepare(to_tensor(batch, device)))
+                latent = encoder(to_tensor(batch, device))
                 latents[start : start + len(batch)] = latent.flatten(1).cpu().numpy()
                 start += len(batch)
         return latents
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the features: the lead and the number of the latent, as ``V1_7``.
+
+        Where one encoder sees all leads together the name of the class stands for the lead.
 
         Parameters
         ----------
@@ -198,8 +210,9 @@ class BasePretrainer(
         """
         check_is_fitted(self, "encoder_")
         _check_feature_names_in(self, input_features, generate_names=False)
-        n_latents = self._n_features_out // self.n_leads_in_
-        names = [f"{lead}_{i}" for lead in self.lead_names_ for i in range(n_latents)]
+        parts = self._part_names()
+        n_features = self._n_features_out // len(parts)
+        names = [f"{part}_{i}" for part in parts for i in range(n_features)]
         return np.array(names, dtype=object)
 
     def __sklearn_tags__(self):
@@ -207,39 +220,54 @@ class BasePretrainer(
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
-    def _make_encoder(self):
-        """Return the encoder of all leads, a branch for each."""
-        if isinstance(self.encoder, nn.Module):
-            branches = [copy.deepcopy(self.encoder) for _ in range(self.n_leads_in_)]
-        else:
-            branches = [self.encoder(1) for _ in range(self.n_leads_in_)]
-        return LeadwiseEncoder(branches)
+    def _fit(self, X, others=None):
+        """Fit, with what else is known of the records, row by row."""
+        self.__dict__.pop("_net", None)  # what fails below must not look fitted
+        records = check_ecg(self, X, reset=True, min_records=2)
+        self._initialize()
+        self._train(records, others, self.max_epochs)
+        return self
 
-    def _count_features(self, encoder, augmentation):
-        """Return the output width of the encoder, found by a dry run that changes nothing."""
+    def _partial_fit(self, X, others=None):
+        first = not hasattr(self, "encoder_")
+        records = check_ecg(self, X, reset=first, min_records=2)
+        if first:
+            self._initialize()
+        self._net.set_params(lr=self.lr, batch_size=self.batch_size)
+        self._train(records, others, 1)
+        return self
+
+    def _one_encoder(self, in_channels):
+        """Return an encoder as the parameter says."""
+        if isinstance(self.encoder, nn.Module):
+            return copy.deepcopy(self.encoder)
+        return self.encoder(in_channels)
+
+    def _count_latents(self, encoder, views):
+        """Return the parts and features of the latents, found by a dry run that changes nothing."""
         records = torch.zeros(2, self.n_leads_in_, self.n_samples_in_)
-        view = augmentation(records, Generator())  # may be shorter
-        if view.shape[:2] != records.shape[:2]:
-            raise InvalidECGError(
-                "augmentation must keep records and leads, but it made "
-                f"{tuple(view.shape)} of {tuple(records.shape)}."
-            )
+        some = views(records, Generator())
+        for view in some:  # may be shorter
+            if view.shape[:2] != records.shape[:2]:
+                raise InvalidECGError(
+                    "augmentation must keep records and leads, but it made "
+                    f"{tuple(view.shape)} of {tuple(records.shape)}."
+                )
         try:
             with torch.no_grad():
-                encoder.eval()(view)
+                encoder.eval()(some[0])
                 latent = encoder(records)
         except RuntimeError as error:
             raise InvalidECGError(
                 f"The encoder cannot take records of {self.n_samples_in_} samples, or views of "
-                f"{view.shape[-1]}, which may be too short for it: {error}"
+                f"{some[0].shape[-1]}, which may be too short for it: {error}"
             ) from error
-        expected = (2, self.n_leads_in_)
-        if latent.ndim != 3 or latent.shape[:2] != expected or not latent.is_floating_point():
+        if latent.ndim != 3 or len(latent) != 2 or not latent.is_floating_point():
             raise InvalidECGError(
-                "encoder must map (batch, 1, n_samples) to (batch, n_features), but for 2 records "
-                f"it returned, leads stacked, {tuple(latent.shape)}."
+                "encoder must map (batch, in_channels, n_samples) to (batch, n_features), but "
+                f"for 2 records it returned, all leads together, {tuple(latent.shape)}."
             )
-        return latent.shape[-1]
+        return latent.shape[1:]
 
     def _initialize(self):
         """Make a new encoder and the net that trains it."""
@@ -252,53 +280,39 @@ class BasePretrainer(
             augmentation = copy.deepcopy(self.augmentation)
         prepare = Preparation(self.n_samples_in_, self.sampling_rate)
         with default_generators_seeded(derived_seed(seed)):
-            encoder = self._make_encoder()
-            n_features = self._count_features(encoder, augmentation)
-            method = self._make_method(encoder, self.n_leads_in_, n_features)
-        self._net = SelfSupervisedNet(
-            TwoViews(prepare, augmentation, method),
+            encoder, views = self._make_encoder(), self._make_views(augmentation)
+            n_parts, n_features = self._count_latents(encoder, views)
+            method = self._make_method(encoder, n_parts, n_features)
+        self._net = OwnLossNet(
+            Learner(prepare, views, method),
             seed=seed,
             optimizer=torch.optim.Adam,
             lr=self.lr,
             batch_size=self.batch_size,
             device=device,
         ).initialize()
-        self._n_features_out = self.n_leads_in_ * n_features
+        self._n_features_out = n_parts * n_features
         self.history_ = []
 
-    def _train(self, records, n_epochs):
+    def _train(self, records, others, n_epochs):
         """Train, and tell scikit-learn's callbacks, which may end it."""
         root = self._init_callback_context(max_subtasks=n_epochs)
         root.call_on_fit_task_begin(estimator=self, X=records.source)
         try:
-            for _ in range(n_epochs):
-                task = root.subcontext(task_name="epoch")
-                task.call_on_fit_task_begin(estimator=self, X=records.source)
-                self._train_epoch(records)
-                if task.call_on_fit_task_end(
-                    estimator=self,
-                    X=records.source,
-                    metadata=self.history_[-1],
-                    reconstruction_attributes=dict,
-                ):
-                    break
+            run_epochs(
+                self, root, records.source, n_epochs, lambda: self._train_epoch(records, others)
+            )
         finally:
             self.encoder_.eval()
         if n_epochs:
             self._warn_of_collapse()
         root.call_on_fit_task_end(estimator=self, X=records.source, reconstruction_attributes=dict)
 
-    def _train_epoch(self, records):
+    def _train_epoch(self, records, others):
         """Train for an epoch, and write its history."""
         learner, n_epochs, start = self._net.module_, len(self.history_), time.perf_counter()
         learner.start_epoch()
-        self._net.fit_epoch(records, n_epochs)
-        terms = learner.mean_terms()
-        if not np.isfinite(terms["loss"]):
-            raise DivergenceError(
-                f"The loss became {terms['loss']} in epoch {n_epochs + 1} of "
-                f"{type(self).__name__} with lr={self.lr}. Train with a smaller lr."
-            )
+        terms = self._net.fit_epoch(records, others, number=n_epochs)
         self._deviations = learner.statistics.deviations()
         self.history_.append(
             {
@@ -310,14 +324,19 @@ class BasePretrainer(
             }
         )
 
+    def _part_names(self):
+        """Return whose latents there are, side by side."""
+        joint = isinstance(self._net.module_.method.encoder, JointEncoder)
+        return [type(self).__name__.lower()] if joint else self.lead_names_
+
     def _warn_of_collapse(self):
         deviation = self.history_[-1]["latent_deviation"]
         if deviation < _COLLAPSED_DEVIATION:
             warnings.warn(
-                f"{type(self).__name__} has collapsed: the latents of lead "
-                f"{self.lead_names_[int(self._deviations.argmin())]} differ between records by "
+                f"{type(self).__name__} has collapsed: the latents of "
+                f"{self._part_names()[int(self._deviations.argmin())]} differ between records by "
                 f"only {deviation:.1e} of their size. Train with a smaller lr, or see whether the "
-                "records differ in this lead at all.",
+                "records differ there at all.",
                 CollapseWarning,
-                stacklevel=6,  # to the line that called fit
+                stacklevel=7,  # to the line that called fit
             )

@@ -8,32 +8,33 @@ from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from sklearn_bell.nn.ema import make_target, update_target
-from sklearn_bell.nn.encoders import VGG1d
+from sklearn_bell.nn.encoders import SharedEncoder, VGG1d
 from sklearn_bell.nn.heads import LeadwiseMLP
-from sklearn_bell.nn.losses import intra_inter, lead_distances
-from sklearn_bell.pretraining._base import BasePretrainer
+from sklearn_bell.nn.losses import fuse, lead_distances
+from sklearn_bell.pretraining._base import BasePretrainer, Method
 
 __all__ = ["BELLPretrainer"]
 
 
-class BELL(nn.Module):
+class BELL(Method):
     """Two networks: the online one predicts what the target one makes of another view.
 
     Parameters
     ----------
     encoder : nn.Module
-        Maps ``(batch, n_leads, n_samples)`` to ``(batch, n_leads, n_features)``.
-    n_leads, n_features, head_width : int
+        Maps ``(batch, n_leads, n_samples)`` to ``(batch, n_parts, n_features)``; a part is a lead,
+        or all leads together.
+    n_parts, n_features, head_width : int
         Sizes of the heads.
     gamma, decay : float
         As in :class:`BELLPretrainer`.
     """
 
-    def __init__(self, encoder, n_leads, n_features, head_width, gamma, decay):
+    def __init__(self, encoder, n_parts, n_features, head_width, gamma, decay):
         super().__init__()
         self.encoder = encoder
-        self.projector = LeadwiseMLP(n_leads, n_features, head_width, head_width)
-        self.predictor = LeadwiseMLP(n_leads, head_width, head_width, head_width)
+        self.projector = LeadwiseMLP(n_parts, n_features, head_width, head_width)
+        self.predictor = LeadwiseMLP(n_parts, head_width, head_width, head_width)
         self.target = make_target(self.online)
         self.gamma, self.decay = gamma, decay
 
@@ -47,14 +48,8 @@ class BELL(nn.Module):
         latents = [self.encoder(x) for x in (view, other)]
         predictions = [self.predictor(self.projector(latent)) for latent in latents]
         targets = [self.target(x) for x in (other, view)]
-        there, back = map(lead_distances, predictions, targets)  # (n_leads, n_leads)
-        intra, inter = intra_inter((there + back) / 2)
-        gamma = self.gamma if len(there) > 1 else 1.0  # one lead has no other to predict
-        return {
-            "loss": gamma * intra + (1 - gamma) * inter,
-            "intra": intra,
-            "inter": inter,
-        }, latents[0]
+        there, back = map(lead_distances, predictions, targets)  # (n_parts, n_parts)
+        return fuse((there + back) / 2, self.gamma), latents[0]
 
     def after_step(self):
         """Let the target network follow."""
@@ -78,6 +73,8 @@ class BELLPretrainer(BasePretrainer):
         ``encoder(in_channels)`` makes the encoder of a lead, a module that maps
         ``(batch, 1, n_samples)`` to ``(batch, n_features)``. A module is copied for each lead
         instead, with its weights.
+    shared_encoder : bool, default=False
+        Whether all leads share one encoder instead, each with heads of its own as before.
     augmentation : callable, default=None
         Makes a view: called as ``augmentation(x, generator)`` on a batch
         ``(batch, n_leads, n_samples)``, see :mod:`sklearn_bell.nn.augmentation`. By default
@@ -106,9 +103,9 @@ class BELLPretrainer(BasePretrainer):
 
     Attributes
     ----------
-    encoder_ : LeadwiseEncoder
-        The trained encoder of all leads, ``(batch, n_leads, n_samples)`` to
-        ``(batch, n_leads, n_features)``. It expects leads prepared as in the notes.
+    encoder_ : nn.Sequential
+        What prepares the leads, as in the notes, and the trained encoder of all leads: maps records
+        ``(batch, n_leads, n_samples)`` to latents ``(batch, n_leads, n_features)``.
     history_ : list of dict
         For each epoch: the mean ``loss`` and its terms ``intra`` and ``inter`` (each in [0, 4]);
         the ``latent_deviation`` between records, relative to the size of the latents, of the lead
@@ -191,6 +188,7 @@ class BELLPretrainer(BasePretrainer):
 
     _parameter_constraints: dict = {
         **BasePretrainer._parameter_constraints,
+        "shared_encoder": ["boolean"],
         "gamma": [Interval(Real, 0, 1, closed="both")],
         "decay": [Interval(Real, 0, 1, closed="left")],
         "head_width": [Interval(Integral, 1, None, closed="left")],
@@ -200,6 +198,7 @@ class BELLPretrainer(BasePretrainer):
         self,
         encoder=VGG1d,
         *,
+        shared_encoder=False,
         augmentation=None,
         gamma=0.8,
         decay=0.99,
@@ -213,6 +212,7 @@ class BELLPretrainer(BasePretrainer):
         random_state=None,
     ):
         self.encoder = encoder
+        self.shared_encoder = shared_encoder
         self.augmentation = augmentation
         self.gamma = gamma
         self.decay = decay
@@ -225,5 +225,10 @@ class BELLPretrainer(BasePretrainer):
         self.device = device
         self.random_state = random_state
 
-    def _make_method(self, encoder, n_leads, n_features):
-        return BELL(encoder, n_leads, n_features, self.head_width, self.gamma, self.decay)
+    def _make_encoder(self):
+        return (
+            SharedEncoder(self._one_encoder(1)) if self.shared_encoder else super()._make_encoder()
+        )
+
+    def _make_method(self, encoder, n_parts, n_features):
+        return BELL(encoder, n_parts, n_features, self.head_width, self.gamma, self.decay)

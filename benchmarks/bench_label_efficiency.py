@@ -1,0 +1,320 @@
+"""Measure what a method makes of few labels, against what a user would try instead.
+
+    python benchmarks/bench_label_efficiency.py --data DIR --out FOLDER [--jobs 2]
+
+``DIR`` is the folder around those of PTB-XL and LUDB. Methods (rows) learn without labels from the
+training folds of PTB-XL, then from the labels of 1 to 100 % of the training patients. The scores
+are out of fold: every fold of PTB-XL is predicted by what was trained on the others. LUDB has no
+folds: methods pretrain on all of PTB-XL, and five parts of LUDB are predicted by the labels of the
+other four. Leads II, III, V1-V6 at 100 Hz, 10 s. Protocols:
+
+- ``linear``: logistic regression on scaled features, one per class, C chosen of five by
+  cross-validation over patients inside the drawn labels;
+- ``trees``: 300 extra trees on the same features;
+- ``finetune``: ECGClassifier with its defaults. Of the untrained encoder, this is "from scratch".
+
+Label draws are those of a seed, the same for every method: of 50 random draws of patients the one
+whose classes are most like those of all. Figures are macro AUROC, AUPRC and F1 over the classes
+that have positives in the training labels of every draw at 100 %, with bootstrap 95 % intervals
+over patients; differences to BELL are paired. Thresholds for F1 are chosen on the drawn labels out
+of fold. Every row has the same choices to make, and none looks at the test fold.
+
+A run goes on where it was ended: scores lie in ``--out`` by method, seed and fold, in folders named
+after the settings. They are written to ``label_efficiency.csv``, and drawn.
+"""
+
+import argparse
+import hashlib
+import json
+import resource
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+
+import joblib
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from _common import (
+    best_thresholds,
+    draw_alike,
+    fit_linear,
+    machine,
+    metrics_by_bootstrap,
+    scores_of,
+)
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GroupKFold
+from sklearn.preprocessing import label_binarize
+
+from sklearn_bell import BELLPretrainer, ECGClassifier, ECGFeatures
+from sklearn_bell.datasets import load_ludb, load_ptbxl
+from sklearn_bell.exceptions import RecordWarning
+from sklearn_bell.preprocessing import INDEPENDENT_LEADS
+from sklearn_bell.pretraining import (
+    BarlowTwinsPretrainer,
+    BYOLPretrainer,
+    CLOCSPretrainer,
+    LFBTPretrainer,
+    SimCLRPretrainer,
+)
+
+PTBXL_TASKS = ("superdiagnostic", "subdiagnostic", "rhythm")
+LUDB_TASKS = ("rhythm", "axis", "hypertrophy", "conduction")
+FRACTIONS = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+def minirocket():
+    """Return aeon's MiniRocket (extra ``bench``)."""
+    from aeon.transformations.collection.convolution_based import MiniRocket
+
+    return MiniRocket(random_state=0)
+
+
+METHODS = {
+    "BELL": BELLPretrainer,
+    "BELL intra": partial(BELLPretrainer, gamma=1.0),
+    "BELL inter": partial(BELLPretrainer, gamma=0.0),
+    "BELL shared": partial(BELLPretrainer, shared_encoder=True),
+    "untrained": partial(BELLPretrainer, max_epochs=0),
+    "BYOL": BYOLPretrainer,
+    "SimCLR": SimCLRPretrainer,
+    "Barlow Twins": BarlowTwinsPretrainer,
+    "LFBT": LFBTPretrainer,
+    "CLOCS": CLOCSPretrainer,
+    "hand-made": ECGFeatures,
+    "MiniRocket": minirocket,
+}
+NOT_TRAINED = {"hand-made", "MiniRocket"}
+
+
+class Task:
+    """What is to be told from the records: an indicator, and which records are labelled."""
+
+    def __init__(self, name, X, target, groups, fold):
+        self.name, self.X, self.groups, self.fold = name, X, groups, fold
+        self.y = np.where(target > 0, 1, 0)
+        self.labelled = (target >= 0).all(axis=1) & self.y.any(axis=1)
+        of_fold = [self.y[self.labelled & (fold != one)].sum(axis=0) for one in np.unique(fold)]
+        self.classes = np.flatnonzero(np.min(of_fold, axis=0) >= 3)
+
+
+def load_tasks(options):
+    """Return the tasks of PTB-XL, and those of LUDB, where they are asked for."""
+    ptbxl, ludb = [], []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RecordWarning)
+        for name in PTBXL_TASKS:
+            if f"ptbxl-{name}" in options.tasks or not ptbxl:
+                one = load_ptbxl(
+                    options.data, task=name, leads=INDEPENDENT_LEADS, unlabelled=True,
+                    folds=options.folds,
+                )  # fmt: skip
+                ptbxl.append(Task(f"ptbxl-{name}", one.data, one.target, one.groups, one.fold))
+        for name in LUDB_TASKS:
+            if f"ludb-{name}" in options.tasks:
+                one = load_ludb(options.data, task=name, leads=INDEPENDENT_LEADS, sampling_rate=100)
+                y = one.target
+                y = label_binarize(y, classes=range(len(one.target_names))) if y.ndim == 1 else y
+                part = np.zeros(len(y), dtype=int)
+                splitter = GroupKFold(5, shuffle=True, random_state=0)
+                for number, (_, rows) in enumerate(splitter.split(y, groups=one.groups)):
+                    part[rows] = number
+                ludb.append(Task(f"ludb-{name}", one.data, y, one.groups, part))
+    return ptbxl, ludb
+
+
+def make_method(name, seed, options):
+    """Return what makes features, or is fine-tuned."""
+    if name in NOT_TRAINED:
+        return METHODS[name]()
+    method = METHODS[name](random_state=seed, device=options.device)
+    if options.max_epochs is not None and method.max_epochs:
+        method.set_params(max_epochs=options.max_epochs)
+    return method
+
+
+def fit(protocol, X, y, groups, seed, method, options):
+    """Return a classifier fitted on features; or on records, for fine-tuning."""
+    if protocol == "linear":
+        return fit_linear(X, y, groups)
+    if protocol == "trees":
+        return ExtraTreesClassifier(n_estimators=300, random_state=seed).fit(X, y)
+    classifier = ECGClassifier(FrozenEstimator(method), random_state=seed, device=options.device)
+    return classifier.fit(X, y)
+
+
+def learn(task, part, inputs, fit, seed, fractions):
+    """Return, for each fraction of labels, scores of the held-out part and thresholds."""
+    found = {}
+    train = np.flatnonzero(task.labelled & (task.fold != part))
+    test = np.flatnonzero(task.labelled & (task.fold == part))
+    for fraction in fractions:
+        rows = draw_alike(train, fraction, task.y, task.groups, seed)
+        y, groups = task.y[rows][:, task.classes], task.groups[rows]
+        scores = scores_of(fit(inputs[rows], y, groups), inputs[test])
+        inner = np.full(y.shape, np.nan)
+        for here, there in GroupKFold(3).split(rows, groups=groups):
+            model = fit(inputs[rows[here]], y[here], groups[here])
+            inner[there] = scores_of(model, inputs[rows[there]])
+        found[fraction] = scores, best_thresholds(y, inner)
+    return found
+
+
+def run_one(name, seed, part, tasks, options, folder):
+    """Pretrain without the held-out part, learn every task, and keep the scores."""
+    path = folder / f"{name.replace(' ', '_')}-{seed}-{part}.joblib"
+    done = joblib.load(path) if path.exists() else {"scores": {}}
+    wanted = [
+        (task, protocol)
+        for task in tasks
+        for protocol in options.protocols
+        if not (protocol == "finetune" and name in NOT_TRAINED)
+        and not {(task.name, protocol, fraction) for fraction in options.fractions}
+        <= set(done["scores"])
+    ]
+    if not wanted:
+        return
+    if options.jobs > 1:
+        torch.set_num_threads(1)
+    source = options.ptbxl
+    train = np.ones(len(source.X), bool) if part == "all" else source.fold != part
+    method, start = make_method(name, seed, options), time.perf_counter()
+    if isinstance(method, CLOCSPretrainer):
+        method.fit(source.X[train], groups=source.groups[train])
+    else:
+        method.fit(source.X[train])
+    done["seconds"] = time.perf_counter() - start
+    done["epochs"] = len(getattr(method, "history_", []))
+    features = {}
+    for task, protocol in wanted:
+        if id(task.X) not in features:
+            features[id(task.X)] = np.asarray(method.transform(task.X))
+        inputs = task.X if protocol == "finetune" else features[id(task.X)]
+        this = partial(fit, protocol, seed=seed, method=method, options=options)
+        for one in np.unique(task.fold) if part == "all" else [part]:
+            for fraction, found in learn(task, one, inputs, this, seed, options.fractions).items():
+                done["scores"].setdefault((task.name, protocol, fraction), {})[one] = found
+    done["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    unfinished = path.with_suffix(".part")
+    joblib.dump(done, unfinished)
+    unfinished.replace(path)
+    print(f"{path.stem}: {done['seconds']:.0f} s of pretraining", flush=True)
+
+
+def gather(name, task, protocol, fraction, options, folder):
+    """Return the scores of all parts over seeds, minus their thresholds where F1 is wanted."""
+    every = []
+    for seed in options.seeds:
+        scores, above = (np.full((len(task.y), len(task.classes)), np.nan) for _ in range(2))
+        for part in np.unique(options.ptbxl.fold) if task.name.startswith("ptbxl") else ["all"]:
+            path = folder / f"{name.replace(' ', '_')}-{seed}-{part}.joblib"
+            found = joblib.load(path)["scores"][task.name, protocol, fraction]
+            for one, (of_part, thresholds) in found.items():
+                rows = task.labelled & (task.fold == one)
+                scores[rows], above[rows] = of_part, of_part >= thresholds
+        every.append((scores[task.labelled], above[task.labelled]))
+    return every
+
+
+def tabulate(tasks, options, folder):
+    """Return one line for each task, protocol, method, fraction and metric."""
+    lines = []
+    for task in tasks:
+        y, groups = task.y[task.labelled][:, task.classes], task.groups[task.labelled]
+        for protocol in options.protocols:
+            names = [n for n in options.methods if protocol != "finetune" or n not in NOT_TRAINED]
+            for fraction in options.fractions:
+                drawn = {
+                    name: metrics_by_bootstrap(
+                        y, gather(name, task, protocol, fraction, options, folder), groups
+                    )
+                    for name in names
+                }
+                for name, by_metric in drawn.items():
+                    for metric, (value, samples) in by_metric.items():
+                        line = {"task": task.name, "protocol": protocol, "fraction": fraction}
+                        line.update(method=name, metric=metric, value=value)
+                        line["low"], line["high"] = np.quantile(samples, (0.025, 0.975))
+                        if "BELL" in drawn:
+                            best, of_best = drawn["BELL"][metric]
+                            line["minus_bell"] = value - best
+                            ends = np.quantile(samples - of_best, (0.025, 0.975))
+                            line["minus_bell_low"], line["minus_bell_high"] = ends
+                        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def draw(table, path):
+    """Draw macro AUROC against the fraction of labels, one panel for each task and protocol."""
+    table = table[table.metric == "auroc"]
+    panels = list(table.groupby(["task", "protocol"], sort=False))
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(1 + 4 * len(panels), 4.5), squeeze=False, layout="constrained"
+    )
+    for ax, (title, panel) in zip(axes[0], panels, strict=True):
+        for name, curve in panel.groupby("method", sort=False):
+            error = [curve.value - curve.low, curve.high - curve.value]
+            ax.errorbar(curve.fraction, curve.value, error, marker="o", capsize=2, label=name)
+        ax.set(xscale="log", xlabel="fraction of labels", title=", ".join(title))
+    axes[0, 0].set_ylabel("macro AUROC")
+    axes[0, 0].legend(fontsize="small")
+    figure.savefig(path, dpi=150)
+
+
+def read_options():
+    """Read the command line."""
+    every = [f"ptbxl-{name}" for name in PTBXL_TASKS] + [f"ludb-{name}" for name in LUDB_TASKS]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", metavar="DIR", default=None)
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--tasks", nargs="+", choices=every, default=every[:1])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--fractions", nargs="+", type=float, default=FRACTIONS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
+    parser.add_argument("--folds", nargs="+", type=int, default=range(1, 9))
+    protocols = ("linear", "trees", "finetune")
+    parser.add_argument("--protocols", nargs="+", choices=protocols, default=protocols)
+    parser.add_argument("--max-epochs", type=int, default=None, help="of pretraining")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--jobs", type=int, default=1)
+    return parser.parse_args()
+
+
+def main():
+    """Run what is missing, and print the table."""
+    options = read_options()
+    ptbxl, ludb = load_tasks(options)
+    options.ptbxl = ptbxl[0]
+    ptbxl = [task for task in ptbxl if task.name in options.tasks]
+    settings = [str(make_method(name, 0, options).get_params()) for name in options.methods]
+    settings += [str(ECGClassifier().get_params()), list(options.folds), options.ptbxl.X.shape]
+    key = hashlib.sha256(json.dumps(settings, default=str).encode()).hexdigest()[:8]
+    folder = options.out / f"label_efficiency-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    todo = [
+        (name, seed, part, tasks)
+        for seed in options.seeds
+        for part, tasks in [*((one, ptbxl) for one in np.unique(options.ptbxl.fold)), ("all", ludb)]
+        for name in options.methods
+        if tasks
+    ]
+    joblib.Parallel(options.jobs)(joblib.delayed(run_one)(*one, options, folder) for one in todo)
+
+    print(f"\n{machine()}; seeds {tuple(options.seeds)}")
+    table = tabulate(ptbxl + ludb, options, folder)
+    table.to_csv(options.out / "label_efficiency.csv", index=False, float_format="%.4f")
+    draw(table, options.out / "label_efficiency.png")
+    with pd.option_context("display.width", 200, "display.max_rows", None):
+        print(table.round(3).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()

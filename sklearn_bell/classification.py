@@ -1,0 +1,512 @@
+"""Classify ECGs with few labels, by fine-tuning what was learnt without."""
+
+from __future__ import annotations
+
+import copy
+import time
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from scipy import special
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state, compute_class_weight
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from sklearn_bell._labels import hold_out, read_labels
+from sklearn_bell._training import (
+    OwnLossNet,
+    Rows,
+    choose_device,
+    default_generators_seeded,
+    derived_seed,
+    run_epochs,
+    to_tensor,
+)
+from sklearn_bell._validation import ECGInputMixin, Records, check_ecg
+from sklearn_bell.exceptions import InvalidECGError
+from sklearn_bell.nn.fine_tuning import FineTuning
+from sklearn_bell.pretraining import BELLPretrainer
+
+__all__ = ["ECGClassifier"]
+
+
+class _HeldOut:
+    """Records held out of training: their loss says which epoch is kept, and when to stop."""
+
+    def __init__(self, records, codes):
+        self.records, self.codes = records, codes
+        self.loss, self.epoch, self.weights = np.inf, 0, None
+
+    def look(self, learner, logits, epoch):
+        """Return the loss of the epoch, and keep its weights where it is the least."""
+        device = learner.weights.device
+        with torch.no_grad():
+            logits, codes = (to_tensor(x, device) for x in (logits, self.codes))
+            loss = learner.loss(logits, codes).item()
+        if loss < self.loss:
+            self.loss, self.epoch = loss, epoch
+            self.weights = copy.deepcopy(learner.state_dict())
+        return loss
+
+
+class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEstimator):
+    """Classify ECGs with few labels: pretrain on all records, fine-tune on the labelled ones.
+
+    A linear layer on the latents of all leads, and the encoder under it, are trained by
+    cross-entropy: one class for each record, or several (multi-label). Without a pretrainer the
+    encoder is trained from scratch.
+
+    Parameters
+    ----------
+    pretrainer : estimator, default=None
+        - A pretrainer such as ``BELLPretrainer()`` is cloned, and fitted on all rows of the X given
+          to `fit`, labelled or not.
+        - ``FrozenEstimator(pretrainer)`` of a fitted pretrainer is not fitted again: its weights
+          are copied. So searches and folds need not pretrain again.
+        - None is ``BELLPretrainer(max_epochs=0)``: its encoder, untrained.
+
+        What is given here is never changed.
+    augmentation : callable, default=None
+        Makes a view of a batch while fine-tuning: ``augmentation(x, generator)``, see
+        :mod:`sklearn_bell.nn.augmentation`. By default records are seen as they are.
+    dropout : float, default=0.0
+        Share of the latents that the linear layer does not see at a step.
+    class_weight : "balanced", dict or list of dicts, default=None
+        Weights of the classes, as in scikit-learn. In a multi-label problem the absence (0) and
+        presence (1) of each class have weights: ``"balanced"`` or a list with a dict for each.
+    n_frozen_epochs : int, default=0
+        Epochs at the beginning in which only the linear layer learns. With `max_epochs` of the same
+        number the encoder stays as it was pretrained.
+    max_epochs : int, default=30
+        How often the labelled records are seen.
+    batch_size : int, default=32
+        Records per step, and per batch in prediction. Batches differ in size by one at most.
+    lr : float, default=0.001
+        Learning rate of the linear layer.
+    encoder_lr : float, default=0.0001
+        Learning rate of the encoder.
+    early_stopping : bool, default=False
+        Whether to hold a part of the labelled records out of training, to stop when their loss has
+        not become less for `n_iter_no_change` epochs, and to keep the weights of the best epoch.
+    validation_fraction : float, default=0.1
+        The part that is held out: of patients where `fit` is given `groups`.
+    n_iter_no_change : int, default=10
+        Epochs without improvement that are waited for, not counting frozen ones.
+    sampler : estimator, default=None
+        A sampler of imbalanced-learn that takes ECGs, applied to the labelled records that are
+        trained on, after what early stopping holds out is taken off.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the last `fit`, without pretraining.
+    device : str or torch.device, default="auto"
+        Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Determines the first weights, the order of the records, the views and what is held out;
+        and what a pretrainer draws whose own ``random_state`` is None.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes; in a multi-label problem the column numbers of y.
+    encoder_ : nn.Sequential
+        What prepares the leads, and the fine-tuned encoder of all leads.
+    history_ : list of dict
+        For each epoch: the mean ``loss``, the ``valid_loss`` where a part is held out, whether the
+        encoder was ``frozen``, and the ``duration`` in s.
+    best_epoch_ : int
+        The epoch whose weights are kept, counted from 1.
+    n_features_in_ : int
+        Number of leads, or of samples where X is 2-D.
+    n_leads_in_, n_samples_in_ : int
+        Number of leads, and of samples of a record.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X is a dataframe.
+
+    See Also
+    --------
+    sklearn_bell.pretraining.BELLPretrainer : Features for any classifier of scikit-learn.
+
+    Notes
+    -----
+    A row of y that is -1 is unlabelled, as in :mod:`sklearn.semi_supervised`, but only where at
+    least two other classes occur: y of -1 and 1 is an ordinary problem of two classes. In a
+    multi-label problem a row of -1 is unlabelled. Unlabelled rows are pretrained on.
+
+    Examples
+    --------
+    >>> from sklearn_bell import BELLPretrainer, ECGClassifier
+    >>> from sklearn_bell.datasets import make_ecg
+    >>> ecg = make_ecg(60, classes=["normal", "lbbb"], leads=["II", "V1"], random_state=0)
+    >>> y = ecg.target.copy()
+    >>> y[20:] = -1  # only twenty labels are known
+    >>> classifier = ECGClassifier(BELLPretrainer(max_epochs=1), max_epochs=2, random_state=0)
+    >>> classifier.fit(ecg.data, y).predict(ecg.data).shape
+    (60,)
+    """
+
+    _parameter_constraints: dict = {
+        "pretrainer": [HasMethods(["fit", "transform"]), None],
+        "augmentation": [callable, None],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+        "n_frozen_epochs": [Interval(Integral, 0, None, closed="left")],
+        "max_epochs": [Interval(Integral, 0, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "encoder_lr": [Interval(Real, 0, None, closed="neither")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 0.5, closed="right")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "sampler": [HasMethods("fit_resample"), None],
+        "warm_start": ["boolean"],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        pretrainer=None,
+        *,
+        augmentation=None,
+        dropout=0.0,
+        class_weight=None,
+        n_frozen_epochs=0,
+        max_epochs=30,
+        batch_size=32,
+        lr=1e-3,
+        encoder_lr=1e-4,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        sampler=None,
+        warm_start=False,
+        device="auto",
+        random_state=None,
+    ):
+        self.pretrainer = pretrainer
+        self.augmentation = augmentation
+        self.dropout = dropout
+        self.class_weight = class_weight
+        self.n_frozen_epochs = n_frozen_epochs
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.encoder_lr = encoder_lr
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.sampler = sampler
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+
+    @property
+    def encoder_(self):
+        """What prepares records, and the encoder: to ``(batch, n_leads, n_features)``."""
+        learner = self._net.module_
+        return nn.Sequential(learner.prepare, learner.encoder).train(learner.training)
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, groups=None):
+        """Pretrain on all records, if a pretrainer is to be fitted; train on the labelled ones.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Records in mV. May be memory-mapped: it is read batch by batch.
+        y : array-like of shape (n_records,) or (n_records, n_classes)
+            Classes, or an indicator of zeros and ones. -1, or a row of -1, is unlabelled (notes).
+        groups : array-like of shape (n_records,), default=None
+            Patients, none of whom early stopping then has on both sides. Without early stopping
+            they are not used.
+
+        Returns
+        -------
+        self : object
+            The fitted classifier.
+        """
+        first = not (self.warm_start and hasattr(self, "_net"))
+        if first:
+            self.__dict__.pop("_net", None)  # what fails below must not look fitted
+        records = check_ecg(self, X, reset=first, min_records=2)
+        labels = read_labels(y, len(records), None if first else self.classes_)
+        self._check_labels(labels, first)
+        self._train(records, labels, self.max_epochs, first, self.early_stopping, groups)
+        return self
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(self, X, y, classes=None):
+        """Train for one more epoch, on these records; the first call pretrains on them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Records in mV, of the leads and length seen first.
+        y : array-like of shape (n_records,) or (n_records, n_classes)
+            As in `fit`.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will ever occur, at the first call. Not needed for an indicator.
+
+        Returns
+        -------
+        self : object
+            The classifier.
+        """
+        first = not hasattr(self, "_net")
+        records = check_ecg(self, X, reset=first, min_records=2)
+        known = np.unique(classes) if classes is not None else None
+        labels = read_labels(y, len(records), known if first else self.classes_)
+        if first and known is None and labels.codes.ndim == 1:
+            raise InvalidECGError("classes must be passed on the first call to partial_fit.")
+        if not first and known is not None and not np.array_equal(known, self.classes_):
+            raise InvalidECGError(f"classes is {known}, but before it was {self.classes_}.")
+        self._check_labels(labels, first)
+        self._train(records, labels, 1, first)
+        return self
+
+    def decision_function(self, X):
+        """Return the logits.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Records in mV, of the leads and length seen in `fit`.
+
+        Returns
+        -------
+        logits : ndarray of shape (n_records, n_classes), or (n_records,) for two classes
+            Above zero for what is predicted, where there are two classes or several labels.
+        """
+        logits = self._logits(X)
+        if not self._multilabel and len(self.classes_) == 2:
+            return logits[:, 1] - logits[:, 0]
+        return logits
+
+    def predict_proba(self, X):
+        """Return the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Records in mV, of the leads and length seen in `fit`.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_records, n_classes)
+            They sum to one unless the problem is multi-label.
+        """
+        logits = self._logits(X)
+        return special.expit(logits) if self._multilabel else special.softmax(logits, axis=1)
+
+    def predict(self, X):
+        """Return the most probable class; or in a multi-label problem those above one half.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Records in mV, of the leads and length seen in `fit`.
+
+        Returns
+        -------
+        y : ndarray of shape (n_records,) or (n_records, n_classes)
+            Classes, or an indicator.
+        """
+        logits = self._logits(X)
+        if self._multilabel:
+            return (logits > 0).astype(np.int64)
+        return self.classes_[logits.argmax(axis=1)]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        # the offset of a lead is not looked at: of scikit-learn's test data, records of two
+        # samples, nothing is left but their difference
+        tags.classifier_tags.poor_score = True
+        return tags
+
+    @property
+    def _multilabel(self):
+        return self._net.module_.weights.ndim == 2
+
+    def _logits(self, X):
+        check_is_fitted(self, "_net")
+        records = check_ecg(self, X, reset=False)
+        return self._forward(records).astype(np.float64)
+
+    def _forward(self, records):
+        """Return the logits of all records, read batch by batch."""
+        learner = self._net.module_.eval()
+        device = learner.weights.device
+        logits = []
+        with torch.inference_mode():
+            for start in range(0, len(records), self.batch_size):
+                rows = np.arange(start, min(start + self.batch_size, len(records)))
+                logits.append(learner.logits(to_tensor(records[rows], device)).cpu().numpy())
+        return np.concatenate(logits)
+
+    def _check_labels(self, labels, first):
+        if len(labels.rows) < 2:
+            raise InvalidECGError(
+                f"At least 2 records must have a label, but {len(labels.rows)} has."
+            )
+        if not first and (labels.codes.ndim == 2) != self._multilabel:
+            raise InvalidECGError("y is an indicator now, but was not before, or the reverse.")
+
+    def _train(self, records, labels, n_epochs, first, early_stopping=False, groups=None):
+        """Pretrain and initialise where it is the first time; train on the labelled records."""
+        root = self._init_callback_context(max_subtasks=1 + first)
+        root.call_on_fit_task_begin(estimator=self, X=records.source)
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        held_out = None
+        if early_stopping:
+            there, out = self._hold_out(labels, groups, len(records), seed)
+            held_out = _HeldOut(Rows(records, labels.rows[out]), labels.codes[out])
+            labels = labels._replace(rows=labels.rows[there], codes=labels.codes[there])
+        data, codes = Rows(records, labels.rows), labels.codes
+        if first:
+            _class_weights(self.class_weight, codes, labels.classes)  # errors come before the work
+            encoder = self._pretrained(records.source, seed, root.subcontext(task_name="pretrain"))
+        if self.sampler is not None:
+            data, codes = self._resampled(data, codes, seed)
+        if first:
+            self._initialize(encoder, codes, labels.classes, seed)
+        self._net.set_params(lr=self.lr, batch_size=self.batch_size)
+        self._net.set_params(optimizer__param_groups__0__lr=self.encoder_lr)
+
+        task = root.subcontext(task_name="fine-tune", max_subtasks=n_epochs)
+        task.call_on_fit_task_begin(estimator=self, X=records.source)
+        try:
+            run_epochs(
+                self,
+                task,
+                records.source,
+                n_epochs,
+                lambda: self._train_epoch(data, codes, held_out),
+            )
+        finally:
+            self.best_epoch_ = len(self.history_)
+            if held_out is not None and held_out.weights is not None:
+                self.best_epoch_ = held_out.epoch
+                self._net.module_.load_state_dict(held_out.weights)
+            self._net.module_.eval()
+        for context in (task, root):
+            context.call_on_fit_task_end(
+                estimator=self, X=records.source, reconstruction_attributes=dict
+            )
+
+    def _pretrained(self, X, seed, context):
+        """Return a copy of what prepares records, and of the encoder, pretrained on X."""
+        context.call_on_fit_task_begin(estimator=self, X=X)
+        pretrainer = self.pretrainer
+        if isinstance(pretrainer, FrozenEstimator):
+            check_is_fitted(pretrainer)
+        else:
+            pretrainer = BELLPretrainer(max_epochs=0) if pretrainer is None else clone(pretrainer)
+            _set_seed(pretrainer, seed)
+            with context.propagate_callback_context(pretrainer):
+                pretrainer.fit(X)
+        if not hasattr(pretrainer, "encoder_"):
+            raise InvalidECGError(
+                "pretrainer must be an estimator of sklearn_bell.pretraining, or a fitted one in a "
+                f"FrozenEstimator, but {type(pretrainer).__name__} has no encoder_."
+            )
+        for what in ("n_leads_in_", "n_samples_in_"):
+            if getattr(pretrainer, what) != getattr(self, what):
+                raise InvalidECGError(
+                    f"X has {self.n_leads_in_} lead(s) of {self.n_samples_in_} samples, but "
+                    f"pretrainer was fitted on {pretrainer.n_leads_in_} of "
+                    f"{pretrainer.n_samples_in_}."
+                )
+        context.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes=dict)
+        return copy.deepcopy(pretrainer.encoder_)
+
+    def _hold_out(self, labels, groups, n_records, seed):
+        """Return the positions of labels to train on, and to hold out."""
+        if groups is None:
+            groups = np.arange(n_records)
+        elif len(groups) != n_records:
+            raise InvalidECGError(
+                f"groups has {len(groups)} entries, but X has {n_records} records. Behind a "
+                "sampler in a pipeline they differ: give the sampler to ECGClassifier(sampler=...)."
+            )
+        of_labelled = np.asarray(groups)[labels.rows]
+        return hold_out(labels.codes, of_labelled, self.validation_fraction, seed)
+
+    def _resampled(self, data, codes, seed):
+        """Return records and codes as the sampler makes them."""
+        sampler = clone(self.sampler)
+        _set_seed(sampler, seed)
+        X = data[np.arange(len(data))]
+        X = X[:, 0] if self._n_dimensions_in == 2 else X
+        X, codes = sampler.fit_resample(X, codes)
+        return Records(np.asarray(X), dtype=(np.float32,)), np.asarray(codes)
+
+    def _initialize(self, encoder, codes, classes, seed):
+        """Put a new head on the encoder, and make the net that trains both."""
+        prepare, encoder = encoder.to(device := choose_device(self.device)).eval()
+        with torch.no_grad():
+            records = torch.zeros(1, self.n_leads_in_, self.n_samples_in_, device=device)
+            n_latents = encoder(prepare(records)).numel()
+        with default_generators_seeded(derived_seed(seed)):
+            learner = FineTuning(
+                prepare,
+                encoder,
+                n_latents,
+                len(classes),
+                copy.deepcopy(self.augmentation),
+                self.dropout,
+                torch.tensor(_class_weights(self.class_weight, codes, classes)).float(),
+            )
+        self._net = OwnLossNet(
+            learner,
+            seed=seed,
+            optimizer=torch.optim.Adam,
+            optimizer__param_groups=[("encoder.*", {"lr": self.encoder_lr})],
+            lr=self.lr,
+            batch_size=self.batch_size,
+            device=device,
+        ).initialize()
+        self.classes_ = classes
+        self.history_ = []
+
+    def _train_epoch(self, data, codes, held_out):
+        """Train for an epoch, write its history, and return whether to stop."""
+        learner, epoch, start = self._net.module_, len(self.history_) + 1, time.perf_counter()
+        frozen = epoch <= self.n_frozen_epochs
+        learner.freeze(frozen)
+        entry = {"epoch": epoch, **self._net.fit_epoch(data, codes, number=epoch - 1)}
+        if held_out is not None:
+            entry["valid_loss"] = held_out.look(learner, self._forward(held_out.records), epoch)
+        self.history_.append({**entry, "frozen": frozen, "duration": time.perf_counter() - start})
+        if held_out is None:
+            return False
+        return epoch >= max(held_out.epoch, self.n_frozen_epochs) + self.n_iter_no_change
+
+
+def _set_seed(estimator, seed):
+    """Give an estimator a seed, unless it has its own or takes none."""
+    if estimator.get_params(deep=False).get("random_state", seed) is None:
+        estimator.set_params(random_state=seed)
+
+
+def _class_weights(class_weight, codes, classes):
+    """Return the weight of each class; or of absence and presence of each, (2, n_classes)."""
+    if codes.ndim == 2:
+        each = class_weight if isinstance(class_weight, list) else [class_weight] * len(classes)
+        if len(each) != len(classes) or isinstance(class_weight, dict):
+            raise InvalidECGError(
+                f"y has {len(classes)} columns, so class_weight must be 'balanced', None or a list "
+                f"of {len(classes)} dicts, but got {class_weight!r}."
+            )
+        columns = zip(each, codes.T, strict=True)
+        return np.stack([_class_weights(one, of, np.arange(2)) for one, of in columns], axis=1)
+    if class_weight == "balanced":
+        counts = np.bincount(codes, minlength=len(classes))
+        return len(codes) / (len(classes) * np.maximum(counts, 1))
+    return compute_class_weight(class_weight, classes=classes, y=classes)

@@ -1,0 +1,72 @@
+"""An encoder under a linear head, trained together."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+__all__ = ["FineTuning"]
+
+
+class FineTuning(nn.Module):
+    """An encoder of all leads under a linear head, which while training computes its own loss.
+
+    Parameters
+    ----------
+    prepare, encoder : nn.Module
+        What happens to records first, and what makes their latents ``(batch, ..., n_features)``.
+    n_latents, n_outputs : int
+        Sizes of the head.
+    augmentation : callable or None
+        Makes a view of prepared records while training.
+    dropout : float
+        Share of the latents that the head does not see while training.
+    weights : Tensor of shape (n_classes,) or (2, n_classes)
+        Of the classes; or of the absence and presence of each, which makes it multi-label.
+    """
+
+    def __init__(self, prepare, encoder, n_latents, n_outputs, augmentation, dropout, weights):
+        super().__init__()
+        self.prepare, self.encoder, self.augmentation = prepare, encoder, augmentation
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            nn.BatchNorm1d(n_latents, affine=False),  # latents differ in scale
+            nn.Dropout(dropout),
+            nn.Linear(n_latents, n_outputs),
+        )
+        self.weights: Tensor
+        self.register_buffer("weights", weights)
+        self.freeze(False)
+
+    def freeze(self, frozen):
+        """Keep the encoder as it is from now on, or go on training it."""
+        self.frozen = frozen
+        self.encoder.requires_grad_(not frozen)
+
+    def train(self, mode=True):
+        """Set the mode; a frozen encoder stays in that of evaluation."""
+        super().train(mode)
+        self.encoder.train(mode and not self.frozen)
+        return self
+
+    def forward(self, batch: tuple[Tensor, Tensor], generator: Generator) -> dict[str, Tensor]:
+        """Return the loss of a batch of records and codes."""
+        x, codes = batch
+        x = self.prepare(x)
+        if self.augmentation is not None:
+            x = self.augmentation(x, generator)
+        return {"loss": self.loss(self.head(self.encoder(x)), codes)}
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the logits of raw records, ``(batch, n_outputs)``."""
+        return self.head(self.encoder(self.prepare(x)))
+
+    def loss(self, logits: Tensor, codes: Tensor) -> Tensor:
+        """Return the mean weighted cross-entropy."""
+        if self.weights.ndim == 1:
+            return F.cross_entropy(logits, codes, self.weights)
+        weights = self.weights.gather(0, codes)  # (batch, n_classes)
+        return F.binary_cross_entropy_with_logits(logits, codes.to(logits.dtype), weights)
+
+    def after_step(self):
+        """Nothing follows a step."""

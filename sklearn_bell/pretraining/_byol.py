@@ -1,0 +1,130 @@
+"""BYOL: bootstrap your own latent."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+from sklearn.utils._param_validation import Interval
+
+from sklearn_bell.nn.encoders import JointEncoder, VGG1d
+from sklearn_bell.pretraining._base import BasePretrainer
+from sklearn_bell.pretraining._bell import BELL
+
+__all__ = ["BYOLPretrainer"]
+
+
+class BYOLPretrainer(BasePretrainer):
+    """Bootstrap the latent of a record: BYOL with one encoder that sees all leads together.
+
+    From one view of a record the network predicts what a slowly following copy of itself, the
+    target, makes of another view. There are no negative pairs. It is what
+    :class:`BELLPretrainer` becomes when a record has one encoder instead of a branch for each lead.
+
+    Parameters
+    ----------
+    encoder : callable or nn.Module, default=VGG1d
+        ``encoder(in_channels)`` makes the encoder, a module that maps ``(batch, n_leads,
+        n_samples)`` to ``(batch, n_features)``. A module is copied instead, with its weights.
+    augmentation : callable, default=None
+        Makes a view: called as ``augmentation(x, generator)`` on a batch
+        ``(batch, n_leads, n_samples)``, see :mod:`sklearn_bell.nn.augmentation`. By default
+        that of :class:`BELLPretrainer`.
+    decay : float, default=0.99
+        How much of the target network stays at each step; the rest comes from the online network.
+    head_width : int, default=512
+        Width of the hidden and the last layer of projector and predictor.
+    max_epochs : int, default=50
+        How often all records are seen. 0 leaves the encoder untrained.
+    batch_size : int, default=32
+        Records per step, and per batch in `transform`. Batches differ in size by one at most.
+    lr : float, default=0.001
+        Learning rate of Adam.
+    lead_names : array-like of str of length n_leads, default=None
+        Names of the leads of X.
+    sampling_rate : float, default=100
+        Sampling rate of X in Hz, for the filter that keeps 0.5 to 40 Hz.
+    device : str or torch.device, default="auto"
+        Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Determines the first weights, the order of the records and the views.
+
+    Attributes
+    ----------
+    encoder_ : nn.Sequential
+        What prepares the leads, and the trained encoder: maps records
+        ``(batch, n_leads, n_samples)`` to latents ``(batch, 1, n_features)``.
+    history_ : list of dict
+        For each epoch: the mean ``loss``, the
+        ``latent_deviation`` and ``effective_rank`` that tell of a collapse, as in
+        :class:`BELLPretrainer`, and the ``duration`` in s.
+    lead_names_ : list of str
+        Names of the leads, numbered where `lead_names` is None.
+    n_features_in_ : int
+        Number of leads, or of samples where X is 2-D.
+    n_leads_in_, n_samples_in_ : int
+        Number of leads, and of samples of a record.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X is a dataframe.
+
+    See Also
+    --------
+    BELLPretrainer : The method that this library is named after.
+
+    Notes
+    -----
+    The loss is the mean squared distance between predictions and the target's projections, both of
+    length 1 [1]_, averaged over both ways round the views.
+
+
+    References
+    ----------
+    .. [1] Grill JB, et al. Bootstrap your own latent: A new approach to self-supervised learning.
+       NeurIPS 2020.
+
+    Examples
+    --------
+    >>> from sklearn_bell.datasets import make_ecg
+    >>> from sklearn_bell.pretraining import BYOLPretrainer
+    >>> ecg = make_ecg(20, leads=["II", "V1"], random_state=0)
+    >>> BYOLPretrainer(max_epochs=1, random_state=0).fit_transform(ecg.data).shape
+    (20, 64)
+    """
+
+    _parameter_constraints: dict = {
+        **BasePretrainer._parameter_constraints,
+        "decay": [Interval(Real, 0, 1, closed="left")],
+        "head_width": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        encoder=VGG1d,
+        *,
+        augmentation=None,
+        decay=0.99,
+        head_width=512,
+        max_epochs=50,
+        batch_size=32,
+        lr=1e-3,
+        lead_names=None,
+        sampling_rate=100,
+        device="auto",
+        random_state=None,
+    ):
+        self.encoder = encoder
+        self.augmentation = augmentation
+        self.decay = decay
+        self.head_width = head_width
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.lead_names = lead_names
+        self.sampling_rate = sampling_rate
+        self.device = device
+        self.random_state = random_state
+
+    def _make_encoder(self):
+        return JointEncoder(self._one_encoder(self.n_leads_in_))
+
+    def _make_method(self, encoder, n_parts, n_features):
+        return BELL(encoder, n_parts, n_features, self.head_width, gamma=1.0, decay=self.decay)

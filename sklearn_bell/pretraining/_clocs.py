@@ -1,0 +1,226 @@
+"""CLOCS: contrastive learning of cardiac signals across space, time and patients."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import _fit_context
+from sklearn.callback import with_callbacks
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_consistent_length
+
+from sklearn_bell.exceptions import InvalidECGError
+from sklearn_bell.nn.augmentation import TwoHalves
+from sklearn_bell.nn.encoders import SharedEncoder, VGG1d
+from sklearn_bell.nn.heads import LeadwiseMLP
+from sklearn_bell.nn.losses import patient_contrast
+from sklearn_bell.pretraining._base import BasePretrainer, Method
+
+__all__ = ["CLOCSPretrainer"]
+
+
+class CLOCS(Method):
+    """A projector that leads share, and a loss that contrasts patients over time and leads.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Maps ``(batch, n_leads, n_samples)`` to ``(batch, n_leads, n_features)``.
+    n_features, head_width : int
+        Sizes of the projector.
+    temperature : float
+        As in :class:`CLOCSPretrainer`.
+    """
+
+    def __init__(self, encoder, n_features, head_width, temperature):
+        super().__init__()
+        self.encoder = encoder
+        self.projector = LeadwiseMLP(1, n_features, head_width, head_width)
+        self.temperature = temperature
+
+    def forward(self, first, second, patient=None):
+        """Return the loss, and the latents of the first half."""
+        latents = [self.encoder(half) for half in (first, second)]
+        views = torch.cat(latents, dim=1)  # (batch, 2 * n_leads, n_features)
+        projected = self.projector(views.flatten(0, 1)[:, None]).view(*views.shape[:2], -1)
+        if patient is None:  # every record is of another
+            patient = torch.arange(len(views), device=views.device)
+        same = patient[:, None] == patient
+        return {"loss": patient_contrast(projected, same, self.temperature)}, latents[0]
+
+
+class CLOCSPretrainer(BasePretrainer):
+    """Find the same patient at another time and in another lead: CLOCS.
+
+    One encoder, which all leads share, sees the first and the second half of every record in every
+    lead; what comes of one patient has to be more alike than what comes of others.
+
+    Parameters
+    ----------
+    encoder : callable or nn.Module, default=VGG1d
+        ``encoder(in_channels)`` makes the encoder that all leads share, a module that maps
+        ``(batch, 1, n_samples)`` to ``(batch, n_features)``. A module is copied instead, with its
+        weights.
+    augmentation : callable, default=None
+        Makes a view: called as ``augmentation(x, generator)`` on a batch
+        ``(batch, n_leads, n_samples)``, see :mod:`sklearn_bell.nn.augmentation`. By default
+        that of :class:`BELLPretrainer`.
+    temperature : float, default=0.1
+        By which cosines are divided; the lower, the more the most alike of others count.
+    head_width : int, default=512
+        Width of the hidden and the last layer of the projector.
+    max_epochs : int, default=50
+        How often all records are seen. 0 leaves the encoder untrained.
+    batch_size : int, default=32
+        Records per step, and per batch in `transform`. Batches differ in size by one at most.
+    lr : float, default=0.001
+        Learning rate of Adam.
+    lead_names : array-like of str of length n_leads, default=None
+        Names of the leads of X, for the names of the features.
+    sampling_rate : float, default=100
+        Sampling rate of X in Hz, for the filter that keeps 0.5 to 40 Hz.
+    device : str or torch.device, default="auto"
+        Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Determines the first weights, the order of the records and the views.
+
+    Attributes
+    ----------
+    encoder_ : nn.Sequential
+        What prepares the leads, and the trained encoder: maps records
+        ``(batch, n_leads, n_samples)`` to latents ``(batch, n_leads, n_features)``.
+    history_ : list of dict
+        For each epoch: the mean ``loss``, the
+        ``latent_deviation`` and ``effective_rank`` that tell of a collapse, as in
+        :class:`BELLPretrainer`, and the ``duration`` in s.
+    lead_names_ : list of str
+        Names of the leads, numbered where `lead_names` is None.
+    n_features_in_ : int
+        Number of leads, or of samples where X is 2-D.
+    n_leads_in_, n_samples_in_ : int
+        Number of leads, and of samples of a record.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X is a dataframe.
+
+    See Also
+    --------
+    BELLPretrainer : The method that this library is named after.
+
+    Notes
+    -----
+    Of the published variants [1]_ it is the one over segments and leads together (CMSMLC). Every
+    pair of different views (halves and leads) is compared; where the batch has more records of a
+    patient, all of them are right. The projector is an addition of SimCLR's kind: there the encoder
+    ends in the embedding that is compared.
+
+
+    References
+    ----------
+    .. [1] Kiyasseh D, Zhu T, Clifton DA. CLOCS: contrastive learning of cardiac signals across
+       space, time, and patients. ICML 2021.
+
+    Examples
+    --------
+    >>> from sklearn_bell.datasets import make_ecg
+    >>> from sklearn_bell.pretraining import CLOCSPretrainer
+    >>> ecg = make_ecg(20, leads=["II", "V1"], random_state=0)
+    >>> CLOCSPretrainer(max_epochs=1, random_state=0).fit_transform(ecg.data).shape
+    (20, 128)
+    """
+
+    _parameter_constraints: dict = {
+        **BasePretrainer._parameter_constraints,
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "head_width": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        encoder=VGG1d,
+        *,
+        augmentation=None,
+        temperature=0.1,
+        head_width=512,
+        max_epochs=50,
+        batch_size=32,
+        lr=1e-3,
+        lead_names=None,
+        sampling_rate=100,
+        device="auto",
+        random_state=None,
+    ):
+        self.encoder = encoder
+        self.augmentation = augmentation
+        self.temperature = temperature
+        self.head_width = head_width
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.lead_names = lead_names
+        self.sampling_rate = sampling_rate
+        self.device = device
+        self.random_state = random_state
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, groups=None):
+        """Pretrain on unlabelled records, from the beginning.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            At least two records. May be memory-mapped: it is read batch by batch.
+        y : None
+            Ignored.
+        groups : array-like of shape (n_records,), default=None
+            The patients. By default every record is of another.
+
+        Returns
+        -------
+        self : object
+            The fitted transformer.
+        """
+        return self._fit(X, _numbered(X, groups))
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None, groups=None):
+        """Train for one more epoch, on these records.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            At least two records, of the leads and length seen first.
+        y : None
+            Ignored.
+        groups : array-like of shape (n_records,), default=None
+            The patients. By default every record is of another.
+
+        Returns
+        -------
+        self : object
+            The fitted transformer.
+        """
+        return self._partial_fit(X, _numbered(X, groups))
+
+    def _make_encoder(self):
+        return SharedEncoder(self._one_encoder(1))
+
+    def _make_views(self, augmentation):
+        return TwoHalves(augmentation)
+
+    def _make_method(self, encoder, n_parts, n_features):
+        return CLOCS(encoder, n_features, self.head_width, self.temperature)
+
+
+def _numbered(X, groups):
+    """Return a number for each patient, row by row."""
+    if groups is None:
+        return None
+    try:
+        check_consistent_length(X, groups)
+    except ValueError as error:
+        raise InvalidECGError(f"groups must name the patient of each record: {error}") from error
+    return np.unique(np.asarray(groups), return_inverse=True)[1]

@@ -1,0 +1,165 @@
+"""LFBT: lead-fusion Barlow Twins."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+from sklearn.utils._param_validation import Interval
+
+from sklearn_bell.nn.encoders import VGG1d
+from sklearn_bell.nn.heads import LeadwiseMLP
+from sklearn_bell.nn.losses import fuse, lead_redundancies
+from sklearn_bell.pretraining._base import BasePretrainer, Method
+
+__all__ = ["LFBTPretrainer"]
+
+
+class LFBT(Method):
+    """A projector for each lead, and a loss of redundancy within and between leads.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Maps ``(batch, n_leads, n_samples)`` to ``(batch, n_parts, n_features)``; a part is a lead,
+        or all leads together.
+    n_parts, n_features, head_width : int
+        Sizes of the projectors.
+    gamma, trade_off : float
+        As in :class:`LFBTPretrainer`.
+    """
+
+    def __init__(self, encoder, n_parts, n_features, head_width, gamma, trade_off):
+        super().__init__()
+        self.encoder = encoder
+        self.projector = LeadwiseMLP(n_parts, n_features, head_width, head_width)
+        self.gamma, self.trade_off = gamma, trade_off
+
+    def forward(self, first, second):
+        """Return the loss with its two terms, and the latents of the first view."""
+        latents = [self.encoder(view) for view in (first, second)]
+        first, second = (self.projector(latent) for latent in latents)
+        redundancies = lead_redundancies(first, second, self.trade_off)  # (n_parts, n_parts)
+        return fuse(redundancies, self.gamma), latents[0]
+
+
+class LFBTPretrainer(BasePretrainer):
+    """Make features agree between views and leads, and differ: Barlow Twins lead by lead.
+
+    Every lead has an encoder and a projector of its own. The sibling of :class:`BELLPretrainer`
+    that needs no target network.
+
+    Parameters
+    ----------
+    encoder : callable or nn.Module, default=VGG1d
+        ``encoder(in_channels)`` makes the encoder of a lead, a module that maps
+        ``(batch, 1, n_samples)`` to ``(batch, n_features)``. A module is copied for each lead
+        instead, with its weights.
+    augmentation : callable, default=None
+        Makes a view: called as ``augmentation(x, generator)`` on a batch
+        ``(batch, n_leads, n_samples)``, see :mod:`sklearn_bell.nn.augmentation`. By default
+        that of :class:`BELLPretrainer`.
+    gamma : float, default=0.8
+        Weight of the intra-lead term, ``1 - gamma`` being that of the inter-lead term; 1 is
+        intra-lead alone, 0 inter-lead alone. It has no effect where there is only one lead.
+    trade_off : float, default=0.005
+        Weight of what different features share.
+    head_width : int, default=512
+        Width of the hidden and the last layer of the projectors.
+    max_epochs : int, default=50
+        How often all records are seen. 0 leaves the encoder untrained.
+    batch_size : int, default=32
+        Records per step, and per batch in `transform`. Batches differ in size by one at most.
+    lr : float, default=0.001
+        Learning rate of Adam.
+    lead_names : array-like of str of length n_leads, default=None
+        Names of the leads of X, for the names of the features.
+    sampling_rate : float, default=100
+        Sampling rate of X in Hz, for the filter that keeps 0.5 to 40 Hz.
+    device : str or torch.device, default="auto"
+        Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Determines the first weights, the order of the records and the views.
+
+    Attributes
+    ----------
+    encoder_ : nn.Sequential
+        What prepares the leads, and the trained encoder: maps records
+        ``(batch, n_leads, n_samples)`` to latents ``(batch, n_leads, n_features)``.
+    history_ : list of dict
+        For each epoch: the mean ``loss`` and its terms ``intra`` and ``inter``, the
+        ``latent_deviation`` and ``effective_rank`` that tell of a collapse, as in
+        :class:`BELLPretrainer`, and the ``duration`` in s.
+    lead_names_ : list of str
+        Names of the leads, numbered where `lead_names` is None.
+    n_features_in_ : int
+        Number of leads, or of samples where X is 2-D.
+    n_leads_in_, n_samples_in_ : int
+        Number of leads, and of samples of a record.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X is a dataframe.
+
+    See Also
+    --------
+    BELLPretrainer : The method that this library is named after.
+
+    Notes
+    -----
+    The loss of a pair of leads is that of Barlow Twins [2]_, divided by the number of features. As
+    published [1]_, its mean over equal leads counts `gamma`, that over different leads the rest.
+    There the projectors have three layers 2048 wide; here they have two, of `head_width`.
+
+
+    References
+    ----------
+    .. [1] Liu W, Li Z, et al. Lead-fusion Barlow twins: A fused self-supervised learning method for
+       multi-lead electrocardiograms. Inf Fusion 2025;114:102698.
+    .. [2] Zbontar J, Jing L, Misra I, LeCun Y, Deny S. Barlow Twins: self-supervised learning via
+       redundancy reduction. ICML 2021.
+
+    Examples
+    --------
+    >>> from sklearn_bell.datasets import make_ecg
+    >>> from sklearn_bell.pretraining import LFBTPretrainer
+    >>> ecg = make_ecg(20, leads=["II", "V1"], random_state=0)
+    >>> LFBTPretrainer(max_epochs=1, random_state=0).fit_transform(ecg.data).shape
+    (20, 128)
+    """
+
+    _parameter_constraints: dict = {
+        **BasePretrainer._parameter_constraints,
+        "gamma": [Interval(Real, 0, 1, closed="both")],
+        "trade_off": [Interval(Real, 0, None, closed="left")],
+        "head_width": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        encoder=VGG1d,
+        *,
+        augmentation=None,
+        gamma=0.8,
+        trade_off=0.005,
+        head_width=512,
+        max_epochs=50,
+        batch_size=32,
+        lr=1e-3,
+        lead_names=None,
+        sampling_rate=100,
+        device="auto",
+        random_state=None,
+    ):
+        self.encoder = encoder
+        self.augmentation = augmentation
+        self.gamma = gamma
+        self.trade_off = trade_off
+        self.head_width = head_width
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.lead_names = lead_names
+        self.sampling_rate = sampling_rate
+        self.device = device
+        self.random_state = random_state
+
+    def _make_method(self, encoder, n_parts, n_features):
+        return LFBT(encoder, n_parts, n_features, self.head_width, self.gamma, self.trade_off)

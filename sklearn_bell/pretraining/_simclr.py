@@ -1,0 +1,153 @@
+"""SimCLR: a simple framework for contrastive learning."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+from sklearn.utils._param_validation import Interval
+
+from sklearn_bell.nn.encoders import JointEncoder, VGG1d
+from sklearn_bell.nn.heads import LeadwiseMLP
+from sklearn_bell.nn.losses import views_contrast
+from sklearn_bell.pretraining._base import BasePretrainer, Method
+
+__all__ = ["SimCLRPretrainer"]
+
+
+class SimCLR(Method):
+    """A projector, and a loss that contrasts two views of a record with those of others.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Maps ``(batch, n_leads, n_samples)`` to ``(batch, 1, n_features)``.
+    n_features, head_width : int
+        Sizes of the projector.
+    temperature : float
+        As in :class:`SimCLRPretrainer`.
+    """
+
+    def __init__(self, encoder, n_features, head_width, temperature):
+        super().__init__()
+        self.encoder = encoder
+        self.projector = LeadwiseMLP(1, n_features, head_width, head_width)
+        self.temperature = temperature
+
+    def forward(self, first, second):
+        """Return the loss, and the latents of the first view."""
+        latents = [self.encoder(view) for view in (first, second)]
+        first, second = (self.projector(latent)[:, 0] for latent in latents)
+        return {"loss": views_contrast(first, second, self.temperature)}, latents[0]
+
+
+class SimCLRPretrainer(BasePretrainer):
+    """Tell the views of a record from those of others: SimCLR, with one encoder over all leads.
+
+    Parameters
+    ----------
+    encoder : callable or nn.Module, default=VGG1d
+        ``encoder(in_channels)`` makes the encoder, a module that maps ``(batch, n_leads,
+        n_samples)`` to ``(batch, n_features)``. A module is copied instead, with its weights.
+    augmentation : callable, default=None
+        Makes a view: called as ``augmentation(x, generator)`` on a batch
+        ``(batch, n_leads, n_samples)``, see :mod:`sklearn_bell.nn.augmentation`. By default
+        that of :class:`BELLPretrainer`.
+    temperature : float, default=0.1
+        By which cosines are divided; the lower, the more the most alike of others count.
+    head_width : int, default=512
+        Width of the hidden and the last layer of the projector.
+    max_epochs : int, default=50
+        How often all records are seen. 0 leaves the encoder untrained.
+    batch_size : int, default=32
+        Records per step, and per batch in `transform`. Batches differ in size by one at most.
+    lr : float, default=0.001
+        Learning rate of Adam.
+    lead_names : array-like of str of length n_leads, default=None
+        Names of the leads of X.
+    sampling_rate : float, default=100
+        Sampling rate of X in Hz, for the filter that keeps 0.5 to 40 Hz.
+    device : str or torch.device, default="auto"
+        Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Determines the first weights, the order of the records and the views.
+
+    Attributes
+    ----------
+    encoder_ : nn.Sequential
+        What prepares the leads, and the trained encoder: maps records
+        ``(batch, n_leads, n_samples)`` to latents ``(batch, 1, n_features)``.
+    history_ : list of dict
+        For each epoch: the mean ``loss``, the
+        ``latent_deviation`` and ``effective_rank`` that tell of a collapse, as in
+        :class:`BELLPretrainer`, and the ``duration`` in s.
+    lead_names_ : list of str
+        Names of the leads, numbered where `lead_names` is None.
+    n_features_in_ : int
+        Number of leads, or of samples where X is 2-D.
+    n_leads_in_, n_samples_in_ : int
+        Number of leads, and of samples of a record.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X is a dataframe.
+
+    See Also
+    --------
+    BELLPretrainer : The method that this library is named after.
+
+    Notes
+    -----
+    The loss is the cross-entropy of finding the other view of the same record among all views of
+    the batch, by the cosine of their projections [1]_. It profits from large batches.
+
+
+    References
+    ----------
+    .. [1] Chen T, Kornblith S, Norouzi M, Hinton G. A simple framework for contrastive learning of
+       visual representations. ICML 2020.
+
+    Examples
+    --------
+    >>> from sklearn_bell.datasets import make_ecg
+    >>> from sklearn_bell.pretraining import SimCLRPretrainer
+    >>> ecg = make_ecg(20, leads=["II", "V1"], random_state=0)
+    >>> SimCLRPretrainer(max_epochs=1, random_state=0).fit_transform(ecg.data).shape
+    (20, 64)
+    """
+
+    _parameter_constraints: dict = {
+        **BasePretrainer._parameter_constraints,
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "head_width": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        encoder=VGG1d,
+        *,
+        augmentation=None,
+        temperature=0.1,
+        head_width=512,
+        max_epochs=50,
+        batch_size=32,
+        lr=1e-3,
+        lead_names=None,
+        sampling_rate=100,
+        device="auto",
+        random_state=None,
+    ):
+        self.encoder = encoder
+        self.augmentation = augmentation
+        self.temperature = temperature
+        self.head_width = head_width
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.lead_names = lead_names
+        self.sampling_rate = sampling_rate
+        self.device = device
+        self.random_state = random_state
+
+    def _make_encoder(self):
+        return JointEncoder(self._one_encoder(self.n_leads_in_))
+
+    def _make_method(self, encoder, n_parts, n_features):
+        return SimCLR(encoder, n_features, self.head_width, self.temperature)
