@@ -15,9 +15,9 @@ other four. Leads II, III, V1-V6 at 100 Hz, 10 s. Protocols:
 
 Label draws are those of a seed, the same for every method: of 50 random draws of patients the one
 whose classes are most like those of all. Figures are macro AUROC, AUPRC and F1 over the classes
-that have positives in the training labels of every draw at 100 %, with bootstrap 95 % intervals
+with three positives at least in the training labels of every part, with bootstrap 95 % intervals
 over patients; differences to BELL are paired. Thresholds for F1 are chosen on the drawn labels out
-of fold. Every row has the same choices to make, and none looks at the test fold.
+of fold. No row looks at the test fold. Learning rates of fine-tuning are the same from scratch.
 
 A run goes on where it was ended: scores lie in ``--out`` by method, seed and fold, in folders named
 after the settings. They are written to ``label_efficiency.csv``, and drawn.

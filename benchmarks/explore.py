@@ -8,7 +8,7 @@ Python, with the names of ``sklearn_bell.pretraining``, ``sklearn_bell.nn.augmen
 pretrains on folds 1-5, without labels, and predicts folds 6-7 (superclasses, leads II, III, V1-V6,
 100 Hz): macro AUROC of a logistic regression with 100 % and 10 % of the labels (mean of five
 draws), every few epochs; and at the end of 300 extra trees. Folds 8-10 are not looked at. One seed:
-differences below .005 are noise.
+small differences are noise.
 """
 
 import argparse

@@ -126,6 +126,15 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, where X is a dataframe.
 
+    Raises
+    ------
+    InvalidECGError
+        A ``ValueError``: if X is not as a pretrainer wants it, if fewer than two records or two
+        classes are labelled, if y, `groups` or `class_weight` do not fit, or if `pretrainer` is
+        none, or was fitted on records of another shape.
+    DivergenceError
+        If the loss is no finite number any more.
+
     See Also
     --------
     sklearn_bell.pretraining.BELLPretrainer : Features for any classifier of scikit-learn.

@@ -159,8 +159,8 @@ class BELLPretrainer(BasePretrainer):
     neighbouring work of the same group: VGG16 of width 1/8, heads of one hidden layer for each
     lead, time-out, Adam, and all the numbers. Not after it: views are crops that are not stretched
     to the length of the record, since that changes heart rate and the width of QRS; and leads keep
-    some of their size, where that work scales all to the same. Both were better on PTB-XL. In the
-    target, running statistics of batch normalisation follow as weights do.
+    some of their size, where that work scales all to the same; both after trials of one seed on
+    PTB-XL. In the target, running statistics of batch normalisation follow as weights do.
 
     References
     ----------

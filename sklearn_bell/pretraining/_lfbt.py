@@ -111,8 +111,7 @@ class LFBTPretrainer(BasePretrainer):
 
     References
     ----------
-    .. [1] Liu W, Li Z, et al. Lead-fusion Barlow twins: A fused self-supervised learning method for
-       multi-lead electrocardiograms. Inf Fusion 2025;114:102698.
+    .. [1] LFBT. Inf Fusion 2025;114:102698. Code: https://github.com/Aiwiscal/ECG_SSL_LFBT
     .. [2] Zbontar J, Jing L, Misra I, LeCun Y, Deny S. Barlow Twins: self-supervised learning via
        redundancy reduction. ICML 2021.
 
