@@ -1,5 +1,7 @@
 """What the benchmarks share: draws of labels, intervals, and the line that says where they ran."""
 
+import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -29,6 +31,11 @@ def machine():
         f"{gpu}, Python {platform.python_version()}, torch {torch.__version__}, scikit-learn "
         f"{sklearn.__version__}, commit {commit or 'unknown'}"
     )
+
+
+def settings_key(*settings):
+    """Return a short name for what results depend on."""
+    return hashlib.sha256(json.dumps(settings, default=str).encode()).hexdigest()[:8]
 
 
 def linear_probe():

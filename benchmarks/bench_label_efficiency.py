@@ -24,8 +24,6 @@ after the settings. They are written to ``label_efficiency.csv``, and drawn.
 """
 
 import argparse
-import hashlib
-import json
 import resource
 import time
 import warnings
@@ -47,6 +45,7 @@ from _common import (
     machine,
     metrics_by_bootstrap,
     scores_of,
+    settings_key,
 )
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.frozen import FrozenEstimator
@@ -295,8 +294,7 @@ def main():
     ptbxl = [task for task in ptbxl if task.name in options.tasks]
     settings = [str(make_method(name, 0, options).get_params()) for name in options.methods]
     settings += [str(ECGClassifier().get_params()), list(options.folds), options.ptbxl.X.shape]
-    key = hashlib.sha256(json.dumps(settings, default=str).encode()).hexdigest()[:8]
-    folder = options.out / f"label_efficiency-{key}"
+    folder = options.out / f"label_efficiency-{settings_key(*settings)}"
     folder.mkdir(parents=True, exist_ok=True)
 
     todo = [

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 from sklearn.model_selection import GroupShuffleSplit
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import check_array, column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
@@ -130,6 +130,23 @@ def hold_out(codes, groups, fraction, seed, n_tries=50):
         return np.sum(here == 0), np.abs(here - there).sum()
 
     return min(splitter.split(codes, groups=groups), key=unlikeness)
+
+
+def class_weights(class_weight, codes, classes):
+    """Return the weight of each class; or of absence and presence of each, (2, n_classes)."""
+    if codes.ndim == 2:
+        each = class_weight if isinstance(class_weight, list) else [class_weight] * len(classes)
+        if len(each) != len(classes) or isinstance(class_weight, dict):
+            raise InvalidECGError(
+                f"y has {len(classes)} columns, so class_weight must be 'balanced', None or a list "
+                f"of {len(classes)} dicts, but got {class_weight!r}."
+            )
+        columns = zip(each, codes.T, strict=True)
+        return np.stack([class_weights(one, of, np.arange(2)) for one, of in columns], axis=1)
+    if class_weight == "balanced":
+        counts = np.bincount(codes, minlength=len(classes))
+        return len(codes) / (len(classes) * np.maximum(counts, 1))
+    return compute_class_weight(class_weight, classes=classes, y=classes)
 
 
 def _few(values):

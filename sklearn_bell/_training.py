@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import threading
 
 import numpy as np
@@ -36,6 +37,12 @@ def default_generators_seeded(seed, device="cpu"):
 def derived_seed(*key):
     """Return a seed that depends on every integer of the key, such as (seed, epoch, step)."""
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+
+
+def set_seed(estimator, seed):
+    """Give an estimator a seed, unless it has its own or takes none."""
+    if estimator.get_params(deep=False).get("random_state", seed) is None:
+        estimator.set_params(random_state=seed)
 
 
 def choose_device(device):
@@ -160,6 +167,25 @@ class OwnLossNet(NeuralNet):
     def __getstate__(self):
         # module_ is the same network, and skorch moves only that between devices
         return {**super().__getstate__(), "module": None}
+
+
+class HeldOut:
+    """Records held out of training: their loss says which epoch is kept, and when to stop."""
+
+    def __init__(self, records, codes):
+        self.records, self.codes = records, codes
+        self.loss, self.epoch, self.weights = np.inf, 0, None
+
+    def look(self, learner, logits, epoch):
+        """Return the loss of the epoch, and keep its weights where it is the least."""
+        device = learner.weights.device
+        with torch.no_grad():
+            logits, codes = (to_tensor(x, device) for x in (logits, self.codes))
+            loss = learner.loss(logits, codes).item()
+        if loss < self.loss:
+            self.loss, self.epoch = loss, epoch
+            self.weights = copy.deepcopy(learner.state_dict())
+        return loss
 
 
 def run_epochs(estimator, context, X, n_epochs, train_epoch):

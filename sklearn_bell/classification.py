@@ -12,19 +12,21 @@ from scipy import special
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state, compute_class_weight
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sklearn_bell._labels import hold_out, read_labels
+from sklearn_bell._labels import class_weights, hold_out, read_labels
 from sklearn_bell._training import (
+    HeldOut,
     OwnLossNet,
     Rows,
     choose_device,
     default_generators_seeded,
     derived_seed,
     run_epochs,
+    set_seed,
     to_tensor,
 )
 from sklearn_bell._validation import ECGInputMixin, Records, check_ecg
@@ -33,25 +35,6 @@ from sklearn_bell.nn.fine_tuning import FineTuning
 from sklearn_bell.pretraining import BELLPretrainer
 
 __all__ = ["ECGClassifier"]
-
-
-class _HeldOut:
-    """Records held out of training: their loss says which epoch is kept, and when to stop."""
-
-    def __init__(self, records, codes):
-        self.records, self.codes = records, codes
-        self.loss, self.epoch, self.weights = np.inf, 0, None
-
-    def look(self, learner, logits, epoch):
-        """Return the loss of the epoch, and keep its weights where it is the least."""
-        device = learner.weights.device
-        with torch.no_grad():
-            logits, codes = (to_tensor(x, device) for x in (logits, self.codes))
-            loss = learner.loss(logits, codes).item()
-        if loss < self.loss:
-            self.loss, self.epoch = loss, epoch
-            self.weights = copy.deepcopy(learner.state_dict())
-        return loss
 
 
 class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEstimator):
@@ -375,11 +358,11 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         held_out = None
         if early_stopping:
             there, out = self._hold_out(labels, groups, len(records), seed)
-            held_out = _HeldOut(Rows(records, labels.rows[out]), labels.codes[out])
+            held_out = HeldOut(Rows(records, labels.rows[out]), labels.codes[out])
             labels = labels._replace(rows=labels.rows[there], codes=labels.codes[there])
         data, codes = Rows(records, labels.rows), labels.codes
         if first:
-            _class_weights(self.class_weight, codes, labels.classes)  # errors come before the work
+            class_weights(self.class_weight, codes, labels.classes)  # errors come before the work
             encoder = self._pretrained(records.source, seed, root.subcontext(task_name="pretrain"))
         if self.sampler is not None:
             data, codes = self._resampled(data, codes, seed)
@@ -417,7 +400,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
             check_is_fitted(pretrainer)
         else:
             pretrainer = BELLPretrainer(max_epochs=0) if pretrainer is None else clone(pretrainer)
-            _set_seed(pretrainer, seed)
+            set_seed(pretrainer, seed)
             with context.propagate_callback_context(pretrainer):
                 pretrainer.fit(X)
         if not hasattr(pretrainer, "encoder_"):
@@ -450,7 +433,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     def _resampled(self, data, codes, seed):
         """Return records and codes as the sampler makes them."""
         sampler = clone(self.sampler)
-        _set_seed(sampler, seed)
+        set_seed(sampler, seed)
         X = data[np.arange(len(data))]
         X = X[:, 0] if self._n_dimensions_in == 2 else X
         X, codes = sampler.fit_resample(X, codes)
@@ -470,7 +453,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
                 len(classes),
                 copy.deepcopy(self.augmentation),
                 self.dropout,
-                torch.tensor(_class_weights(self.class_weight, codes, classes)).float(),
+                torch.tensor(class_weights(self.class_weight, codes, classes)).float(),
             )
         self._net = OwnLossNet(
             learner,
@@ -496,26 +479,3 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         if held_out is None:
             return False
         return epoch >= max(held_out.epoch, self.n_frozen_epochs) + self.n_iter_no_change
-
-
-def _set_seed(estimator, seed):
-    """Give an estimator a seed, unless it has its own or takes none."""
-    if estimator.get_params(deep=False).get("random_state", seed) is None:
-        estimator.set_params(random_state=seed)
-
-
-def _class_weights(class_weight, codes, classes):
-    """Return the weight of each class; or of absence and presence of each, (2, n_classes)."""
-    if codes.ndim == 2:
-        each = class_weight if isinstance(class_weight, list) else [class_weight] * len(classes)
-        if len(each) != len(classes) or isinstance(class_weight, dict):
-            raise InvalidECGError(
-                f"y has {len(classes)} columns, so class_weight must be 'balanced', None or a list "
-                f"of {len(classes)} dicts, but got {class_weight!r}."
-            )
-        columns = zip(each, codes.T, strict=True)
-        return np.stack([_class_weights(one, of, np.arange(2)) for one, of in columns], axis=1)
-    if class_weight == "balanced":
-        counts = np.bincount(codes, minlength=len(classes))
-        return len(codes) / (len(classes) * np.maximum(counts, 1))
-    return compute_class_weight(class_weight, classes=classes, y=classes)
