@@ -8,7 +8,7 @@ are out of fold: every fold of PTB-XL is predicted by what was trained on the ot
 folds: methods pretrain on all of PTB-XL, and five parts of LUDB are predicted by the labels of the
 other four. Leads II, III, V1-V6 at 100 Hz, 10 s. Protocols:
 
-- ``linear``: logistic regression on scaled features, one per class, C chosen of five by
+- ``linear``: logistic regression on scaled features, one per class, C chosen of four by
   cross-validation over patients inside the drawn labels;
 - ``trees``: 300 extra trees on the same features;
 - ``finetune``: ECGClassifier with its defaults. Of the untrained encoder, this is "from scratch".
@@ -47,6 +47,7 @@ from _common import (
     scores_of,
     settings_key,
 )
+from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GroupKFold
@@ -157,11 +158,12 @@ def learn(task, part, inputs, fit, seed, fractions):
     for fraction in fractions:
         rows = draw_alike(train, fraction, task.y, task.groups, seed)
         y, groups = task.y[rows][:, task.classes], task.groups[rows]
-        scores = scores_of(fit(inputs[rows], y, groups), inputs[test])
+        model = fit(inputs[rows], y, groups)
+        scores = scores_of(model, inputs[test])
         inner = np.full(y.shape, np.nan)
         for here, there in GroupKFold(3).split(rows, groups=groups):
-            model = fit(inputs[rows[here]], y[here], groups[here])
-            inner[there] = scores_of(model, inputs[rows[there]])
+            again = clone(model).fit(inputs[rows[here]], y[here])
+            inner[there] = scores_of(again, inputs[rows[there]])
         found[fraction] = scores, best_thresholds(y, inner)
     return found
 

@@ -456,6 +456,21 @@ class TestInScikitLearn:
 
 def test_the_default_encoder_learns_a_difference_it_was_never_told(make):
     X, y = two_kinds(80), np.arange(80) % 2
-    latents = make(encoder=VGG1d, max_epochs=10).fit(X).transform(X)
+    latents = make(encoder=VGG1d, max_epochs=15).fit(X).transform(X)
     probe = make_pipeline(StandardScaler(), LogisticRegression())
     assert cross_val_score(probe, latents, y, cv=4).mean() > 0.75
+
+
+def test_bfloat16_learns_what_float32_learns(make):
+    X = two_kinds(80)
+    exact, rough = (make(precision=precision).fit(X) for precision in ("float32", "bfloat16"))
+    difference = rough.history_[-1]["loss"] - exact.history_[-1]["loss"]
+    assert 0 < abs(difference) < 0.03 * abs(exact.history_[-1]["loss"])
+    for pretrainer in (exact, rough):
+        assert pretrainer.transform(X).dtype == np.float32
+    latents = [pretrainer.transform(X).ravel() for pretrainer in (exact, rough)]
+    assert np.corrcoef(latents)[0, 1] > 0.98
+    assert make(precision="auto").fit(X).history_[-1]["loss"] in (
+        exact.history_[-1]["loss"],
+        rough.history_[-1]["loss"],
+    )

@@ -174,3 +174,22 @@ def test_gamma_can_be_searched():
     )
     search = GridSearchCV(pipeline, {"bell__gamma": [0.0, 0.5, 1.0]}, cv=2, n_jobs=2).fit(X, y)
     assert len(search.cv_results_["params"]) == 3
+
+
+@torch.no_grad()
+def test_a_lead_has_one_predictor_for_itself_and_one_for_the_others():
+    network, both = bell(3, gamma=0.3), views(3)
+    distances = torch.zeros(3, 3)
+    for view, other in (both, both.flip(0)):
+        projections = network.projector(network.encoder(view))
+        own, others = network.predictor(projections), network.cross_predictor(projections)
+        targets = network.target(other)
+        for i in range(3):
+            for j in range(3):
+                prediction = own[:, i] if i == j else others[:, i]
+                cosine = nn.functional.cosine_similarity(prediction, targets[:, j])
+                distances[i, j] += (2 - 2 * cosine).mean() / 2
+    terms, _ = network(*both)
+    off_diagonal = ~torch.eye(3, dtype=torch.bool)
+    torch.testing.assert_close(terms["intra"], distances.diag().mean())
+    torch.testing.assert_close(terms["inter"], distances[off_diagonal].mean())

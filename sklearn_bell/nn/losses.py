@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, einsum
@@ -16,6 +18,23 @@ __all__ = [
 ]
 
 
+def _in_float32(loss):
+    """Let a loss compute in float32 what comes in less: means over a batch need the digits."""
+
+    @functools.wraps(loss)
+    def in_float32(*tensors, **kwargs):
+        with torch.autocast(tensors[0].device.type, enabled=False):
+            full = [x.float() if _is_bfloat16(x) else x for x in tensors]
+            return loss(*full, **kwargs)
+
+    return in_float32
+
+
+def _is_bfloat16(x):
+    return isinstance(x, Tensor) and x.dtype == torch.bfloat16
+
+
+@_in_float32
 def lead_distances(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean squared distance between the predictions and targets of every pair of leads.
 
@@ -83,6 +102,7 @@ def fuse(distances: Tensor, gamma: float) -> dict[str, Tensor]:
     return {"loss": gamma * intra + (1 - gamma) * inter, "intra": intra, "inter": inter}
 
 
+@_in_float32
 def lead_redundancies(first: Tensor, second: Tensor, trade_off: float = 0.005) -> Tensor:
     """Barlow Twins' loss of every pair of leads, divided by the number of features.
 
@@ -112,6 +132,7 @@ def lead_redundancies(first: Tensor, second: Tensor, trade_off: float = 0.005) -
     return ((1 - same).square().sum(2) + trade_off * others) / first.shape[-1]
 
 
+@_in_float32
 def patient_contrast(views: Tensor, same: Tensor, temperature: float) -> Tensor:
     """Cross-entropy of finding, among the records of another view, those of the same patient.
 
@@ -144,6 +165,7 @@ def patient_contrast(views: Tensor, same: Tensor, temperature: float) -> Tensor:
     return -(of_pairs.sum() - of_pairs.trace()) / (n_views * (n_views - 1))
 
 
+@_in_float32
 def views_contrast(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """SimCLR's cross-entropy of finding the other view of a record among all views of the batch.
 

@@ -14,7 +14,7 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from torch import Generator, Tensor, nn
 
@@ -22,6 +22,8 @@ from sklearn_bell._leads import check_lead_names
 from sklearn_bell._training import (
     OwnLossNet,
     choose_device,
+    choose_precision,
+    computed_in,
     default_generators_seeded,
     derived_seed,
     run_epochs,
@@ -65,16 +67,21 @@ class Learner(nn.Module):
         What happens to the records before, and what makes two views of them.
     method : Method
         What learns from these.
+    precision : torch.dtype
+        What the method computes matrix products in.
     """
 
-    def __init__(self, prepare, views, method):
+    def __init__(self, prepare, views, method, precision=torch.float32):
         super().__init__()
         self.prepare, self.views, self.method = prepare, views, method
+        self.precision = precision
 
     def forward(self, batch, generator: Generator) -> dict[str, Tensor]:
         x, *others = batch if isinstance(batch, tuple) else (batch,)
-        terms, latent = self.method(*self.views(self.prepare(x), generator), *others)
-        self.statistics.update(latent)
+        views = self.views(self.prepare(x), generator)
+        with computed_in(self.precision, x.device):
+            terms, latent = self.method(*views, *others)
+        self.statistics.update(latent.float())
         return terms
 
     def after_step(self):
@@ -104,6 +111,7 @@ class BasePretrainer(
         "lead_names": ["array-like", None],
         "sampling_rate": [Interval(Real, 0, None, closed="neither")],
         "device": [str, torch.device],
+        "precision": [StrOptions({"float32", "bfloat16", "auto"})],
         "random_state": ["random_state"],
     }
 
@@ -284,9 +292,10 @@ class BasePretrainer(
             n_parts, n_features = self._count_latents(encoder, views)
             method = self._make_method(encoder, n_parts, n_features)
         self._net = OwnLossNet(
-            Learner(prepare, views, method),
+            Learner(prepare, views, method, choose_precision(self.precision, device)),
             seed=seed,
             optimizer=torch.optim.Adam,
+            optimizer__fused=True,
             lr=self.lr,
             batch_size=self.batch_size,
             device=device,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from numbers import Integral, Real
 
+import torch
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
@@ -35,6 +36,8 @@ class BELL(Method):
         self.encoder = encoder
         self.projector = LeadwiseMLP(n_parts, n_features, head_width, head_width)
         self.predictor = LeadwiseMLP(n_parts, head_width, head_width, head_width)
+        if n_parts > 1:
+            self.cross_predictor = LeadwiseMLP(n_parts, head_width, head_width, head_width)
         self.target = make_target(self.online)
         self.gamma, self.decay = gamma, decay
 
@@ -46,10 +49,17 @@ class BELL(Method):
     def forward(self, view: Tensor, other: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Return the loss with its two terms, and the latents of the first view."""
         latents = [self.encoder(x) for x in (view, other)]
-        predictions = [self.predictor(self.projector(latent)) for latent in latents]
         targets = [self.target(x) for x in (other, view)]
-        there, back = map(lead_distances, predictions, targets)  # (n_parts, n_parts)
+        there, back = map(self._distances, map(self.projector, latents), targets)
         return fuse((there + back) / 2, self.gamma), latents[0]
+
+    def _distances(self, projection, target):
+        """Return the distance of every pair of leads, ``(n_parts, n_parts)``."""
+        own = lead_distances(self.predictor(projection), target)
+        if len(own) == 1:
+            return own
+        others = lead_distances(self.cross_predictor(projection), target)
+        return torch.where(torch.eye(len(own), dtype=torch.bool, device=own.device), own, others)
 
     def after_step(self):
         """Let the target network follow."""
@@ -98,6 +108,9 @@ class BELLPretrainer(BasePretrainer):
         Sampling rate of X in Hz, for the filter of the notes.
     device : str or torch.device, default="auto"
         Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
+    precision : {"float32", "bfloat16", "auto"}, default="float32"
+        What matrix products are computed in while training. ``"auto"`` is bfloat16 where the
+        device has instructions for it, which is faster; `transform` is always float32.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights, the order of the records and the views.
 
@@ -209,6 +222,7 @@ class BELLPretrainer(BasePretrainer):
         lead_names=None,
         sampling_rate=100,
         device="auto",
+        precision="float32",
         random_state=None,
     ):
         self.encoder = encoder
@@ -223,6 +237,7 @@ class BELLPretrainer(BasePretrainer):
         self.lead_names = lead_names
         self.sampling_rate = sampling_rate
         self.device = device
+        self.precision = precision
         self.random_state = random_state
 
     def _make_encoder(self):

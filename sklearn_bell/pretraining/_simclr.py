@@ -68,6 +68,9 @@ class SimCLRPretrainer(BasePretrainer):
         Sampling rate of X in Hz, for the filter that keeps 0.5 to 40 Hz.
     device : str or torch.device, default="auto"
         Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
+    precision : {"float32", "bfloat16", "auto"}, default="float32"
+        What matrix products are computed in while training. ``"auto"`` is bfloat16 where the
+        device has instructions for it, which is faster; `transform` is always float32.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights, the order of the records and the views.
 
@@ -132,6 +135,7 @@ class SimCLRPretrainer(BasePretrainer):
         lead_names=None,
         sampling_rate=100,
         device="auto",
+        precision="float32",
         random_state=None,
     ):
         self.encoder = encoder
@@ -144,6 +148,7 @@ class SimCLRPretrainer(BasePretrainer):
         self.lead_names = lead_names
         self.sampling_rate = sampling_rate
         self.device = device
+        self.precision = precision
         self.random_state = random_state
 
     def _make_encoder(self):
