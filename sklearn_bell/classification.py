@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_bell._labels import class_weights, hold_out, read_labels
+from sklearn_bell._linear_head import linear_head
 from sklearn_bell._training import (
     HeldOut,
     OwnLossNet,
@@ -57,6 +58,10 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     augmentation : callable, default=None
         Makes a view of a batch while fine-tuning: ``augmentation(x, generator)``, see
         :mod:`sklearn_bell.nn.augmentation`. By default records are seen as they are.
+    C : float, default=0.01
+        The linear layer starts as the logistic regression of this `C` on the scaled latents of the
+        labelled records, as they are before fine-tuning; the smaller, the more it is kept near
+        zero, as in :class:`sklearn.linear_model.LogisticRegression`.
     dropout : float, default=0.0
         Share of the latents that the linear layer does not see at a step.
     class_weight : "balanced", dict or list of dicts, default=None
@@ -143,6 +148,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     _parameter_constraints: dict = {
         "pretrainer": [HasMethods(["fit", "transform"]), None],
         "augmentation": [callable, None],
+        "C": [Interval(Real, 0, None, closed="neither")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
         "n_frozen_epochs": [Interval(Integral, 0, None, closed="left")],
@@ -164,6 +170,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         pretrainer=None,
         *,
         augmentation=None,
+        C=0.01,
         dropout=0.0,
         class_weight=None,
         n_frozen_epochs=0,
@@ -181,6 +188,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     ):
         self.pretrainer = pretrainer
         self.augmentation = augmentation
+        self.C = C
         self.dropout = dropout
         self.class_weight = class_weight
         self.n_frozen_epochs = n_frozen_epochs
@@ -329,18 +337,19 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     def _logits(self, X):
         check_is_fitted(self, "_net")
         records = check_ecg(self, X, reset=False)
-        return self._forward(records).astype(np.float64)
+        return self._forward("logits", records).astype(np.float64)
 
-    def _forward(self, records):
-        """Return the logits of all records, read batch by batch."""
+    def _forward(self, what, records):
+        """Return the logits, or the latents, of all records, read batch by batch."""
         learner = self._net.module_.eval()
         device = learner.weights.device
-        logits = []
+        found = []
         with torch.inference_mode():
             for start in range(0, len(records), self.batch_size):
                 rows = np.arange(start, min(start + self.batch_size, len(records)))
-                logits.append(learner.logits(to_tensor(records[rows], device)).cpu().numpy())
-        return np.concatenate(logits)
+                x = to_tensor(records[rows], device)
+                found.append(getattr(learner, what)(x).cpu().numpy())
+        return np.concatenate(found)
 
     def _check_labels(self, labels, first):
         if len(labels.rows) < 2:
@@ -367,7 +376,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         if self.sampler is not None:
             data, codes = self._resampled(data, codes, seed)
         if first:
-            self._initialize(encoder, codes, labels.classes, seed)
+            self._initialize(encoder, data, codes, labels.classes, seed)
         self._net.set_params(lr=self.lr, batch_size=self.batch_size)
         self._net.set_params(optimizer__param_groups__0__lr=self.encoder_lr)
 
@@ -439,8 +448,8 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         X, codes = sampler.fit_resample(X, codes)
         return Records(np.asarray(X), dtype=(np.float32,)), np.asarray(codes)
 
-    def _initialize(self, encoder, codes, classes, seed):
-        """Put a new head on the encoder, and make the net that trains both."""
+    def _initialize(self, encoder, data, codes, classes, seed):
+        """Put a head on the encoder, fitted to what it is, and make the net that trains both."""
         prepare, encoder = encoder.to(device := choose_device(self.device)).eval()
         with torch.no_grad():
             records = torch.zeros(1, self.n_leads_in_, self.n_samples_in_, device=device)
@@ -464,6 +473,12 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
             batch_size=self.batch_size,
             device=device,
         ).initialize()
+        latents = self._forward("latents", data)
+        center, scale = latents.mean(axis=0), latents.std(axis=0)
+        scale[scale < 1e-6 * np.abs(latents).max()] = 1.0
+        latents = (latents - center) / scale
+        weight, bias = linear_head(latents, codes, learner.weights.cpu().numpy(), self.C)
+        self._net.module_.start(center, scale, weight, bias)
         self.classes_ = classes
         self.history_ = []
 
@@ -474,7 +489,9 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         learner.freeze(frozen)
         entry = {"epoch": epoch, **self._net.fit_epoch(data, codes, number=epoch - 1)}
         if held_out is not None:
-            entry["valid_loss"] = held_out.look(learner, self._forward(held_out.records), epoch)
+            entry["valid_loss"] = held_out.look(
+                learner, self._forward("logits", held_out.records), epoch
+            )
         self.history_.append({**entry, "frozen": frozen, "duration": time.perf_counter() - start})
         if held_out is None:
             return False

@@ -20,11 +20,13 @@ from sklearn.model_selection import (
 )
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 import sklearn_bell._training
 from sklearn_bell import BELLPretrainer, ECGClassifier
 from sklearn_bell.exceptions import DivergenceError, InvalidECGError
+from sklearn_bell.nn.encoders import ResNet1d
 from sklearn_bell.preprocessing import RecordScaler
 
 N_RECORDS, N_LEADS, N_SAMPLES = 48, 2, 60
@@ -186,8 +188,23 @@ class TestPretraining:
 
     def test_without_a_pretrainer_the_encoder_starts_untrained(self, X, y):
         classifier = ECGClassifier(max_epochs=0, random_state=0).fit(X, y)
-        assert classifier.encoder_[1].branches[0].layers[0].out_channels == 8  # VGG of width 1/8
+        assert isinstance(classifier.encoder_[1].branches[0], ResNet1d)
         assert classifier.predict(X).shape == y.shape
+
+    @pytest.mark.parametrize("class_weight", [None, "balanced"])
+    def test_it_starts_from_the_logistic_regression_on_the_latents(
+        self, X, y, indicator, fitted, class_weight
+    ):
+        latents = StandardScaler().fit_transform(fitted.transform(X))
+        linear = LogisticRegression(C=0.3, class_weight=class_weight, max_iter=1000)
+        for target in (y, y == y[0], indicator):
+            model = OneVsRestClassifier(linear) if target.ndim == 2 else linear
+            expected = clone(model).fit(latents, target).predict_proba(latents)
+            classifier = tiny(
+                FrozenEstimator(fitted), max_epochs=0, C=0.3, class_weight=class_weight
+            )
+            found = classifier.fit(X, target).predict_proba(X)
+            np.testing.assert_allclose(found, expected, atol=0.005)
 
     def test_a_pretrainer_of_other_records_is_refused(self, X, y, fitted):
         with pytest.raises(InvalidECGError, match=r"1 lead.* of 60 samples.*fitted on 2 of 60"):

@@ -101,17 +101,17 @@ class RandomCrop(nn.Module):
 
     Parameters
     ----------
-    ratio : float, default=0.75
+    ratio : float, default=0.5
         Length of the stretch as a fraction of the record, which is that of the view.
 
     Examples
     --------
     >>> generator = torch.Generator().manual_seed(0)
     >>> RandomCrop()(torch.randn(4, 8, 1000), generator).shape
-    torch.Size([4, 8, 750])
+    torch.Size([4, 8, 500])
     """
 
-    def __init__(self, ratio: float = 0.75):
+    def __init__(self, ratio: float = 0.5):
         super().__init__()
         self.ratio = ratio
 

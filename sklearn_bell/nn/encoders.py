@@ -71,7 +71,8 @@ class ResNet1d(nn.Module):
     """Residual network along time whose first layer takes large steps, which makes it fast.
 
     A wide first convolution brings a record of 100 Hz to 25 Hz at once; then each block halves the
-    rate. What comes out are averages over time after the last blocks.
+    rate. The latent is what each of the last blocks shows on average over time, side by side: short
+    waves and long ones.
 
     Parameters
     ----------
@@ -79,8 +80,8 @@ class ResNet1d(nn.Module):
         Number of leads seen together.
     channels : sequence of int, default=(16, 32, 64)
         Channels of the blocks; the first layer has as many as the first block.
-    n_depths : int, default=1
-        How many of the last blocks are averaged over time, side by side.
+    n_depths : int, default=3
+        How many of the last blocks are averaged over time.
 
     References
     ----------
@@ -89,11 +90,11 @@ class ResNet1d(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> ResNet1d(in_channels=1, n_depths=2)(torch.zeros(4, 1, 1000)).shape
-    torch.Size([4, 96])
+    >>> ResNet1d(in_channels=1)(torch.zeros(4, 1, 1000)).shape
+    torch.Size([4, 112])
     """
 
-    def __init__(self, in_channels: int = 1, channels=(16, 32, 64), n_depths: int = 1):
+    def __init__(self, in_channels: int = 1, channels=(16, 32, 64), n_depths: int = 3):
         super().__init__()
         self.first = nn.Sequential(
             nn.Conv2d(in_channels, channels[0], (1, 15), stride=(1, 4), padding=(0, 7), bias=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
@@ -28,15 +29,21 @@ class FineTuning(nn.Module):
     def __init__(self, prepare, encoder, n_latents, n_outputs, augmentation, dropout, weights):
         super().__init__()
         self.prepare, self.encoder, self.augmentation = prepare, encoder, augmentation
-        self.head = nn.Sequential(
-            nn.Flatten(),
-            nn.BatchNorm1d(n_latents, affine=False),  # latents differ in scale
-            nn.Dropout(dropout),
-            nn.Linear(n_latents, n_outputs),
-        )
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(n_latents, n_outputs))
+        self.center: Tensor
+        self.scale: Tensor
         self.weights: Tensor
+        self.register_buffer("center", torch.zeros(n_latents))
+        self.register_buffer("scale", torch.ones(n_latents))
         self.register_buffer("weights", weights)
         self.freeze(False)
+
+    @torch.no_grad()
+    def start(self, center, scale, weight, bias):
+        """Set how latents are scaled before the linear layer, and what this is."""
+        state = {"center": center, "scale": scale, "head.1.weight": weight, "head.1.bias": bias}
+        state = {name: torch.as_tensor(value) for name, value in state.items()}
+        self.load_state_dict(state, strict=False)
 
     def freeze(self, frozen):
         """Keep the encoder as it is from now on, or go on training it."""
@@ -55,11 +62,18 @@ class FineTuning(nn.Module):
         x = self.prepare(x)
         if self.augmentation is not None:
             x = self.augmentation(x, generator)
-        return {"loss": self.loss(self.head(self.encoder(x)), codes)}
+        return {"loss": self.loss(self.head(self._scaled(x)), codes)}
+
+    def latents(self, x: Tensor) -> Tensor:
+        """Return the scaled latents of raw records, ``(batch, n_latents)``."""
+        return self._scaled(self.prepare(x))
 
     def logits(self, x: Tensor) -> Tensor:
         """Return the logits of raw records, ``(batch, n_outputs)``."""
-        return self.head(self.encoder(self.prepare(x)))
+        return self.head(self.latents(x))
+
+    def _scaled(self, x):
+        return (self.encoder(x).flatten(1) - self.center) / self.scale
 
     def loss(self, logits: Tensor, codes: Tensor) -> Tensor:
         """Return the mean weighted cross-entropy."""

@@ -6,7 +6,7 @@ from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval
 
-from sklearn_bell.nn.encoders import JointEncoder, VGG1d
+from sklearn_bell.nn.encoders import JointEncoder, ResNet1d
 from sklearn_bell.pretraining._base import BasePretrainer
 from sklearn_bell.pretraining._lfbt import LFBT
 
@@ -18,7 +18,7 @@ class BarlowTwinsPretrainer(BasePretrainer):
 
     Parameters
     ----------
-    encoder : callable or nn.Module, default=VGG1d
+    encoder : callable or nn.Module, default=ResNet1d
         ``encoder(in_channels)`` makes the encoder, a module that maps ``(batch, n_leads,
         n_samples)`` to ``(batch, n_features)``. A module is copied instead, with its weights.
     augmentation : callable, default=None
@@ -29,11 +29,11 @@ class BarlowTwinsPretrainer(BasePretrainer):
         Weight of what different features share.
     head_width : int, default=512
         Width of the hidden and the last layer of the projector.
-    max_epochs : int, default=50
+    max_epochs : int, default=100
         How often all records are seen. 0 leaves the encoder untrained.
-    batch_size : int, default=32
+    batch_size : int, default=128
         Records per step, and per batch in `transform`. Batches differ in size by one at most.
-    lr : float, default=0.001
+    lr : float, default=0.004
         Learning rate of Adam.
     lead_names : array-like of str of length n_leads, default=None
         Names of the leads of X.
@@ -87,7 +87,7 @@ class BarlowTwinsPretrainer(BasePretrainer):
     >>> from sklearn_bell.pretraining import BarlowTwinsPretrainer
     >>> ecg = make_ecg(20, leads=["II", "V1"], random_state=0)
     >>> BarlowTwinsPretrainer(max_epochs=1, random_state=0).fit_transform(ecg.data).shape
-    (20, 64)
+    (20, 112)
     """
 
     _parameter_constraints: dict = {
@@ -98,14 +98,14 @@ class BarlowTwinsPretrainer(BasePretrainer):
 
     def __init__(
         self,
-        encoder=VGG1d,
+        encoder=ResNet1d,
         *,
         augmentation=None,
         trade_off=0.005,
         head_width=512,
-        max_epochs=50,
-        batch_size=32,
-        lr=1e-3,
+        max_epochs=100,
+        batch_size=128,
+        lr=4e-3,
         lead_names=None,
         sampling_rate=100,
         device="auto",

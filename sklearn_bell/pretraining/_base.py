@@ -31,7 +31,7 @@ from sklearn_bell._training import (
 )
 from sklearn_bell._validation import ECGInputMixin, check_ecg
 from sklearn_bell.exceptions import CollapseWarning, InvalidECGError
-from sklearn_bell.nn.augmentation import Compose, RandomCrop, TimeOut, TwoViews
+from sklearn_bell.nn.augmentation import RandomCrop, TwoViews
 from sklearn_bell.nn.collapse import LatentStatistics
 from sklearn_bell.nn.encoders import JointEncoder, LeadwiseEncoder
 from sklearn_bell.nn.preparation import Preparation
@@ -283,7 +283,7 @@ class BasePretrainer(
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         device = choose_device(self.device)
         if self.augmentation is None:
-            augmentation = Compose(RandomCrop(), TimeOut())
+            augmentation = RandomCrop()
         else:
             augmentation = copy.deepcopy(self.augmentation)
         prepare = Preparation(self.n_samples_in_, self.sampling_rate)

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from sklearn_bell.nn.ema import make_target, update_target
-from sklearn_bell.nn.encoders import SharedEncoder, VGG1d
+from sklearn_bell.nn.encoders import ResNet1d, SharedEncoder
 from sklearn_bell.nn.heads import LeadwiseMLP
 from sklearn_bell.nn.losses import fuse, lead_distances
 from sklearn_bell.pretraining._base import BasePretrainer, Method
@@ -79,7 +79,7 @@ class BELLPretrainer(BasePretrainer):
 
     Parameters
     ----------
-    encoder : callable or nn.Module, default=VGG1d
+    encoder : callable or nn.Module, default=ResNet1d
         ``encoder(in_channels)`` makes the encoder of a lead, a module that maps
         ``(batch, 1, n_samples)`` to ``(batch, n_features)``. A module is copied for each lead
         instead, with its weights.
@@ -88,19 +88,19 @@ class BELLPretrainer(BasePretrainer):
     augmentation : callable, default=None
         Makes a view: called as ``augmentation(x, generator)`` on a batch
         ``(batch, n_leads, n_samples)``, see :mod:`sklearn_bell.nn.augmentation`. By default
-        ``Compose(RandomCrop(), TimeOut())``.
-    gamma : float, default=0.8
+        ``RandomCrop()``, which is half of the record.
+    gamma : float, default=0.2
         Weight of the intra-lead term, ``1 - gamma`` being that of the inter-lead term; 1 is
         intra-lead alone, 0 inter-lead alone. It has no effect where there is only one lead.
     decay : float, default=0.99
         How much of the target network stays at each step; the rest comes from the online network.
     head_width : int, default=512
         Width of the hidden and the last layer of projectors and predictors.
-    max_epochs : int, default=50
+    max_epochs : int, default=100
         How often all records are seen. 0 leaves the encoder untrained.
-    batch_size : int, default=32
+    batch_size : int, default=128
         Records per step, and per batch in `transform`. Batches differ in size by one at most.
-    lr : float, default=0.001
+    lr : float, default=0.004
         Learning rate of Adam.
     lead_names : array-like of str of length n_leads, default=None
         Names of the leads of X, for the names of the features.
@@ -162,18 +162,20 @@ class BELLPretrainer(BasePretrainer):
     between `fit` and `transform`. Values are taken as float32: an offset should not be more than a
     thousand times the signal.
 
-    With p the predictions of the online network for one view, z the target network's projections of
-    the other view, both of length 1, and d(i, j) the mean squared distance of p of lead i and z of
-    lead j over the batch, the loss is ``gamma`` times the mean of d(i, i) plus ``1 - gamma`` times
-    the mean of d(i, j) over all i != j, averaged over both ways round the views.
+    The online network makes two predictions of every lead's projection: p, of the target's
+    projection of the same lead, and q, of those of the other leads. With z the target network's
+    projections of the other view, all of length 1, the loss is ``gamma`` times the mean squared
+    distance of p and z of the same lead plus ``1 - gamma`` times that of q and z over all pairs of
+    different leads, averaged over the batch and over both ways round the views.
 
     As published: a branch for each lead, online network with predictor, target by moving average,
-    mean squared errors within and between leads, and their fusion. Chosen here, mostly after
-    neighbouring work of the same group: VGG16 of width 1/8, heads of one hidden layer for each
-    lead, time-out, Adam, and all the numbers. Not after it: views are crops that are not stretched
-    to the length of the record, since that changes heart rate and the width of QRS; and leads keep
-    some of their size, where that work scales all to the same; both after trials of one seed on
-    PTB-XL. In the target, running statistics of batch normalisation follow as weights do.
+    mean squared errors within and between leads, and their fusion. Chosen here, by trials on folds
+    1-7 of PTB-XL that ``docs/research_log.md`` lists: the second predictor, `gamma`, the encoder,
+    plain crops as views, leads that keep some of their size, and how to train. Neighbouring work of
+    the same group has VGG16 of width 1/8 as the encoder
+    (:class:`sklearn_bell.nn.encoders.VGG1d`), one predictor, ``gamma=0.8``, crops that are
+    stretched to the length of the record, time-out, and leads scaled all to the same size. In the
+    target, running statistics of batch normalisation follow as weights do.
 
     References
     ----------
@@ -209,16 +211,16 @@ class BELLPretrainer(BasePretrainer):
 
     def __init__(
         self,
-        encoder=VGG1d,
+        encoder=ResNet1d,
         *,
         shared_encoder=False,
         augmentation=None,
-        gamma=0.8,
+        gamma=0.2,
         decay=0.99,
         head_width=512,
-        max_epochs=50,
-        batch_size=32,
-        lr=1e-3,
+        max_epochs=100,
+        batch_size=128,
+        lr=4e-3,
         lead_names=None,
         sampling_rate=100,
         device="auto",

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.augmentation import TwoHalves
-from sklearn_bell.nn.encoders import SharedEncoder, VGG1d
+from sklearn_bell.nn.encoders import ResNet1d, SharedEncoder
 from sklearn_bell.nn.heads import LeadwiseMLP
 from sklearn_bell.nn.losses import patient_contrast
 from sklearn_bell.pretraining._base import BasePretrainer, Method
@@ -59,7 +59,7 @@ class CLOCSPretrainer(BasePretrainer):
 
     Parameters
     ----------
-    encoder : callable or nn.Module, default=VGG1d
+    encoder : callable or nn.Module, default=ResNet1d
         ``encoder(in_channels)`` makes the encoder that all leads share, a module that maps
         ``(batch, 1, n_samples)`` to ``(batch, n_features)``. A module is copied instead, with its
         weights.
@@ -71,11 +71,11 @@ class CLOCSPretrainer(BasePretrainer):
         By which cosines are divided; the lower, the more the most alike of others count.
     head_width : int, default=512
         Width of the hidden and the last layer of the projector.
-    max_epochs : int, default=50
+    max_epochs : int, default=100
         How often all records are seen. 0 leaves the encoder untrained.
-    batch_size : int, default=32
+    batch_size : int, default=128
         Records per step, and per batch in `transform`. Batches differ in size by one at most.
-    lr : float, default=0.001
+    lr : float, default=0.004
         Learning rate of Adam.
     lead_names : array-like of str of length n_leads, default=None
         Names of the leads of X, for the names of the features.
@@ -130,7 +130,7 @@ class CLOCSPretrainer(BasePretrainer):
     >>> from sklearn_bell.pretraining import CLOCSPretrainer
     >>> ecg = make_ecg(20, leads=["II", "V1"], random_state=0)
     >>> CLOCSPretrainer(max_epochs=1, random_state=0).fit_transform(ecg.data).shape
-    (20, 128)
+    (20, 224)
     """
 
     _parameter_constraints: dict = {
@@ -141,14 +141,14 @@ class CLOCSPretrainer(BasePretrainer):
 
     def __init__(
         self,
-        encoder=VGG1d,
+        encoder=ResNet1d,
         *,
         augmentation=None,
         temperature=0.1,
         head_width=512,
-        max_epochs=50,
-        batch_size=32,
-        lr=1e-3,
+        max_epochs=100,
+        batch_size=128,
+        lr=4e-3,
         lead_names=None,
         sampling_rate=100,
         device="auto",

@@ -6,7 +6,7 @@ from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval
 
-from sklearn_bell.nn.encoders import VGG1d
+from sklearn_bell.nn.encoders import ResNet1d
 from sklearn_bell.nn.heads import LeadwiseMLP
 from sklearn_bell.nn.losses import fuse, lead_redundancies
 from sklearn_bell.pretraining._base import BasePretrainer, Method
@@ -50,7 +50,7 @@ class LFBTPretrainer(BasePretrainer):
 
     Parameters
     ----------
-    encoder : callable or nn.Module, default=VGG1d
+    encoder : callable or nn.Module, default=ResNet1d
         ``encoder(in_channels)`` makes the encoder of a lead, a module that maps
         ``(batch, 1, n_samples)`` to ``(batch, n_features)``. A module is copied for each lead
         instead, with its weights.
@@ -65,11 +65,11 @@ class LFBTPretrainer(BasePretrainer):
         Weight of what different features share.
     head_width : int, default=512
         Width of the hidden and the last layer of the projectors.
-    max_epochs : int, default=50
+    max_epochs : int, default=100
         How often all records are seen. 0 leaves the encoder untrained.
-    batch_size : int, default=32
+    batch_size : int, default=128
         Records per step, and per batch in `transform`. Batches differ in size by one at most.
-    lr : float, default=0.001
+    lr : float, default=0.004
         Learning rate of Adam.
     lead_names : array-like of str of length n_leads, default=None
         Names of the leads of X, for the names of the features.
@@ -124,7 +124,7 @@ class LFBTPretrainer(BasePretrainer):
     >>> from sklearn_bell.pretraining import LFBTPretrainer
     >>> ecg = make_ecg(20, leads=["II", "V1"], random_state=0)
     >>> LFBTPretrainer(max_epochs=1, random_state=0).fit_transform(ecg.data).shape
-    (20, 128)
+    (20, 224)
     """
 
     _parameter_constraints: dict = {
@@ -136,15 +136,15 @@ class LFBTPretrainer(BasePretrainer):
 
     def __init__(
         self,
-        encoder=VGG1d,
+        encoder=ResNet1d,
         *,
         augmentation=None,
         gamma=0.8,
         trade_off=0.005,
         head_width=512,
-        max_epochs=50,
-        batch_size=32,
-        lr=1e-3,
+        max_epochs=100,
+        batch_size=128,
+        lr=4e-3,
         lead_names=None,
         sampling_rate=100,
         device="auto",
