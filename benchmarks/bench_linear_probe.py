@@ -56,7 +56,7 @@ def make_transformer(name, seed, options):
     """Return what makes the features of that name."""
     if name == "hand-made":
         return ECGFeatures()
-    bell = BELLPretrainer(random_state=seed)
+    bell = BELLPretrainer(random_state=seed, precision="auto")
     if name == "untrained":
         return bell.set_params(max_epochs=0)
     return bell if options.max_epochs is None else bell.set_params(max_epochs=options.max_epochs)

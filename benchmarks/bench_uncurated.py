@@ -93,7 +93,7 @@ def records_of(arm, X, cinc, seed):
 
 def features_of(arm, seed, part, data, cinc, options):
     """Return the features of all records of PTB-XL by what was pretrained, or kept."""
-    bell = BELLPretrainer(random_state=seed, max_epochs=options.max_epochs)
+    bell = BELLPretrainer(random_state=seed, max_epochs=options.max_epochs, precision="auto")
     if arm == "untrained":
         bell.set_params(max_epochs=0)
     settings = [bell.get_params(), data.data.shape, DUPLICATED, SWAPPED, OFF, ALL_OFF, NOISE]

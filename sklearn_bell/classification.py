@@ -32,6 +32,7 @@ from sklearn_bell._training import (
 )
 from sklearn_bell._validation import ECGInputMixin, Records, check_ecg
 from sklearn_bell.exceptions import InvalidECGError
+from sklearn_bell.nn.augmentation import RandomCrop
 from sklearn_bell.nn.fine_tuning import FineTuning
 from sklearn_bell.pretraining import BELLPretrainer
 
@@ -57,7 +58,8 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         What is given here is never changed.
     augmentation : callable, default=None
         Makes a view of a batch while fine-tuning: ``augmentation(x, generator)``, see
-        :mod:`sklearn_bell.nn.augmentation`. By default records are seen as they are.
+        :mod:`sklearn_bell.nn.augmentation`. By default ``RandomCrop()``, as in pretraining; an
+        empty ``Compose()`` shows records as they are.
     C : float, default=0.01
         The linear layer starts as the logistic regression of this `C` on the scaled latents of the
         labelled records, as they are before fine-tuning; the smaller, the more it is kept near
@@ -70,13 +72,13 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     n_frozen_epochs : int, default=0
         Epochs at the beginning in which only the linear layer learns. With `max_epochs` of the same
         number the encoder stays as it was pretrained.
-    max_epochs : int, default=30
+    max_epochs : int, default=10
         How often the labelled records are seen.
     batch_size : int, default=32
         Records per step, and per batch in prediction. Batches differ in size by one at most.
-    lr : float, default=0.001
+    lr : float, default=0.0001
         Learning rate of the linear layer.
-    encoder_lr : float, default=0.0001
+    encoder_lr : float, default=0.0005
         Learning rate of the encoder.
     early_stopping : bool, default=False
         Whether to hold a part of the labelled records out of training, to stop when their loss has
@@ -174,10 +176,10 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         dropout=0.0,
         class_weight=None,
         n_frozen_epochs=0,
-        max_epochs=30,
+        max_epochs=10,
         batch_size=32,
-        lr=1e-3,
-        encoder_lr=1e-4,
+        lr=1e-4,
+        encoder_lr=5e-4,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -460,7 +462,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
                 encoder,
                 n_latents,
                 len(classes),
-                copy.deepcopy(self.augmentation),
+                RandomCrop() if self.augmentation is None else copy.deepcopy(self.augmentation),
                 self.dropout,
                 torch.tensor(class_weights(self.class_weight, codes, classes)).float(),
             )

@@ -18,7 +18,7 @@ class FineTuning(nn.Module):
         What happens to records first, and what makes their latents ``(batch, ..., n_features)``.
     n_latents, n_outputs : int
         Sizes of the head.
-    augmentation : callable or None
+    augmentation : callable
         Makes a view of prepared records while training.
     dropout : float
         Share of the latents that the head does not see while training.
@@ -59,9 +59,7 @@ class FineTuning(nn.Module):
     def forward(self, batch: tuple[Tensor, Tensor], generator: Generator) -> dict[str, Tensor]:
         """Return the loss of a batch of records and codes."""
         x, codes = batch
-        x = self.prepare(x)
-        if self.augmentation is not None:
-            x = self.augmentation(x, generator)
+        x = self.augmentation(self.prepare(x), generator)
         return {"loss": self.loss(self.head(self._scaled(x)), codes)}
 
     def latents(self, x: Tensor) -> Tensor:
