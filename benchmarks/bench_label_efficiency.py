@@ -21,8 +21,8 @@ with three positives at least in the training labels of every part, with bootstr
 over patients; differences to BELL are paired. Thresholds for F1 are chosen on the drawn labels out
 of fold. No row looks at the test fold. Learning rates of fine-tuning are the same from scratch.
 
-A run goes on where it was ended: scores lie in ``--out`` by method, seed and fold, in folders named
-after the settings. They are written to ``label_efficiency.csv``, and drawn.
+A run goes on where it was ended: scores and weights lie in ``--out`` by method, settings, seed and
+fold. The table is written to ``label_efficiency.csv``, and drawn.
 """
 
 import argparse
@@ -159,73 +159,104 @@ def fit(protocol, X, y, groups, seed, method, options):
     return classifier.fit(X, y)
 
 
-def learn(task, part, inputs, fit, seed, fractions):
-    """Return, for each fraction of labels, scores of the held-out part and thresholds."""
-    found = {}
+def learn(task, part, inputs, fit, seed, fraction):
+    """Return, for a fraction of the labels, scores of the held-out part and thresholds."""
     train = np.flatnonzero(task.labelled & (task.fold != part))
     test = np.flatnonzero(task.labelled & (task.fold == part))
-    for fraction in fractions:
-        rows = draw_alike(train, fraction, task.y, task.groups, seed)
-        y, groups = task.y[rows][:, task.classes], task.groups[rows]
-        model = fit(inputs[rows], y, groups)
-        scores = scores_of(model, inputs[test])
-        inner = np.full(y.shape, np.nan)
-        for here, there in GroupKFold(3).split(rows, groups=groups):
-            again = clone(model).fit(inputs[rows[here]], y[here])
-            inner[there] = scores_of(again, inputs[rows[there]])
-        found[fraction] = scores, best_thresholds(y, inner)
-    return found
+    rows = draw_alike(train, fraction, task.y, task.groups, seed)
+    y, groups = task.y[rows][:, task.classes], task.groups[rows]
+    model = fit(inputs[rows], y, groups)
+    inner = np.full(y.shape, np.nan)
+    for here, there in GroupKFold(3).split(rows, groups=groups):
+        again = clone(model).fit(inputs[rows[here]], y[here])
+        inner[there] = scores_of(again, inputs[rows[there]])
+    return scores_of(model, inputs[test]), best_thresholds(y, inner)
 
 
-def run_one(name, seed, part, tasks, options, folder):
-    """Pretrain without the held-out part, learn every task, and keep the scores."""
-    path = folder / f"{name.replace(' ', '_')}-{seed}-{part}.joblib"
-    done = joblib.load(path) if path.exists() else {"scores": {}}
-    wanted = [
-        (task, protocol)
-        for task in tasks
-        for protocol in options.protocols
-        if not (protocol == "finetune" and name in NOT_TRAINED)
-        and not {(task.name, protocol, fraction) for fraction in options.fractions}
-        <= set(done["scores"])
-    ]
-    if not wanted:
-        return
-    if options.jobs > 1:
-        torch.set_num_threads(1)
+def file_of(name, seed, part, options):
+    """Return where the scores of a method are kept, and what depends on its settings."""
+    settings = make_method(name, None, options).get_params(), options.ptbxl.X.shape, options.folds
+    key = settings_key(name, str(settings))
+    return options.out / "label_efficiency" / f"{name.replace(' ', '_')}-{key}-{seed}-{part}.joblib"
+
+
+def kind(protocol):
+    """Return the name of a protocol with that of its settings, where it has any."""
+    if protocol != "finetune":
+        return protocol
+    return f"finetune-{settings_key(str(ECGClassifier().get_params()), FROM_SCRATCH)}"
+
+
+def learn_features(name, seed, part, done, options):
+    """Return the method, fitted without the held-out part; or its weights, where they are kept."""
     source = options.ptbxl
     train = np.ones(len(source.X), bool) if part == "all" else source.fold != part
-    method, start = make_method(name, seed, options), time.perf_counter()
+    method = make_method(name, seed, options)
+    path = file_of(name, seed, part, options).with_suffix(".pt")
+    if path.exists() and "epochs" in done:
+        method.set_params(max_epochs=0).fit(source.X[train][:2])
+        method.encoder_.load_state_dict(torch.load(path, weights_only=True))
+        return method.set_params(max_epochs=done["epochs"])
+    start = time.perf_counter()
     if isinstance(method, CLOCSPretrainer):
         method.fit(source.X[train], groups=source.groups[train])
     else:
         method.fit(source.X[train])
     done["seconds"] = time.perf_counter() - start
     done["epochs"] = len(getattr(method, "history_", []))
+    done["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if name not in NOT_TRAINED:
+        keep(lambda file: torch.save(method.encoder_.state_dict(), file), path)
+    return method
+
+
+def keep(save, path):
+    """Save to a file that is whole or not there."""
+    unfinished = path.with_suffix(".unfinished")
+    save(unfinished)
+    unfinished.replace(path)
+
+
+def run_one(name, seed, part, tasks, options):
+    """Pretrain without the held-out part, learn every task, and keep the scores."""
+    path = file_of(name, seed, part, options)
+    done = joblib.load(path) if path.exists() else {"scores": {}}
+    wanted = [
+        (task, protocol, fraction)
+        for task in tasks
+        for protocol in options.protocols
+        for fraction in options.fractions
+        if not (protocol == "finetune" and name in NOT_TRAINED)
+        and (task.name, kind(protocol), fraction) not in done["scores"]
+    ]
+    if not wanted:
+        return
+    if options.jobs > 1:
+        torch.set_num_threads(1)
+    method = learn_features(name, seed, part, done, options)
+    keep(partial(joblib.dump, done), path)
     features = {}
-    for task, protocol in wanted:
+    for task, protocol, fraction in wanted:
         if id(task.X) not in features:
             features[id(task.X)] = np.asarray(method.transform(task.X))
         inputs = task.X if protocol == "finetune" else features[id(task.X)]
         this = partial(fit, protocol, seed=seed, method=method, options=options)
-        for one in np.unique(task.fold) if part == "all" else [part]:
-            for fraction, found in learn(task, one, inputs, this, seed, options.fractions).items():
-                done["scores"].setdefault((task.name, protocol, fraction), {})[one] = found
-    done["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    unfinished = path.with_suffix(".part")
-    joblib.dump(done, unfinished)
-    unfinished.replace(path)
+        done["scores"][task.name, kind(protocol), fraction] = {
+            one: learn(task, one, inputs, this, seed, fraction)
+            for one in (np.unique(task.fold) if part == "all" else [part])
+        }
+        keep(partial(joblib.dump, done), path)
     print(f"{path.stem}: {done['seconds']:.0f} s of pretraining", flush=True)
 
 
-def gather(name, task, protocol, fraction, options, folder):
+def gather(name, task, protocol, fraction, options):
     """Return the scores of all parts over seeds, minus their thresholds where F1 is wanted."""
     every = []
     for seed in options.seeds:
         scores, above = (np.full((len(task.y), len(task.classes)), np.nan) for _ in range(2))
         for part in np.unique(options.ptbxl.fold) if task.name.startswith("ptbxl") else ["all"]:
-            path = folder / f"{name.replace(' ', '_')}-{seed}-{part}.joblib"
-            found = joblib.load(path)["scores"][task.name, protocol, fraction]
+            path = file_of(name, seed, part, options)
+            found = joblib.load(path)["scores"][task.name, kind(protocol), fraction]
             for one, (of_part, thresholds) in found.items():
                 rows = task.labelled & (task.fold == one)
                 scores[rows], above[rows] = of_part, of_part >= thresholds
@@ -233,7 +264,7 @@ def gather(name, task, protocol, fraction, options, folder):
     return every
 
 
-def tabulate(tasks, options, folder):
+def tabulate(tasks, options):
     """Return one line for each task, protocol, method, fraction and metric."""
     lines = []
     for task in tasks:
@@ -243,7 +274,7 @@ def tabulate(tasks, options, folder):
             for fraction in options.fractions:
                 drawn = {
                     name: metrics_by_bootstrap(
-                        y, gather(name, task, protocol, fraction, options, folder), groups
+                        y, gather(name, task, protocol, fraction, options), groups
                     )
                     for name in names
                 }
@@ -261,11 +292,15 @@ def tabulate(tasks, options, folder):
     return pd.DataFrame(lines)
 
 
-def costs(options, folder):
+def costs(parts, options):
     """Return what pretraining took: seconds of each epoch, and memory, means over runs."""
     lines = []
     for name in options.methods:
-        runs = [joblib.load(path) for path in folder.glob(f"{name.replace(' ', '_')}-*.joblib")]
+        runs = [
+            joblib.load(file_of(name, seed, part, options))
+            for seed in options.seeds
+            for part in parts
+        ]
         seconds = np.mean([run["seconds"] / max(run["epochs"], 1) for run in runs])
         memory = np.max([run["megabytes"] for run in runs])
         line = {"method": name, "epochs": runs[0]["epochs"], "seconds_per_epoch": seconds}
@@ -315,27 +350,25 @@ def main():
     ptbxl, ludb = load_tasks(options)
     options.ptbxl = ptbxl[0]
     ptbxl = [task for task in ptbxl if task.name in options.tasks]
-    settings = [str(make_method(name, 0, options).get_params()) for name in options.methods]
-    settings += [str(ECGClassifier().get_params()), list(options.folds), options.ptbxl.X.shape]
-    folder = options.out / f"label_efficiency-{settings_key(*settings)}"
-    folder.mkdir(parents=True, exist_ok=True)
+    (options.out / "label_efficiency").mkdir(parents=True, exist_ok=True)
 
+    parts = dict.fromkeys(np.unique(options.ptbxl.fold), ptbxl) | {"all": ludb}
+    parts = {part: tasks for part, tasks in parts.items() if tasks}
     todo = [
         (name, seed, part, tasks)
         for seed in options.seeds
-        for part, tasks in [*((one, ptbxl) for one in np.unique(options.ptbxl.fold)), ("all", ludb)]
+        for part, tasks in parts.items()
         for name in options.methods
-        if tasks
     ]
-    joblib.Parallel(options.jobs)(joblib.delayed(run_one)(*one, options, folder) for one in todo)
+    joblib.Parallel(options.jobs)(joblib.delayed(run_one)(*one, options) for one in todo)
 
     print(f"\n{machine()}; seeds {tuple(options.seeds)}")
-    table = tabulate(ptbxl + ludb, options, folder)
+    table = tabulate(ptbxl + ludb, options)
     table.to_csv(options.out / "label_efficiency.csv", index=False, float_format="%.4f")
     draw(table, options.out / "label_efficiency.png")
     with pd.option_context("display.width", 200, "display.max_rows", None):
         print(table.round(3).to_string(index=False))
-        print(costs(options, folder).round(1).to_string(index=False))
+        print(costs(parts, options).round(1).to_string(index=False))
 
 
 if __name__ == "__main__":

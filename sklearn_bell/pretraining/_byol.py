@@ -33,7 +33,7 @@ class BYOLPretrainer(BasePretrainer):
         How much of the target network stays at each step; the rest comes from the online network.
     head_width : int, default=512
         Width of the hidden and the last layer of projector and predictor.
-    max_epochs : int, default=100
+    max_epochs : int, default=60
         How often all records are seen. 0 leaves the encoder untrained.
     batch_size : int, default=128
         Records per step, and per batch in `transform`. Batches differ in size by one at most.
@@ -106,7 +106,7 @@ class BYOLPretrainer(BasePretrainer):
         augmentation=None,
         decay=0.99,
         head_width=512,
-        max_epochs=100,
+        max_epochs=60,
         batch_size=128,
         lr=4e-3,
         lead_names=None,

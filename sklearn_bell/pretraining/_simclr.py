@@ -56,7 +56,7 @@ class SimCLRPretrainer(BasePretrainer):
         By which cosines are divided; the lower, the more the most alike of others count.
     head_width : int, default=512
         Width of the hidden and the last layer of the projector.
-    max_epochs : int, default=100
+    max_epochs : int, default=60
         How often all records are seen. 0 leaves the encoder untrained.
     batch_size : int, default=128
         Records per step, and per batch in `transform`. Batches differ in size by one at most.
@@ -129,7 +129,7 @@ class SimCLRPretrainer(BasePretrainer):
         augmentation=None,
         temperature=0.1,
         head_width=512,
-        max_epochs=100,
+        max_epochs=60,
         batch_size=128,
         lr=4e-3,
         lead_names=None,
