@@ -94,6 +94,7 @@ METHODS = {
     "hand-made": ECGFeatures,
     "MiniRocket": minirocket,
 }
+FEWEST_PATIENTS = 10  # with fewer, the table has no line
 NOT_TRAINED = {"hand-made", "MiniRocket"}
 PROTOCOLS = ("linear", "trees", "vote", "finetune")
 FROM_SCRATCH = {"encoder_lr": 2e-3, "max_epochs": 30}
@@ -108,6 +109,11 @@ class Task:
         self.labelled = (target >= 0).all(axis=1) & self.y.any(axis=1)
         of_fold = [self.y[self.labelled & (fold != one)].sum(axis=0) for one in np.unique(fold)]
         self.classes = np.flatnonzero(np.min(of_fold, axis=0) >= 3)
+        self.n_patients = min(len(np.unique(groups[fold != one])) for one in np.unique(fold))
+
+    def fractions(self, asked):
+        """Return those of the fractions that draw enough patients."""
+        return [one for one in asked if round(one * self.n_patients) >= FEWEST_PATIENTS]
 
 
 def load_tasks(options):
@@ -225,7 +231,7 @@ def run_one(name, seed, part, tasks, options):
         (task, protocol, fraction)
         for task in tasks
         for protocol in options.protocols
-        for fraction in options.fractions
+        for fraction in task.fractions(options.fractions)
         if not (protocol == "finetune" and name in NOT_TRAINED)
         and (task.name, kind(protocol), fraction) not in done["scores"]
     ]
@@ -271,7 +277,7 @@ def tabulate(tasks, options):
         y, groups = task.y[task.labelled][:, task.classes], task.groups[task.labelled]
         for protocol in options.protocols:
             names = [n for n in options.methods if protocol != "finetune" or n not in NOT_TRAINED]
-            for fraction in options.fractions:
+            for fraction in task.fractions(options.fractions):
                 drawn = {
                     name: metrics_by_bootstrap(
                         y, gather(name, task, protocol, fraction, options), groups
