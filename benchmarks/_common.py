@@ -43,13 +43,13 @@ def settings_key(*settings):
 def linear_probe():
     """Return one logistic regression per class on scaled features."""
     return OneVsRestClassifier(
-        make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+        make_pipeline(StandardScaler(), LogisticRegression(C=0.005, max_iter=1000))
     )
 
 
 def vote():
     """Return a linear probe and trees that vote, for each class by itself."""
-    linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+    linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.005, max_iter=1000))
     trees = ExtraTreesClassifier(n_estimators=300, random_state=0)
     both = VotingClassifier([("linear", linear), ("trees", trees)], voting="soft")
     return OneVsRestClassifier(both)
@@ -99,7 +99,7 @@ def fit_linear(X, y, groups):
     rotation = make_pipeline(StandardScaler(), PCA(svd_solver="full")).fit(X)
     X = rotation.transform(X)
     classifier = OneVsRestClassifier(LogisticRegression(max_iter=1000))
-    grid = {"estimator__C": [1e-4, 1e-3, 1e-2, 1e-1]}
+    grid = {"estimator__C": [1e-4, 1e-3, 3e-3, 1e-2, 3e-2]}
     cv = GroupKFold(min(3, len(np.unique(groups))))
     search = GridSearchCV(classifier, grid, scoring=auroc_of_present, cv=cv)
     with warnings.catch_warnings():  # few labels: some class may be missing from a part

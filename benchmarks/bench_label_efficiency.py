@@ -8,7 +8,7 @@ are out of fold: every fold of PTB-XL is predicted by what was trained on the ot
 folds: methods pretrain on all of PTB-XL, and five parts of LUDB are predicted by the labels of the
 other four. Leads II, III, V1-V6 at 100 Hz, 10 s. Protocols:
 
-- ``linear``: logistic regression on scaled features, one per class, C chosen of four by
+- ``linear``: logistic regression on scaled features, one per class, C chosen of five by
   cross-validation over patients inside the drawn labels;
 - ``trees``: 300 extra trees on the same features;
 - ``vote``: a logistic regression and 300 extra trees, of which the probabilities are averaged;

@@ -1,4 +1,4 @@
-"""Measure what BELL's features are worth to a linear classifier, against doing without BELL.
+"""Measure what BELL's features are worth to a classifier of scikit-learn, against doing without.
 
     python benchmarks/bench_linear_probe.py --data DIR [--jobs 2]
 
@@ -30,7 +30,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
-from _common import draw_labels, interval, linear_probe, machine, mean_auroc, scores_of
+from _common import draw_labels, interval, linear_probe, machine, mean_auroc, scores_of, vote
 from sklearn.ensemble import ExtraTreesClassifier
 
 from sklearn_bell import BELLPretrainer, ECGFeatures
@@ -44,11 +44,13 @@ TRANSFORMERS = ("untrained", "BELL", "hand-made")
 ROWS = {  # name: features, classifier
     "untrained encoder, linear": ("untrained", lambda seed: linear_probe()),
     "BELL, linear": ("BELL", lambda seed: linear_probe()),
+    "BELL, linear and trees vote": ("BELL", lambda seed: vote()),
     "hand-made features, linear": ("hand-made", lambda seed: linear_probe()),
     "hand-made features, 300 extra trees": (
         "hand-made",
         lambda seed: ExtraTreesClassifier(n_estimators=300, random_state=seed),
     ),
+    "hand-made features, linear and trees vote": ("hand-made", lambda seed: vote()),
 }
 
 

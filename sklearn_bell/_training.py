@@ -14,6 +14,8 @@ from torch.utils.data import Dataset
 
 from sklearn_bell.exceptions import DivergenceError
 
+_FEWEST_RECORDS = 16
+
 # torch's default generators are shared by all threads of a process: one at a time may borrow them
 _default_generators = threading.RLock()
 
@@ -74,6 +76,21 @@ def to_tensor(array, device):
     if isinstance(array, tuple):
         return tuple(to_tensor(one, device) for one in array)
     return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)
+
+
+def forward_batches(function, records, batch_size, device):
+    """Yield slices of rows, and as an array what the function makes of a batch of these records.
+
+    Small batches are filled up with zeros: for few records there are other kernels, which round
+    otherwise, and what comes out should not depend on what else is in the batch.
+    """
+    with torch.inference_mode():
+        for start in range(0, len(records), batch_size):
+            rows = slice(start, start + batch_size)
+            x = to_tensor(records[rows], device)
+            missing = max(0, _FEWEST_RECORDS - len(x))
+            filled = torch.cat([x, x.new_zeros(missing, *x.shape[1:])])
+            yield rows, function(filled)[: len(x)].cpu().numpy()
 
 
 class Rows:

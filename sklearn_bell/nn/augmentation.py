@@ -171,7 +171,7 @@ class Compose(nn.Module):
     Parameters
     ----------
     *augmentations : nn.Module
-        Called in this order.
+        Called in this order. Without any the view is x itself.
 
     Examples
     --------

@@ -26,8 +26,8 @@ from sklearn_bell._training import (
     computed_in,
     default_generators_seeded,
     derived_seed,
+    forward_batches,
     run_epochs,
-    to_tensor,
 )
 from sklearn_bell._validation import ECGInputMixin, check_ecg
 from sklearn_bell.exceptions import CollapseWarning, InvalidECGError
@@ -115,6 +115,8 @@ class BasePretrainer(
         "random_state": ["random_state"],
     }
 
+    _usual_augmentation: type[nn.Module] = RandomCrop
+
     @property
     def encoder_(self):
         """What prepares records, and the encoder: to ``(batch, n_leads, n_features)``."""
@@ -194,12 +196,8 @@ class BasePretrainer(
         encoder = self.encoder_.eval()
         device = next(chain(encoder.parameters(), encoder.buffers())).device
         latents = np.empty((len(records), self._n_features_out), dtype=np.float32)
-        start = 0
-        with torch.inference_mode():
-            for batch in records.batches(self.batch_size):
-                latent = encoder(to_tensor(batch, device))
-                latents[start : start + len(batch)] = latent.flatten(1).cpu().numpy()
-                start += len(batch)
+        for rows, found in forward_batches(encoder, records, self.batch_size, device):
+            latents[rows] = found.reshape(len(found), -1)
         return latents
 
     def get_feature_names_out(self, input_features=None):
@@ -283,7 +281,7 @@ class BasePretrainer(
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         device = choose_device(self.device)
         if self.augmentation is None:
-            augmentation = RandomCrop()
+            augmentation = self._usual_augmentation()
         else:
             augmentation = copy.deepcopy(self.augmentation)
         prepare = Preparation(self.n_samples_in_, self.sampling_rate)

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_consistent_length
 
 from sklearn_bell.exceptions import InvalidECGError
-from sklearn_bell.nn.augmentation import TwoHalves
+from sklearn_bell.nn.augmentation import Compose, TwoHalves
 from sklearn_bell.nn.encoders import ResNet1d, SharedEncoder
 from sklearn_bell.nn.heads import LeadwiseMLP
 from sklearn_bell.nn.losses import patient_contrast
@@ -66,7 +66,7 @@ class CLOCSPretrainer(BasePretrainer):
     augmentation : callable, default=None
         Makes a view: called as ``augmentation(x, generator)`` on a batch
         ``(batch, n_leads, n_samples)``, see :mod:`sklearn_bell.nn.augmentation`. By default
-        that of :class:`BELLPretrainer`.
+        the halves are as they are.
     temperature : float, default=0.1
         By which cosines are divided; the lower, the more the most alike of others count.
     head_width : int, default=512
@@ -212,6 +212,8 @@ class CLOCSPretrainer(BasePretrainer):
 
     def _make_encoder(self):
         return SharedEncoder(self._one_encoder(1))
+
+    _usual_augmentation = Compose
 
     def _make_views(self, augmentation):
         return TwoHalves(augmentation)
