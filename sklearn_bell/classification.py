@@ -58,12 +58,13 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         What is given here is never changed.
     augmentation : callable, default=None
         Makes a view of a batch while fine-tuning: ``augmentation(x, generator)``, see
-        :mod:`sklearn_bell.nn.augmentation`. By default ``RandomCrop()``, as in pretraining; an
+        :mod:`sklearn_bell.nn.augmentation`. By default ``RandomCrop()``, as in BELLPretrainer; an
         empty ``Compose()`` shows records as they are.
     C : float, default=0.005
-        The linear layer starts as the logistic regression of this `C` on the scaled latents of the
-        labelled records, as they are before fine-tuning; the smaller, the more it is kept near
-        zero, as in :class:`sklearn.linear_model.LogisticRegression`.
+        The linear layer starts as the logistic regression of this `C` on the latents of the
+        labelled records, as they are before fine-tuning, scaled by the deviation over all records
+        of the first `fit`; the smaller, the more it is kept near zero, as in
+        :class:`sklearn.linear_model.LogisticRegression`.
     dropout : float, default=0.0
         Share of the latents that the linear layer does not see at a step.
     class_weight : "balanced", dict or list of dicts, default=None
@@ -108,7 +109,8 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         For each epoch: the mean ``loss``, the ``valid_loss`` where a part is held out, whether the
         encoder was ``frozen``, and the ``duration`` in s.
     best_epoch_ : int
-        The epoch whose weights are kept, counted from 1.
+        The epoch whose weights are kept, counted from 1; 0 is the start, where early stopping finds
+        that no epoch made it better.
     n_features_in_ : int
         Number of leads, or of samples where X is 2-D.
     n_leads_in_, n_samples_in_ : int
@@ -351,9 +353,9 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         records = check_ecg(self, X, reset=False)
         return self._forward("logits", records).astype(np.float64)
 
-    def _forward(self, what, records):
+    def _forward(self, what, records, learner=None):
         """Return the logits, or the latents, of all records, read batch by batch."""
-        learner = self._net.module_.eval()
+        learner = (self._net.module_ if learner is None else learner).eval()
         batches = forward_batches(
             getattr(learner, what), records, self.batch_size, learner.weights.device
         )
@@ -384,12 +386,14 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         if self.sampler is not None:
             data, codes = self._resampled(data, codes, seed)
         if first:
-            self._initialize(encoder, data, codes, labels.classes, seed)
+            self._initialize(encoder, records, data, codes, labels.classes, seed)
         self._net.set_params(lr=self.lr, batch_size=self.batch_size)
         self._net.set_params(optimizer__param_groups__0__lr=self.encoder_lr)
 
         task = root.subcontext(task_name="fine-tune", max_subtasks=n_epochs)
         task.call_on_fit_task_begin(estimator=self, X=records.source)
+        if held_out is not None:  # the start may be the best
+            self._look(held_out, len(self.history_))
         try:
             run_epochs(
                 self,
@@ -456,23 +460,22 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         X, codes = sampler.fit_resample(X, codes)
         return Records(np.asarray(X), dtype=(np.float32,)), np.asarray(codes)
 
-    def _initialize(self, encoder, data, codes, classes, seed):
+    def _initialize(self, encoder, records, data, codes, classes, seed):
         """Put a head on the encoder, fitted to what it is, and make the net that trains both."""
         prepare, encoder = encoder.to(device := choose_device(self.device)).eval()
-        with torch.no_grad():
-            records = torch.zeros(1, self.n_leads_in_, self.n_samples_in_, device=device)
-            n_latents = encoder(prepare(records)).numel()
+        augmentation = RandomCrop() if self.augmentation is None else self.augmentation
+        n_latents = self._count_latents(encoder, augmentation, device)
         with default_generators_seeded(derived_seed(seed)):
             learner = FineTuning(
                 prepare,
                 encoder,
                 n_latents,
                 len(classes),
-                RandomCrop() if self.augmentation is None else copy.deepcopy(self.augmentation),
+                copy.deepcopy(augmentation),
                 self.dropout,
                 torch.tensor(class_weights(self.class_weight, codes, classes)).float(),
             )
-        self._net = OwnLossNet(
+        net = OwnLossNet(
             learner,
             seed=seed,
             optimizer=torch.optim.Adam,
@@ -481,14 +484,33 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
             batch_size=self.batch_size,
             device=device,
         ).initialize()
-        latents = self._forward("latents", data)
+        latents = self._forward("latents", records, net.module_)
         center, scale = latents.mean(axis=0), latents.std(axis=0)
         scale[scale <= 1e-6 * np.abs(latents).max()] = 1.0
-        latents = (latents - center) / scale
-        weight, bias = linear_head(latents, codes, learner.weights.cpu().numpy(), self.C)
-        self._net.module_.start(center, scale, weight, bias)
-        self.classes_ = classes
-        self.history_ = []
+        latents = (self._forward("latents", data, net.module_) - center) / scale
+        weight, bias = linear_head(latents, codes, net.module_.weights.cpu().numpy(), self.C)
+        net.module_.start(center, scale, weight, bias)
+        self._net, self.classes_, self.history_ = net, classes, []  # now nothing can fail
+
+    def _count_latents(self, encoder, augmentation, device):
+        """Return the number of latents, found by a dry run, in which views are tried too."""
+        records = torch.zeros(2, self.n_leads_in_, self.n_samples_in_, device=device)
+        view = augmentation(records, torch.Generator(device))
+        with torch.no_grad():
+            try:
+                encoder(view)
+            except RuntimeError as error:
+                raise InvalidECGError(
+                    f"The encoder cannot take views of {view.shape[-1]} samples. Give another "
+                    "augmentation; Compose() without any leaves records of "
+                    f"{self.n_samples_in_} samples as they are: {error}"
+                ) from error
+            return encoder(records)[0].numel()
+
+    def _look(self, held_out, epoch):
+        """Return the loss of the records held out, after the epoch."""
+        logits = self._forward("logits", held_out.records)
+        return held_out.look(self._net.module_, logits, epoch)
 
     def _train_epoch(self, data, codes, held_out):
         """Train for an epoch, write its history, and return whether to stop."""
@@ -497,9 +519,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         learner.freeze(frozen)
         entry = {"epoch": epoch, **self._net.fit_epoch(data, codes, number=epoch - 1)}
         if held_out is not None:
-            entry["valid_loss"] = held_out.look(
-                learner, self._forward("logits", held_out.records), epoch
-            )
+            entry["valid_loss"] = self._look(held_out, epoch)
         self.history_.append({**entry, "frozen": frozen, "duration": time.perf_counter() - start})
         if held_out is None:
             return False

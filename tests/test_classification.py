@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.callback import ProgressBar
 from sklearn.ensemble import StackingClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
@@ -26,6 +27,7 @@ from torch import nn
 import sklearn_bell._training
 from sklearn_bell import BELLPretrainer, ECGClassifier
 from sklearn_bell.exceptions import DivergenceError, InvalidECGError
+from sklearn_bell.nn.augmentation import Compose
 from sklearn_bell.nn.encoders import ResNet1d
 from sklearn_bell.preprocessing import RecordScaler
 
@@ -120,10 +122,19 @@ class TestLearning:
         known = np.arange(N_RECORDS) % 4 == 0
         labels = indicator if multilabel else y
         some = np.where(known[:, None] if multilabel else known, labels, -1)
-        frozen = FrozenEstimator(fitted)
-        semi = tiny(frozen).fit(X, some)
-        few = tiny(frozen).fit(X[known], labels[known])
-        np.testing.assert_array_equal(semi.decision_function(X), few.decision_function(X))
+        seen = []
+
+        def augmentation(x, generator):
+            seen.append(len(x))
+            return x
+
+        semi = tiny(FrozenEstimator(fitted), augmentation=augmentation, max_epochs=3).fit(X, some)
+        assert sum(seen[1:]) == 3 * known.sum()  # after a dry run
+        few = tiny(FrozenEstimator(fitted), max_epochs=3, augmentation=Compose())
+        few = few.fit(X[known], labels[known])
+        # the others tell how large latents are, and nothing else
+        logits = [one.decision_function(X).ravel() for one in (semi, few)]
+        assert np.corrcoef(logits)[0, 1] > 0.99
 
     def test_weights_of_classes_move_the_predictions(self, X, y):
         rare = np.flatnonzero((y == 0) | (np.arange(N_RECORDS) < 8))
@@ -210,6 +221,15 @@ class TestPretraining:
         with pytest.raises(InvalidECGError, match=r"1 lead.* of 60 samples.*fitted on 2 of 60"):
             tiny(FrozenEstimator(fitted)).fit(X[:, :1], y)
 
+    def test_views_too_short_for_the_encoder_are_refused(self, X, y):
+        def encoder(in_channels):
+            return nn.Sequential(nn.Conv1d(in_channels, 4, N_SAMPLES), nn.Flatten())
+
+        whole = tiny_pretrainer(encoder=encoder, augmentation=Compose()).fit(X)
+        with pytest.raises(InvalidECGError, match=r"cannot take views of 30 samples.*Compose\(\)"):
+            tiny(FrozenEstimator(whole)).fit(X, y)
+        tiny(FrozenEstimator(whole), augmentation=Compose(), max_epochs=1).fit(X, y)
+
     def test_what_has_no_encoder_is_refused(self, X, y):
         with pytest.raises(InvalidECGError, match="RecordScaler has no encoder_"):
             tiny(RecordScaler()).fit(X, y)
@@ -232,21 +252,31 @@ class TestPretraining:
         ]
         assert max(moved) < 1e-6
         still = tiny(FrozenEstimator(fitted), max_epochs=0).fit(X, y)
-        head = [one._net.module_.head[-1].weight for one in (slow, still)]
+        head = [one._net.module_.linear.weight for one in (slow, still)]
         assert (head[0] - head[1]).abs().max() > 0.01
 
 
 class TestEarlyStopping:
     def test_the_best_epoch_is_kept(self, X, y):
-        shuffled = np.random.default_rng(0).permutation(y)  # nothing to learn but by heart
-        params = {"max_epochs": 60, "early_stopping": True, "n_iter_no_change": 4, "lr": 0.05}
-        classifier = tiny(**params, validation_fraction=0.3).fit(X, shuffled)
+        noisy = np.where(np.arange(N_RECORDS) % 5, y, 0)  # some labels can only be learnt by heart
+        params = {"max_epochs": 60, "early_stopping": True, "n_iter_no_change": 4, "lr": 0.01}
+        params["encoder_lr"] = 0.005
+        classifier = tiny(**params, validation_fraction=0.3).fit(X, noisy)
         losses = [entry["valid_loss"] for entry in classifier.history_]
-        assert classifier.best_epoch_ == 1 + int(np.argmin(losses))
+        assert classifier.best_epoch_ == 1 + int(np.argmin(losses)) > 1
         assert len(losses) == classifier.best_epoch_ + 4 < 60
         params["max_epochs"] = classifier.best_epoch_
-        again = tiny(**params, validation_fraction=0.3).fit(X, shuffled)
+        again = tiny(**params, validation_fraction=0.3).fit(X, noisy)
         np.testing.assert_array_equal(again.predict_proba(X), classifier.predict_proba(X))
+
+    def test_the_start_is_kept_where_no_epoch_is_better(self, X, y, fitted):
+        shuffled = np.random.default_rng(0).permutation(y)
+        params = {"early_stopping": True, "n_iter_no_change": 2, "validation_fraction": 0.3}
+        classifier = tiny(FrozenEstimator(fitted), C=1e-6, lr=1.0, **params).fit(X, shuffled)
+        assert classifier.best_epoch_ == 0
+        assert len(classifier.history_) == 2
+        start = tiny(FrozenEstimator(fitted), C=1e-6, max_epochs=0, **params).fit(X, shuffled)
+        np.testing.assert_array_equal(classifier.predict_proba(X), start.predict_proba(X))
 
     def test_frozen_epochs_are_not_waited_for(self, X, y):
         classifier = tiny(
@@ -356,9 +386,19 @@ class TestGoingOn:
             return x
 
         classifier = tiny(augmentation=augmentation, max_epochs=2).fit(X, y)
-        assert sum(seen) == 2 * N_RECORDS
+        assert sum(seen[1:]) == 2 * N_RECORDS  # after a dry run
         classifier.predict(X)
-        assert sum(seen) == 2 * N_RECORDS
+        assert sum(seen[1:]) == 2 * N_RECORDS  # after a dry run
+
+    def test_a_fit_that_fails_leaves_nothing_that_looks_fitted(self, X, y, fitted, tmp_path):
+        spoilt = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, X.shape)
+        spoilt[:] = X
+        spoilt[7, 1, 3] = np.nan
+        classifier = tiny(FrozenEstimator(fitted))
+        with pytest.raises(InvalidECGError, match="record 7, lead 1, sample 3"):
+            classifier.fit(spoilt, y)
+        with pytest.raises(NotFittedError):
+            classifier.predict(X)
 
     def test_records_on_disk_are_read_by_batches(self, X, y, tmp_path):
         np.save(tmp_path / "X.npy", X)

@@ -115,3 +115,13 @@ def test_contrast_of_patients_equals_its_definition():
                 losses.append(-np.mean(np.log([scores[j] / sum(scores) for j in right])))
     actual = patient_contrast(views, patient[:, None] == patient, 0.2).item()
     assert actual == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_what_comes_in_bfloat16_is_computed_in_float32():
+    p, z = torch.randn(2, 64, 3, 16).bfloat16()
+    expected = lead_distances(p.float(), z.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = lead_distances(prediction=p, target=z)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected)
+    assert lead_distances(p.double(), z.double()).dtype == torch.float64

@@ -478,7 +478,26 @@ def test_bfloat16_learns_what_float32_learns(make):
         assert pretrainer.transform(X).dtype == np.float32
     latents = [pretrainer.transform(X).ravel() for pretrainer in (exact, rough)]
     assert np.corrcoef(latents)[0, 1] > 0.98
-    assert make(precision="auto").fit(X).history_[-1]["loss"] in (
-        exact.history_[-1]["loss"],
-        rough.history_[-1]["loss"],
-    )
+
+
+@pytest.mark.parametrize("capable", [False, True])
+def test_auto_is_bfloat16_where_the_processor_can(make, monkeypatch, capable):
+    X = two_kinds(20)
+    expected = make(precision="bfloat16" if capable else "float32").fit(X)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": capable})
+    found = make(precision="auto").fit(X)
+    np.testing.assert_array_equal(found.transform(X), expected.transform(X))
+
+
+@pytest.mark.parametrize("method", pretraining.__all__)
+def test_by_default_a_view_is_half_of_the_record(method):
+    lengths = set()
+
+    class Encoder(TinyEncoder):
+        def forward(self, x):
+            if self.training:
+                lengths.add(x.shape[-1])
+            return super().forward(x)
+
+    getattr(pretraining, method)(Encoder, max_epochs=1, random_state=0).fit(two_kinds(20))
+    assert lengths == {N_SAMPLES // 2}

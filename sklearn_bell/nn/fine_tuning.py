@@ -29,7 +29,7 @@ class FineTuning(nn.Module):
     def __init__(self, prepare, encoder, n_latents, n_outputs, augmentation, dropout, weights):
         super().__init__()
         self.prepare, self.encoder, self.augmentation = prepare, encoder, augmentation
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(n_latents, n_outputs))
+        self.dropout, self.linear = nn.Dropout(dropout), nn.Linear(n_latents, n_outputs)
         self.center: Tensor
         self.scale: Tensor
         self.weights: Tensor
@@ -41,9 +41,10 @@ class FineTuning(nn.Module):
     @torch.no_grad()
     def start(self, center, scale, weight, bias):
         """Set how latents are scaled before the linear layer, and what this is."""
-        state = {"center": center, "scale": scale, "head.1.weight": weight, "head.1.bias": bias}
-        state = {name: torch.as_tensor(value) for name, value in state.items()}
-        self.load_state_dict(state, strict=False)
+        self.center.copy_(torch.as_tensor(center))
+        self.scale.copy_(torch.as_tensor(scale))
+        self.linear.weight.copy_(torch.as_tensor(weight))
+        self.linear.bias.copy_(torch.as_tensor(bias))
 
     def freeze(self, frozen):
         """Keep the encoder as it is from now on, or go on training it."""
@@ -60,7 +61,7 @@ class FineTuning(nn.Module):
         """Return the loss of a batch of records and codes."""
         x, codes = batch
         x = self.augmentation(self.prepare(x), generator)
-        return {"loss": self.loss(self.head(self._scaled(x)), codes)}
+        return {"loss": self.loss(self.linear(self.dropout(self._scaled(x))), codes)}
 
     def latents(self, x: Tensor) -> Tensor:
         """Return the scaled latents of raw records, ``(batch, n_latents)``."""
@@ -68,7 +69,7 @@ class FineTuning(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """Return the logits of raw records, ``(batch, n_outputs)``."""
-        return self.head(self.latents(x))
+        return self.linear(self.latents(x))
 
     def _scaled(self, x):
         return (self.encoder(x).flatten(1) - self.center) / self.scale

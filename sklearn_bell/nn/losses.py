@@ -22,16 +22,20 @@ def _in_float32(loss):
     """Let a loss compute in float32 what comes in less: means over a batch need the digits."""
 
     @functools.wraps(loss)
-    def in_float32(*tensors, **kwargs):
-        with torch.autocast(tensors[0].device.type, enabled=False):
-            full = [x.float() if _is_bfloat16(x) else x for x in tensors]
-            return loss(*full, **kwargs)
+    def in_float32(*args, **kwargs):
+        args = tuple(_at_least_float32(one) for one in args)
+        kwargs = {name: _at_least_float32(one) for name, one in kwargs.items()}
+        device = next(x.device for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
+        with torch.autocast(device.type, enabled=False):
+            return loss(*args, **kwargs)
 
     return in_float32
 
 
-def _is_bfloat16(x):
-    return isinstance(x, Tensor) and x.dtype == torch.bfloat16
+def _at_least_float32(x):
+    if isinstance(x, Tensor) and x.dtype in (torch.float16, torch.bfloat16):
+        return x.float()
+    return x
 
 
 @_in_float32

@@ -81,7 +81,7 @@ class Learner(nn.Module):
         views = self.views(self.prepare(x), generator)
         with computed_in(self.precision, x.device):
             terms, latent = self.method(*views, *others)
-        self.statistics.update(latent.float())
+        self.statistics.update(latent)
         return terms
 
     def after_step(self):
@@ -98,8 +98,8 @@ class BasePretrainer(
 
     Subclasses define ``_make_method(encoder, n_parts, n_features)``, which returns a
     :class:`Method` for an encoder to ``(batch, n_parts, n_features)``; and, where they are not
-    those below, the encoder (by default a branch for each lead, so that parts are leads) and the
-    views (by default the augmentation, twice).
+    those below, the encoder (by default a branch for each lead, so that parts are leads), the
+    augmentation (a crop) and the views (the augmentation, twice).
     """
 
     _parameter_constraints: dict = {

@@ -133,6 +133,8 @@ class CLOCSPretrainer(BasePretrainer):
     (20, 224)
     """
 
+    _usual_augmentation = Compose  # none
+
     _parameter_constraints: dict = {
         **BasePretrainer._parameter_constraints,
         "temperature": [Interval(Real, 0, None, closed="neither")],
@@ -212,8 +214,6 @@ class CLOCSPretrainer(BasePretrainer):
 
     def _make_encoder(self):
         return SharedEncoder(self._one_encoder(1))
-
-    _usual_augmentation = Compose
 
     def _make_views(self, augmentation):
         return TwoHalves(augmentation)
