@@ -40,26 +40,37 @@ def settings_key(*settings):
     return hashlib.sha256(json.dumps(settings, default=str).encode()).hexdigest()[:8]
 
 
+def linear():
+    """Return a logistic regression on scaled features."""
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.005, max_iter=1000))
+
+
+def trees(seed=0):
+    """Return 300 extra trees."""
+    return ExtraTreesClassifier(n_estimators=300, random_state=seed)
+
+
 def linear_probe():
     """Return one logistic regression per class on scaled features."""
-    return OneVsRestClassifier(
-        make_pipeline(StandardScaler(), LogisticRegression(C=0.005, max_iter=1000))
-    )
+    return OneVsRestClassifier(linear())
 
 
-def vote():
-    """Return a linear probe and trees that vote, for each class by itself."""
-    linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.005, max_iter=1000))
-    trees = ExtraTreesClassifier(n_estimators=300, random_state=0)
-    both = VotingClassifier([("linear", linear), ("trees", trees)], voting="soft")
+def vote(seed=0):
+    """Return a logistic regression and trees that vote, for each class by itself."""
+    both = VotingClassifier([("linear", linear()), ("trees", trees(seed))], voting="soft")
     return OneVsRestClassifier(both)
 
 
 def scores_of(model, X):
     """Return the probability of every class (n_records, n_classes)."""
     probabilities = model.predict_proba(X)
-    if isinstance(probabilities, list):  # trees give one array (n_records, 2) for every class
-        return np.stack([of_class[:, -1] for of_class in probabilities], axis=1)
+    if isinstance(probabilities, list):  # trees give one array (n_records, 2) for every class, or
+        presence = [list(found).index(1) if 1 in found else None for found in model.classes_]
+        columns = [
+            np.zeros(len(X)) if column is None else of_class[:, column]  # (n_records, 1) without
+            for of_class, column in zip(probabilities, presence, strict=True)
+        ]
+        return np.stack(columns, axis=1)
     return probabilities
 
 

@@ -14,11 +14,11 @@ V1-V6 at 100 Hz. BELL pretrains on
 - ``curated-1000`` and ``cinc2011``: as many records of PTB-XL as CinC 2011 has, and those;
 - ``untrained``: on none.
 
-Within each pair the number of records and of steps is the same. Then a linear probe learns from the
-labels of the training records of PTB-XL, which are as they were published: logistic regression, C
-chosen by cross-validation over patients. Parts 1-2, 3-4, 5-6 and 7-8 of the folds are predicted by
-what was trained on the others. Figures are macro AUROCs over the five superclasses, out of fold,
-mean over seeds; drops are paired, with bootstrap 95 % intervals over patients.
+Within each pair but the last the number of records and of steps is the same. Then a linear probe
+learns from the labels of the training records of PTB-XL, which are as they were published: logistic
+regression, C chosen by cross-validation over patients. Parts 1-2, 3-4, 5-6 and 7-8 of the folds are
+predicted by what was trained on the others. Figures are macro AUROCs over the five superclasses,
+out of fold, mean over seeds; drops are paired, with bootstrap 95 % intervals over patients.
 
 Features are kept in ``--out``, so that a run that was ended goes on.
 """
@@ -97,6 +97,7 @@ def features_of(arm, seed, part, data, cinc, options):
     if arm == "untrained":
         bell.set_params(max_epochs=0)
     settings = [bell.get_params(), data.data.shape, DUPLICATED, SWAPPED, OFF, ALL_OFF, NOISE]
+    settings += [CINC_MICROVOLTS, options.machine]
     path = options.out / f"uncurated-{settings_key(*settings)}-{arm}-{seed}-{part[0]}.npy"
     if not path.exists():
         if options.jobs > 1:
@@ -122,6 +123,7 @@ def read_options():
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    options.machine = machine()
     return options
 
 
@@ -135,7 +137,7 @@ def main():
         joblib.delayed(features_of)(*one, data, cinc, options) for one in todo
     )
 
-    print(f"\n{machine()}; seeds {tuple(options.seeds)}; {options.max_epochs} epochs\n")
+    print(f"\n{options.machine}; seeds {tuple(options.seeds)}; {options.max_epochs} epochs\n")
     found = {}
     for arm in ARMS:
         for fraction in FRACTIONS:
@@ -152,7 +154,8 @@ def main():
                 several.append((scores[labelled], scores[labelled] > 0.5))
             y, groups = data.target[labelled], data.groups[labelled]
             found[arm, fraction] = metrics_by_bootstrap(y, several, groups)["auroc"]
-    print("| pretrained on | 10 % of labels | 100 % of labels |\n|---|---|---|")
+    heads = " | ".join(f"{fraction:.0%} of labels" for fraction in FRACTIONS)
+    print(f"| pretrained on | {heads} |\n|---|---|---|")
     for arm in ARMS:
         cells = []
         for fraction in FRACTIONS:
@@ -160,7 +163,7 @@ def main():
             low, high = np.quantile(samples, (0.025, 0.975))
             cells.append(f"{value:.3f} ({low:.3f} to {high:.3f})")
         print(f"| {arm} |", " | ".join(cells), "|")
-    print("\n| drop, in points | 10 % of labels | 100 % of labels |\n|---|---|---|")
+    print(f"\n| drop, in points | {heads} |\n|---|---|---|")
     for one, other in PAIRS:
         cells = []
         for fraction in FRACTIONS:

@@ -19,8 +19,7 @@ from functools import partial
 import joblib
 import numpy as np
 import torch
-from _common import draw_labels, linear_probe, machine, mean_auroc, scores_of, vote
-from sklearn.ensemble import ExtraTreesClassifier
+from _common import draw_labels, linear_probe, machine, mean_auroc, scores_of, trees, vote
 
 from sklearn_bell import feature_extraction, pretraining
 from sklearn_bell.datasets import load_ptbxl
@@ -83,7 +82,6 @@ def run(number, options, data):
             names = ("intra", "inter", "effective_rank")
             told = {name: entry[name] for name in names if name in entry}
             told["seconds"] = sum(entry["duration"] for entry in learner.history_)
-    trees = partial(ExtraTreesClassifier, n_estimators=300, random_state=0)
     figures["trees"] = probe(features, trees, data, **rows)
     figures["vote"] = probe(features, vote, data, **rows)
     return figures, told
