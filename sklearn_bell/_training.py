@@ -1,4 +1,4 @@
-"""The one place where skorch is driven, and where random numbers for torch are made."""
+"""The one place where skorch is driven: batches, seeds, devices, precision, and epochs."""
 
 from __future__ import annotations
 

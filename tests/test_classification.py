@@ -307,7 +307,7 @@ class TestEarlyStopping:
         with pytest.raises(InvalidECGError, match="y has 2 columns, so class_weight must be"):
             tiny(class_weight={0: 2.0}).fit(X, np.stack([y > 0, y > 1], axis=1).astype(int))
 
-    def test_a_sampler_works_on_what_is_trained_on_alone(self, X, y):
+    def test_a_sampler_works_on_what_is_trained_on_alone(self, X, y, fitted):
         class Doubling:
             seen: list = []
 
@@ -325,6 +325,11 @@ class TestEarlyStopping:
         tiny(sampler=Doubling(), **params).fit(X, y)
         tiny(tiny_pretrainer(), sampler=Doubling(), **params).fit(X[:, 0], y)
         assert Doubling.seen == [(36, N_LEADS, N_SAMPLES), (36, N_SAMPLES)]
+
+        # and the linear layer starts from what the sampler made: twice the records, as twice the C
+        sampled = tiny(FrozenEstimator(fitted), sampler=Doubling(), C=0.1, max_epochs=0).fit(X, y)
+        plain = tiny(FrozenEstimator(fitted), C=0.2, max_epochs=0).fit(X, y)
+        np.testing.assert_allclose(sampled.predict_proba(X), plain.predict_proba(X), atol=1e-3)
 
 
 class TestGoingOn:

@@ -1,0 +1,86 @@
+"""What the published figures rest on: metrics, draws of labels, and which records count."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+rng = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def benchmarks(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    yield
+    for name in ("_common", "bench_label_efficiency"):
+        sys.modules.pop(name, None)
+
+
+def test_weighted_metrics_equal_those_of_scikit_learn():
+    from _common import weighted_auprc, weighted_auroc, weighted_f1
+
+    y = rng.integers(0, 2, 200)
+    scores = np.round(rng.random(200) + 0.3 * y, 1)  # many are equal
+    weights = rng.integers(0, 4, (3, 200))
+    for of_scikit_learn, ours, given in (
+        (roc_auc_score, weighted_auroc, scores),
+        (average_precision_score, weighted_auprc, scores),
+        (f1_score, weighted_f1, scores > 0.6),
+    ):
+        expected = [of_scikit_learn(y, given, sample_weight=one) for one in weights]
+        np.testing.assert_allclose(ours(y, given, weights), expected)
+
+
+def test_a_class_without_positives_has_probability_zero():
+    from _common import scores_of
+
+    X, y = rng.random((30, 4)), np.stack([rng.integers(0, 2, 30), np.zeros(30, int)], axis=1)
+    y = np.c_[y, np.ones(30, int)]
+    scores = scores_of(ExtraTreesClassifier(10).fit(X, y), X)
+    assert scores.shape == (30, 3)
+    assert not scores[:, 1].any()
+    assert (scores[:, 2] == 1).all()
+
+
+def test_drawn_patients_are_whole_and_of_all_classes():
+    from _common import draw_alike
+
+    groups = np.repeat(np.arange(100), 2)
+    y = np.eye(4, dtype=int)[rng.choice(4, 200, p=[0.7, 0.15, 0.1, 0.05])]
+    rows = np.flatnonzero(groups % 5)
+    drawn = draw_alike(rows, 0.2, y, groups, seed=0)
+    assert set(drawn) <= set(rows)
+    assert set(np.flatnonzero(np.isin(groups, groups[drawn]))) == set(drawn)
+    assert len(np.unique(groups[drawn])) == 16
+    np.testing.assert_allclose(y[drawn].mean(axis=0), y[rows].mean(axis=0), atol=0.05)
+    np.testing.assert_array_equal(drawn, draw_alike(rows, 0.2, y, groups, seed=0))
+
+
+def test_rotated_features_give_the_same_classifier():
+    from _common import fit_linear
+
+    X, groups = rng.standard_normal((40, 100)), np.arange(40)
+    y = (X[:, :2] + rng.standard_normal((40, 2)) > 0).astype(int)
+    found = fit_linear(X, y, groups)
+    linear = LogisticRegression(C=found[-1].estimator.C, max_iter=1000)
+    plain = OneVsRestClassifier(make_pipeline(StandardScaler(), linear)).fit(X, y)
+    others = rng.standard_normal((20, 100))
+    np.testing.assert_allclose(found.predict_proba(others), plain.predict_proba(others), atol=1e-3)
+
+
+def test_no_finding_is_a_label_in_ludb_but_none_in_ptbxl():
+    from bench_label_efficiency import Task
+
+    target = np.array([[1, 0], [0, 0], [0, 1], [-1, -1]])
+    groups = np.arange(4)
+    ludb = Task("ludb-hypertrophy", None, target, groups, groups)
+    ptbxl = Task("ptbxl-superdiagnostic", None, target, groups, groups)
+    assert ludb.labelled.tolist() == [True, True, True, False]
+    assert ptbxl.labelled.tolist() == [True, False, True, False]
