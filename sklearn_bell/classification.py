@@ -139,8 +139,8 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
 
     The linear layer does not start at random: its first steps would spoil what was pretrained [1]_.
     It starts as a logistic regression, so that with few labels fine-tuning has little to do, and
-    does little harm. The defaults were chosen by trials on folds 1-7 of PTB-XL, listed in
-    ``docs/research_log.md``. From scratch a larger `encoder_lr` and more epochs are better.
+    does little harm. The defaults were chosen by trials on folds 1-7 of PTB-XL, of which
+    ``docs/research_log.md`` tells. From scratch a larger `encoder_lr` and more epochs are better.
 
     References
     ----------

@@ -170,9 +170,9 @@ class BELLPretrainer(BasePretrainer):
 
     As published: a branch for each lead, online network with predictor, target by moving average,
     mean squared errors within and between leads, and their fusion. Chosen here, by trials on folds
-    1-7 of PTB-XL that ``docs/research_log.md`` lists: the second predictor, `gamma`, the encoder,
-    plain crops as views, leads that keep some of their size, and how to train. Neighbouring work of
-    the same group has VGG16 of width 1/8 as the encoder
+    1-7 of PTB-XL of which ``docs/research_log.md`` tells: the second predictor, `gamma`, the
+    encoder, plain crops as views, leads that keep some of their size, and how to train.
+    Neighbouring work of the same group has VGG16 of width 1/8 as the encoder
     (:class:`sklearn_bell.nn.encoders.VGG1d`), one predictor, ``gamma=0.8``, crops that are
     stretched to the length of the record, time-out, and leads scaled all to the same size. In the
     target, running statistics of batch normalisation follow as weights do.
