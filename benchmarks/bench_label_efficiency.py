@@ -12,21 +12,27 @@ other four. Leads II, III, V1-V6 at 100 Hz, 10 s. Protocols:
   cross-validation over patients inside the drawn labels;
 - ``trees``: 300 extra trees on the same features;
 - ``vote``: a logistic regression and 300 extra trees, of which the probabilities are averaged;
-- ``finetune``: ECGClassifier with its defaults. Of the untrained encoder, this is "from scratch",
-  with a larger learning rate and more epochs, which were the best for it of five trials.
+- ``finetune``: ECGClassifier with its defaults, which has the other training records too, as
+  unlabelled ones. Of the untrained encoder, this is "from scratch", with a larger learning rate and
+  more epochs, which were the best for it of five trials, and without a vote on unlabelled records.
 
 Label draws are those of a seed, the same for every method: of 50 random draws of patients the one
 whose classes are most like those of all. Figures are macro AUROC, AUPRC and F1 over the classes
 with three positives at least in the training labels of every part, with bootstrap 95 % intervals
-over patients; differences to BELL are paired. Thresholds for F1 are chosen on the drawn labels out
-of fold. No row looks at the test fold; but BELL's settings were chosen by explore.py on folds 1-7,
-and the other methods have them too, where they have such a parameter.
+over patients; differences to BELL are paired. Thresholds for F1 are chosen on the drawn labels by
+cross-validation; of fine-tuning, on a third that is held out. No row looks at the test fold; but
+BELL's settings were chosen by explore.py on folds 1-7, and the other methods have them too, where
+they have such a parameter.
 
 MiniRocket is left out unless it is named: it needs the extra ``bench``, in an environment of its
 own (``python -m venv .venv-bench; .venv-bench/bin/pip install torch==2.13.0 -e .[bench]``).
 
 A run goes on where it was ended: scores and weights lie in ``--out`` by method, settings, seed and
-fold. The table is written to ``label_efficiency.csv``, and drawn.
+fold. When all folds of a seed are done its figures are kept in ``--figures``, with those of every
+bootstrap draw of patients; the draws are always the same. These small files are kept with the
+source, so that a method can be compared draw by draw, or a seed be added, on another day and on
+another machine, without running the others again. The table is written to ``label_efficiency.csv``
+there, and drawn.
 """
 
 import argparse
@@ -98,13 +104,12 @@ METHODS = {
     "hand-made": ECGFeatures,
     "MiniRocket": minirocket,
 }
+FIGURES = Path(__file__).parent / "label_efficiency"
 FEWEST_PATIENTS = 10  # with fewer, the table has no line
 NOT_TRAINED = {"hand-made", "MiniRocket"}
 PROTOCOLS = ("linear", "trees", "vote", "finetune")
-RESULTS = (
-    2  # one more when code changes what a method or a protocol gives: old results do not count
-)
-FROM_SCRATCH = {"encoder_lr": 2e-3, "max_epochs": 30}
+RESULTS = 3  # one more when code changes what comes out: then old results do not count
+FROM_SCRATCH = {"encoder_lr": 2e-3, "max_epochs": 30, "n_trees": 0}
 
 
 class Task:
@@ -172,18 +177,29 @@ def fit(protocol, X, y, groups, seed, method, options):
     return classifier.fit(X, y)
 
 
-def learn(task, part, inputs, fit, seed, fraction):
+def learn(task, part, inputs, protocol, fit, seed, fraction):
     """Return, for a fraction of the labels, scores of the held-out part and thresholds."""
     train = np.flatnonzero(task.labelled & (task.fold != part))
     test = np.flatnonzero(task.labelled & (task.fold == part))
     rows = draw_alike(train, fraction, task.y, task.groups, seed)
-    y, groups = task.y[rows][:, task.classes], task.groups[rows]
-    model = fit(inputs[rows], y, groups)
-    inner = np.full(y.shape, np.nan)
-    for here, there in GroupKFold(3).split(rows, groups=groups):
-        again = clone(model).fit(inputs[rows[here]], y[here])
-        inner[there] = scores_of(again, inputs[rows[there]])
-    return scores_of(model, inputs[test]), best_thresholds(y, inner)
+    others = np.setdiff1d(np.flatnonzero(task.fold != part), rows)
+
+    def data(rows):
+        y = task.y[rows][:, task.classes]
+        if protocol != "finetune":
+            return inputs[rows], y
+        unknown = np.full((len(others), len(task.classes)), -1)
+        return inputs[np.concatenate([rows, others])], np.concatenate([y, unknown])
+
+    model = fit(*data(rows), groups=task.groups[rows])
+    scores = scores_of(model, inputs[test])
+    splits = list(GroupKFold(3).split(rows, groups=task.groups[rows]))
+    inner = [
+        (rows[there], scores_of(clone(model).fit(*data(rows[here])), inputs[rows[there]]))
+        for here, there in (splits[:1] if protocol == "finetune" else splits)
+    ]
+    there, found = (np.concatenate(both) for both in zip(*inner, strict=True))
+    return scores, best_thresholds(task.y[there][:, task.classes], found)
 
 
 def file_of(name, seed, part, options):
@@ -259,69 +275,113 @@ def run_one(name, seed, part, tasks, options):
         inputs = task.X if protocol == "finetune" else features[id(task.X)]
         this = partial(fit, protocol, seed=seed, method=method, options=options)
         done["scores"][task.name, kind(protocol), fraction] = {
-            one: learn(task, one, inputs, this, seed, fraction)
+            one: learn(task, one, inputs, protocol, this, seed, fraction)
             for one in (np.unique(task.fold) if part == "all" else [part])
         }
         keep(partial(joblib.dump, done), path)
     print(f"{path.stem}: {done['seconds']:.0f} s of pretraining", flush=True)
 
 
-def gather(name, task, protocol, fraction, options):
-    """Return the scores of all parts over seeds, minus their thresholds where F1 is wanted."""
-    every = []
-    for seed in options.seeds:
-        scores, above = (np.full((len(task.y), len(task.classes)), np.nan) for _ in range(2))
-        for part in np.unique(options.ptbxl.fold) if task.name.startswith("ptbxl") else ["all"]:
-            path = file_of(name, seed, part, options)
-            found = joblib.load(path)["scores"][task.name, kind(protocol), fraction]
-            for one, (of_part, thresholds) in found.items():
-                rows = task.labelled & (task.fold == one)
-                scores[rows], above[rows] = of_part, of_part >= thresholds
-        every.append((scores[task.labelled], above[task.labelled]))
-    return every
+def figures_file(name, seed, options):
+    """Return where the figures of a seed are kept."""
+    path = file_of(name, seed, "figures", options)
+    return options.figures / path.with_suffix(".npz").name
+
+
+def load_figures(name, seed, options):
+    """Return what is kept of a seed: by name, a figure and those of the draws, or a cost."""
+    path = figures_file(name, seed, options)
+    if not path.exists():
+        return {}
+    with np.load(path) as kept:
+        return {key: kept[key] for key in kept.files}
+
+
+def figure_keys(name, tasks, options):
+    """Yield task, protocol and fraction of all figures of a method, and the name they go by."""
+    for task in tasks:
+        for protocol in options.protocols:
+            if protocol == "finetune" and name in NOT_TRAINED:
+                continue
+            for fraction in task.fractions(options.fractions):
+                yield task, protocol, fraction, f"{task.name}/{kind(protocol)}/{fraction:g}"
+
+
+def gather(name, seed, task, protocol, fraction, options):
+    """Return the scores of all parts, and whether they are above the thresholds."""
+    scores, above = (np.full((len(task.y), len(task.classes)), np.nan) for _ in range(2))
+    for part in np.unique(options.ptbxl.fold) if task.name.startswith("ptbxl") else ["all"]:
+        path = file_of(name, seed, part, options)
+        found = joblib.load(path)["scores"][task.name, kind(protocol), fraction]
+        for one, (of_part, thresholds) in found.items():
+            rows = task.labelled & (task.fold == one)
+            scores[rows], above[rows] = of_part, of_part >= thresholds
+    return scores[task.labelled], above[task.labelled]
+
+
+def keep_figures(name, seed, tasks, parts, options):
+    """Keep the figures of a seed, of which all parts are done, beside those kept before."""
+    figures = load_figures(name, seed, options)
+    for task, protocol, fraction, key in figure_keys(name, tasks, options):
+        if f"{key}/auroc" in figures:
+            continue
+        y, groups = task.y[task.labelled][:, task.classes], task.groups[task.labelled]
+        scores = gather(name, seed, task, protocol, fraction, options)
+        for metric, (value, samples) in metrics_by_bootstrap(y, [scores], groups).items():
+            figures[f"{key}/{metric}"] = np.float64(value)
+            figures[f"{key}/{metric}/draws"] = (samples - value).astype(np.float16)
+    runs = [joblib.load(file_of(name, seed, part, options)) for part in parts]
+    figures["epochs"] = np.int64(runs[0]["epochs"])
+    figures["seconds"] = np.mean([run["seconds"] for run in runs])
+    figures["megabytes"] = np.max([run["megabytes"] for run in runs])
+    figures["machine"] = np.array(machine())
+    options.figures.mkdir(parents=True, exist_ok=True)
+    path = figures_file(name, seed, options)
+    with open(unfinished := path.with_suffix(".unfinished"), "wb") as file:
+        np.savez_compressed(file, **figures)
+    unfinished.replace(path)
 
 
 def tabulate(tasks, options):
-    """Return one line for each task, protocol, method, fraction and metric."""
+    """Return one line for each task, protocol, method, fraction and metric: means over seeds."""
+    kept = {
+        name: [load_figures(name, seed, options) for seed in options.seeds]
+        for name in options.methods
+    }
     lines = []
-    for task in tasks:
-        y, groups = task.y[task.labelled][:, task.classes], task.groups[task.labelled]
-        for protocol in options.protocols:
-            names = [n for n in options.methods if protocol != "finetune" or n not in NOT_TRAINED]
-            for fraction in task.fractions(options.fractions):
-                drawn = {
-                    name: metrics_by_bootstrap(
-                        y, gather(name, task, protocol, fraction, options), groups
-                    )
-                    for name in names
-                }
-                for name, by_metric in drawn.items():
-                    for metric, (value, samples) in by_metric.items():
-                        line = {"task": task.name, "protocol": protocol, "fraction": fraction}
-                        line.update(method=name, metric=metric, value=value)
-                        line["low"], line["high"] = np.quantile(samples, (0.025, 0.975))
-                        if "BELL" in drawn:
-                            best, of_best = drawn["BELL"][metric]
-                            line["minus_bell"] = value - best
-                            ends = np.quantile(samples - of_best, (0.025, 0.975))
-                            line["minus_bell_low"], line["minus_bell_high"] = ends
-                        lines.append(line)
+    for name, seeds in kept.items():
+        for task, protocol, fraction, key in figure_keys(name, tasks, options):
+            for metric in ("auroc", "auprc", "f1"):
+                value, samples = mean_figure(seeds, f"{key}/{metric}")
+                line = {"task": task.name, "protocol": protocol, "fraction": fraction}
+                line.update(method=name, metric=metric, value=value)
+                line["low"], line["high"] = np.quantile(samples, (0.025, 0.975))
+                if f"{key}/{metric}" in kept.get("BELL", [{}])[0]:
+                    best, of_best = mean_figure(kept["BELL"], f"{key}/{metric}")
+                    line["minus_bell"] = value - best
+                    ends = np.quantile(samples - of_best, (0.025, 0.975))
+                    line["minus_bell_low"], line["minus_bell_high"] = ends
+                lines.append(line)
     return pd.DataFrame(lines)
 
 
-def costs(parts, options):
-    """Return what `fit` took: seconds of each epoch, and the most memory the process ever had."""
+def mean_figure(seeds, key):
+    """Return a figure and those of the bootstrap draws, averaged over seeds."""
+    values = np.array([kept[key] for kept in seeds])
+    draws = np.array([kept[f"{key}/draws"] for kept in seeds], dtype=float)
+    return values.mean(), (values[:, None] + draws).mean(axis=0)
+
+
+def costs(options):
+    """Return what `fit` took, on average, and the most memory that its process ever had."""
     lines = []
     for name in options.methods:
-        runs = [
-            joblib.load(file_of(name, seed, part, options))
-            for seed in options.seeds
-            for part in parts
-        ]
-        seconds = np.nanmean([run["seconds"] / (run["epochs"] or np.nan) for run in runs])
-        memory = np.max([run["megabytes"] for run in runs])
-        line = {"method": name, "epochs": runs[0]["epochs"], "seconds_per_epoch": seconds}
-        lines.append({**line, "peak_megabytes": memory})
+        seeds = [load_figures(name, seed, options) for seed in options.seeds]
+        epochs, seconds = int(seeds[0]["epochs"]), np.mean([kept["seconds"] for kept in seeds])
+        line = {"method": name, "epochs": epochs, "seconds": seconds}
+        line["seconds_per_epoch"] = seconds / epochs if epochs else np.nan
+        line["peak_megabytes"] = np.max([kept["megabytes"] for kept in seeds])
+        lines.append({**line, "machine": str(seeds[0]["machine"])})
     return pd.DataFrame(lines)
 
 
@@ -348,6 +408,7 @@ def read_options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", metavar="DIR", default=None)
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--figures", metavar="DIR", type=Path, default=FIGURES)
     parser.add_argument("--tasks", nargs="+", choices=every, default=every[:1])
     usual = [name for name in METHODS if name != "MiniRocket"]
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=usual)
@@ -370,23 +431,31 @@ def main():
     ptbxl = [task for task in ptbxl if task.name in options.tasks]
     (options.out / f"label_efficiency-{RESULTS}").mkdir(parents=True, exist_ok=True)
 
+    tasks = ptbxl + ludb
     parts = dict.fromkeys(np.unique(options.ptbxl.fold), ptbxl) | {"all": ludb}
-    parts = {part: tasks for part, tasks in parts.items() if tasks}
+    parts = {part: of_part for part, of_part in parts.items() if of_part}
     todo = [
-        (name, seed, part, tasks)
+        (name, seed)
         for seed in options.seeds
-        for part, tasks in parts.items()
         for name in options.methods
+        if not {f"{key}/auroc" for *_, key in figure_keys(name, tasks, options)}
+        <= set(load_figures(name, seed, options))
     ]
-    joblib.Parallel(options.jobs)(joblib.delayed(run_one)(*one, options) for one in todo)
+    with joblib.Parallel(options.jobs) as parallel:
+        for name, seed in todo:
+            parallel(
+                joblib.delayed(run_one)(name, seed, part, of_part, options)
+                for part, of_part in parts.items()
+            )
+            keep_figures(name, seed, tasks, parts, options)
 
     print(f"\n{machine()}; seeds {tuple(options.seeds)}")
-    table = tabulate(ptbxl + ludb, options)
-    table.to_csv(options.out / "label_efficiency.csv", index=False, float_format="%.4f")
-    draw(table, options.out / "label_efficiency.png")
+    table = tabulate(tasks, options)
+    table.to_csv(options.figures / "label_efficiency.csv", index=False, float_format="%.4f")
+    draw(table, options.figures / "label_efficiency.png")
     with pd.option_context("display.width", 200, "display.max_rows", None):
         print(table.round(3).to_string(index=False))
-        print(costs(parts, options).round(1).to_string(index=False))
+        print(costs(options).round(1).to_string(index=False))
 
 
 if __name__ == "__main__":

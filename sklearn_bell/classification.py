@@ -31,6 +31,7 @@ from sklearn_bell._training import (
     set_seed,
 )
 from sklearn_bell._validation import ECGInputMixin, Records, check_ecg
+from sklearn_bell._vote import tree_probabilities
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.augmentation import RandomCrop
 from sklearn_bell.nn.fine_tuning import FineTuning
@@ -40,11 +41,12 @@ __all__ = ["ECGClassifier"]
 
 
 class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEstimator):
-    """Classify ECGs with few labels: pretrain on all records, fine-tune on the labelled ones.
+    """Classify ECGs with few labels: pretrain on all records, then learn from the labelled ones.
 
     A linear layer on the latents of all leads, and the encoder under it, are trained by
-    cross-entropy: one class for each record, or several (multi-label). Without a pretrainer the
-    encoder is trained from scratch.
+    cross-entropy: one class for each record, or several (multi-label). Where some records are
+    unlabelled, a vote of classifiers on the latents guesses first what they are. Without a
+    pretrainer the encoder is trained from scratch.
 
     Parameters
     ----------
@@ -65,6 +67,9 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         labelled records, as they are before fine-tuning, scaled by the deviation over all records
         of the first `fit`; the smaller, the more it is kept near zero, as in
         :class:`sklearn.linear_model.LogisticRegression`.
+    n_trees : int, default=300
+        Size of the forest that votes on unlabelled records (notes). With 0 there is no vote, and
+        unlabelled records are pretrained on only.
     dropout : float, default=0.0
         Share of the latents that the linear layer does not see at a step.
     class_weight : "balanced", dict or list of dicts, default=None
@@ -74,7 +79,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         Epochs at the beginning in which only the linear layer learns. With `max_epochs` of the same
         number the encoder stays as it was pretrained.
     max_epochs : int, default=10
-        How often the labelled records are seen.
+        How often the records are seen: the labelled ones, and those voted on.
     batch_size : int, default=32
         Records per step, and per batch in prediction. Batches differ in size by one at most.
     lr : float, default=0.0001
@@ -90,7 +95,8 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         Epochs without improvement that are waited for, not counting frozen ones.
     sampler : estimator, default=None
         A sampler of imbalanced-learn that takes ECGs, applied to the labelled records that are
-        trained on, after what early stopping holds out is taken off.
+        trained on, after what early stopping holds out is taken off. Then there is no vote on the
+        unlabelled ones.
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last `fit`, without pretraining.
     device : str or torch.device, default="auto"
@@ -135,7 +141,13 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     -----
     A row of y that is -1 is unlabelled, as in :mod:`sklearn.semi_supervised`, but only where at
     least two other classes occur: y of -1 and 1 is an ordinary problem of two classes. In a
-    multi-label problem a row of -1 is unlabelled. Unlabelled rows are pretrained on.
+    multi-label problem a row of -1 is unlabelled.
+
+    Unlabelled rows are pretrained on. Then, in `fit`, the network as it starts and a forest of
+    extra trees, which has learnt the latents of the labelled records, vote on the unlabelled ones:
+    the average of the probabilities that the two give stands for the label while the network is
+    fine-tuned on all records. The forest sees other things in the latents than a linear layer, and
+    the network takes some of it over [2]_. `partial_fit` learns from labels only.
 
     The linear layer does not start at random: its first steps would spoil what was pretrained [1]_.
     It starts as a logistic regression, so that with few labels fine-tuning has little to do, and
@@ -146,6 +158,8 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     ----------
     .. [1] Kumar A, Raghunathan A, Jones R, Ma T, Liang P. Fine-tuning can distort pretrained
        features and underperform out-of-distribution. ICLR 2022.
+    .. [2] Chen T, Kornblith S, Swersky K, Norouzi M, Hinton G. Big self-supervised models are
+       strong semi-supervised learners. NeurIPS 2020.
 
     Examples
     --------
@@ -163,6 +177,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         "pretrainer": [HasMethods(["fit", "transform"]), None],
         "augmentation": [callable, None],
         "C": [Interval(Real, 0, None, closed="neither")],
+        "n_trees": [Interval(Integral, 0, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
         "n_frozen_epochs": [Interval(Integral, 0, None, closed="left")],
@@ -185,6 +200,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         *,
         augmentation=None,
         C=0.005,
+        n_trees=300,
         dropout=0.0,
         class_weight=None,
         n_frozen_epochs=0,
@@ -203,6 +219,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         self.pretrainer = pretrainer
         self.augmentation = augmentation
         self.C = C
+        self.n_trees = n_trees
         self.dropout = dropout
         self.class_weight = class_weight
         self.n_frozen_epochs = n_frozen_epochs
@@ -250,7 +267,8 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         records = check_ecg(self, X, reset=first, min_records=2)
         labels = read_labels(y, len(records), None if first else self.classes_)
         self._check_labels(labels, first)
-        self._train(records, labels, self.max_epochs, first, self.early_stopping, groups)
+        vote = self.n_trees > 0 and self.sampler is None
+        self._train(records, labels, self.max_epochs, first, vote, self.early_stopping, groups)
         return self
 
     @with_callbacks
@@ -315,8 +333,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         probabilities : ndarray of shape (n_records, n_classes)
             They sum to one unless the problem is multi-label.
         """
-        logits = self._logits(X)
-        return special.expit(logits) if self._multilabel else special.softmax(logits, axis=1)
+        return self._probabilities(self._logits(X))
 
     def predict(self, X):
         """Return the most probable class; or in a multi-label problem those above one half.
@@ -353,6 +370,9 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         records = check_ecg(self, X, reset=False)
         return self._forward("logits", records).astype(np.float64)
 
+    def _probabilities(self, logits):
+        return special.expit(logits) if self._multilabel else special.softmax(logits, axis=1)
+
     def _forward(self, what, records, learner=None):
         """Return the logits, or the latents, of all records, read batch by batch."""
         learner = (self._net.module_ if learner is None else learner).eval()
@@ -369,11 +389,14 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         if not first and (labels.codes.ndim == 2) != self._multilabel:
             raise InvalidECGError("y is an indicator now, but was not before, or the reverse.")
 
-    def _train(self, records, labels, n_epochs, first, early_stopping=False, groups=None):
-        """Pretrain and initialise where it is the first time; train on the labelled records."""
+    def _train(
+        self, records, labels, n_epochs, first, vote=False, early_stopping=False, groups=None
+    ):
+        """Pretrain and initialise where it is the first time; train on labels, and on the vote."""
         root = self._init_callback_context(max_subtasks=1 + first)
         root.call_on_fit_task_begin(estimator=self, X=records.source)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        unlabelled = np.setdiff1d(np.arange(len(records)), labels.rows)
         held_out = None
         if early_stopping:
             there, out = self._hold_out(labels, groups, len(records), seed)
@@ -387,6 +410,8 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
             data, codes = self._resampled(data, codes, seed)
         if first:
             self._initialize(encoder, records, data, codes, labels.classes, seed)
+        if vote and len(unlabelled):
+            data, codes = self._voted(records, labels, unlabelled, seed)
         self._net.set_params(lr=self.lr, batch_size=self.batch_size)
         self._net.set_params(optimizer__param_groups__0__lr=self.encoder_lr)
 
@@ -459,6 +484,19 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         X = X[:, 0] if self._n_dimensions_in == 2 else X
         X, codes = sampler.fit_resample(X, codes)
         return Records(np.asarray(X), dtype=(np.float32,)), np.asarray(codes)
+
+    def _voted(self, records, labels, unlabelled, seed):
+        """Return all records, the labelled ones first, and the probabilities of their classes."""
+        latents, others = (
+            self._forward("latents", Rows(records, rows)) for rows in (labels.rows, unlabelled)
+        )
+        logits = self._forward("logits", Rows(records, unlabelled))
+        weights = self._net.module_.weights.cpu().numpy()
+        forest = tree_probabilities(latents, labels.codes, weights, others, self.n_trees, seed)
+        vote = (self._probabilities(logits) + forest) / 2
+        known = labels.codes if self._multilabel else np.eye(len(self.classes_))[labels.codes]
+        data = Rows(records, np.concatenate([labels.rows, unlabelled]))
+        return data, np.concatenate([known, vote]).astype(np.float32)
 
     def _initialize(self, encoder, records, data, codes, classes, seed):
         """Put a head on the encoder, fitted to what it is, and make the net that trains both."""

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from imblearn.pipeline import make_pipeline as make_imblearn_pipeline
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.callback import ProgressBar
-from sklearn.ensemble import StackingClassifier
+from sklearn.ensemble import ExtraTreesClassifier, StackingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -118,7 +118,9 @@ class TestLearning:
         np.testing.assert_allclose(1 / (1 + np.exp(-decision)), classifier.predict_proba(X)[:, 1])
 
     @pytest.mark.parametrize("multilabel", [False, True])
-    def test_unlabelled_records_teach_no_class(self, X, y, indicator, fitted, multilabel):
+    def test_unlabelled_records_teach_no_class_without_a_vote(
+        self, X, y, indicator, fitted, multilabel
+    ):
         known = np.arange(N_RECORDS) % 4 == 0
         labels = indicator if multilabel else y
         some = np.where(known[:, None] if multilabel else known, labels, -1)
@@ -128,13 +130,56 @@ class TestLearning:
             seen.append(len(x))
             return x
 
-        semi = tiny(FrozenEstimator(fitted), augmentation=augmentation, max_epochs=3).fit(X, some)
+        semi = tiny(FrozenEstimator(fitted), augmentation=augmentation, max_epochs=3, n_trees=0)
+        semi.fit(X, some)
         assert sum(seen[1:]) == 3 * known.sum()  # after a dry run
         few = tiny(FrozenEstimator(fitted), max_epochs=3, augmentation=Compose())
         few = few.fit(X[known], labels[known])
         # the others tell how large latents are, and nothing else
         logits = [one.decision_function(X).ravel() for one in (semi, few)]
         assert np.corrcoef(logits)[0, 1] > 0.99
+
+    @pytest.mark.parametrize("multilabel", [False, True])
+    def test_learns_labels_and_what_a_vote_makes_of_other_records(
+        self, X, y, indicator, fitted, multilabel
+    ):
+        known = np.arange(N_RECORDS) % 4 == 0
+        labels = indicator if multilabel else y
+        some = np.where(known[:, None] if multilabel else known, labels, -1)
+        start = tiny(FrozenEstimator(fitted), max_epochs=0).fit(X, some)
+        latents, center = fitted.transform(X), fitted.transform(X).mean(axis=0)
+        scaled = (latents - center) / latents.std(axis=0)
+        forest = ExtraTreesClassifier(300, random_state=0)
+        if multilabel:
+            forest = OneVsRestClassifier(forest)
+        forest.fit(scaled[known], labels[known])
+        vote = (start.predict_proba(X) + forest.predict_proba(scaled)) / 2
+        vote[known] = labels[known] if multilabel else np.eye(3)[labels[known]]
+
+        shorter = {"max_epochs": 1, "n_frozen_epochs": 1, "augmentation": Compose()}
+        semi = tiny(FrozenEstimator(fitted), **shorter, lr=1e-9, batch_size=N_RECORDS)
+        loss = semi.fit(X, some).history_[0]["loss"]
+        entropy = -vote * np.log(start.predict_proba(X))
+        if multilabel:
+            entropy -= (1 - vote) * np.log(1 - start.predict_proba(X))
+            assert loss == pytest.approx(entropy.mean(), abs=0.01)
+        else:
+            assert loss == pytest.approx(entropy.sum(axis=1).mean(), abs=0.01)
+        labelled = tiny(FrozenEstimator(fitted), **shorter, lr=1e-9, n_trees=0).fit(X, some)
+        assert abs(labelled.history_[0]["loss"] - loss) > 0.02  # of the labelled records alone
+
+    def test_a_sampler_sees_labelled_records_only_and_there_is_no_vote(self, X, y, fitted):
+        class Twice(BaseEstimator):
+            def fit_resample(self, X, y):
+                assert (y >= 0).all()
+                return np.concatenate([X, X]), np.concatenate([y, y])
+
+        some = np.where(np.arange(N_RECORDS) % 4 == 0, y, -1)
+        both = [
+            tiny(FrozenEstimator(fitted), max_epochs=2, sampler=Twice(), n_trees=n).fit(X, some)
+            for n in (0, 300)
+        ]
+        assert same(*map(weights, both))
 
     def test_weights_of_classes_move_the_predictions(self, X, y):
         rare = np.flatnonzero((y == 0) | (np.arange(N_RECORDS) < 8))

@@ -75,11 +75,15 @@ class FineTuning(nn.Module):
         return (self.encoder(x).flatten(1) - self.center) / self.scale
 
     def loss(self, logits: Tensor, codes: Tensor) -> Tensor:
-        """Return the mean weighted cross-entropy."""
+        """Return the mean weighted cross-entropy; codes may be probabilities of the classes."""
         if self.weights.ndim == 1:
-            return F.cross_entropy(logits, codes, self.weights)
-        weights = self.weights.gather(0, codes)  # (batch, n_classes)
-        return F.binary_cross_entropy_with_logits(logits, codes.to(logits.dtype), weights)
+            if codes.ndim == 1:
+                codes = F.one_hot(codes, len(self.weights))
+            weights = self.weights * codes  # (batch, n_classes)
+            return -(weights * torch.log_softmax(logits, dim=1)).sum() / weights.sum()
+        absence, presence = self.weights[0] * (1 - codes), self.weights[1] * codes
+        found = presence * F.logsigmoid(logits) + absence * F.logsigmoid(-logits)
+        return -found.mean()
 
     def after_step(self):
         """Nothing follows a step."""
