@@ -1,8 +1,10 @@
 """What the published figures rest on: metrics, draws of labels, and which records count."""
 
 import sys
+from argparse import Namespace
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.ensemble import ExtraTreesClassifier
@@ -84,3 +86,46 @@ def test_no_finding_is_a_label_in_ludb_but_none_in_ptbxl():
     ptbxl = Task("ptbxl-superdiagnostic", None, target, groups, groups)
     assert ludb.labelled.tolist() == [True, True, True, False]
     assert ptbxl.labelled.tolist() == [True, False, True, False]
+
+
+def test_seeds_and_methods_of_different_days_give_the_table_of_one(tmp_path, monkeypatch):
+    import bench_label_efficiency as bench
+    from _common import metrics_by_bootstrap
+
+    groups = np.repeat(np.arange(40), 2)
+    y = np.eye(3, dtype=int)[rng.integers(0, 3, 80)]
+    task = bench.Task("ptbxl-rhythm", np.empty((80, 1, 1)), y, groups, groups % 2)
+    found = {
+        (name, seed): (scores := y + rng.standard_normal(y.shape), scores > 0.5)
+        for name in ("BELL", "hand-made")
+        for seed in (0, 1)
+    }
+    monkeypatch.setattr(bench, "gather", lambda name, seed, *_: found[name, seed])
+    options = Namespace(
+        out=tmp_path, figures=tmp_path / "figures", seeds=[0, 1], methods=["BELL", "hand-made"],
+        protocols=["linear"], fractions=[1.0], folds=[1, 2], device="cpu", precision="auto",
+        max_epochs=None, ptbxl=task,
+    )  # fmt: skip
+    for name, seed in found:
+        file = bench.file_of(name, seed, 0, options)
+        file.parent.mkdir(exist_ok=True)
+        joblib.dump({"epochs": 2, "seconds": 4.0, "megabytes": 1.0}, file)
+        bench.keep_figures(name, seed, [task], [0], options)
+    table = bench.tabulate([task], options)
+
+    both = {
+        name: metrics_by_bootstrap(y, [found[name, 0], found[name, 1]], groups)
+        for name in options.methods
+    }
+    for line in table.itertuples():
+        value, samples = both[line.method][line.metric]
+        best, of_best = both["BELL"][line.metric]
+        assert line.value == pytest.approx(value)
+        assert line.minus_bell == pytest.approx(value - best)
+        for given, draws in (
+            ((line.low, line.high), samples),
+            ((line.minus_bell_low, line.minus_bell_high), samples - of_best),
+        ):
+            assert given == pytest.approx(np.quantile(draws, (0.025, 0.975)), abs=1e-4)
+    assert len(table) == 6
+    assert bench.costs(options)["seconds_per_epoch"].tolist() == [2.0, 2.0]
