@@ -21,7 +21,7 @@ MODULES = sorted(
 LAYERS = [
     {"exceptions"},
     {"_leads"},
-    {"nn", "_signal", "_validation", "_labels", "_linear_head"},
+    {"nn", "_signal", "_validation", "_labels", "_linear_head", "_vote"},
     {"_base"},
     {"preprocessing", "feature_extraction", "datasets", "_training"},
     {"pretraining"},

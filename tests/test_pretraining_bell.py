@@ -108,6 +108,18 @@ def test_inter_lead_alone_ties_the_leads():
         assert torch.allclose(one, two, atol=1e-7) is not tied
 
 
+@pytest.mark.parametrize(
+    ("n_leads", "gamma", "two"), [(3, 0.3, True), (3, 0.0, False), (3, 1.0, False), (1, 0.3, False)]
+)
+def test_there_are_two_predictors_where_two_terms_count(n_leads, gamma, two):
+    network = bell(n_leads, gamma)
+    terms, _ = network(*views(n_leads))
+    terms["loss"].backward()
+    heads = [network.predictor, network.cross_predictor] if two else [network.predictor]
+    assert (network.cross_predictor is not None) == two
+    assert all(one.grad is not None for head in heads for one in head.parameters())
+
+
 def test_gamma_fuses_the_two_terms():
     terms, _ = bell(3, gamma=0.3)(*views(3))
     torch.testing.assert_close(terms["loss"], 0.3 * terms["intra"] + 0.7 * terms["inter"])

@@ -36,7 +36,8 @@ class BELL(Method):
         self.encoder = encoder
         self.projector = LeadwiseMLP(n_parts, n_features, head_width, head_width)
         self.predictor = LeadwiseMLP(n_parts, head_width, head_width, head_width)
-        if n_parts > 1:
+        self.cross_predictor = None
+        if n_parts > 1 and 0 < gamma < 1:  # or else one predictor has one question to answer
             self.cross_predictor = LeadwiseMLP(n_parts, head_width, head_width, head_width)
         self.target = make_target(self.online)
         self.gamma, self.decay = gamma, decay
@@ -56,7 +57,7 @@ class BELL(Method):
     def _distances(self, projection, target):
         """Return the distance of every pair of leads, ``(n_parts, n_parts)``."""
         own = lead_distances(self.predictor(projection), target)
-        if len(own) == 1:
+        if self.cross_predictor is None:
             return own
         others = lead_distances(self.cross_predictor(projection), target)
         return torch.where(torch.eye(len(own), dtype=torch.bool, device=own.device), own, others)
@@ -166,7 +167,8 @@ class BELLPretrainer(BasePretrainer):
     projection of the same lead, and q, of those of the other leads. With z the target network's
     projections of the other view, all of length 1, the loss is ``gamma`` times the mean squared
     distance of p and z of the same lead plus ``1 - gamma`` times that of q and z over all pairs of
-    different leads, averaged over the batch and over both ways round the views.
+    different leads, averaged over the batch and over both ways round the views. With `gamma` 0 or 1
+    there is only one of the predictions.
 
     As published: a branch for each lead, online network with predictor, target by moving average,
     mean squared errors within and between leads, and their fusion. Chosen here, by trials on folds
