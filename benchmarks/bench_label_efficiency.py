@@ -31,8 +31,8 @@ A run goes on where it was ended: scores and weights lie in ``--out`` by method,
 fold. When all folds of a seed are done its figures are kept in ``--figures``, with those of every
 bootstrap draw of patients; the draws are always the same. These small files are kept with the
 source, so that a method can be compared draw by draw, or a seed be added, on another day and on
-another machine, without running the others again. The table is written to ``label_efficiency.csv``
-there, and drawn.
+another machine, without running the others again (``--only-table`` runs none). The table is written
+to ``label_efficiency.csv`` there, and drawn.
 """
 
 import argparse
@@ -345,19 +345,24 @@ def keep_figures(name, seed, tasks, parts, options):
 def tabulate(tasks, options):
     """Return one line for each task, protocol, method, fraction and metric: means over seeds."""
     kept = {
-        name: [load_figures(name, seed, options) for seed in options.seeds]
-        for name in options.methods
+        name: {seed: load_figures(name, seed, options) for seed in options.seeds}
+        for name in {*options.methods, "BELL"}
     }
     lines = []
-    for name, seeds in kept.items():
+    for name in options.methods:
         for task, protocol, fraction, key in figure_keys(name, tasks, options):
             for metric in ("auroc", "auprc", "f1"):
-                value, samples = mean_figure(seeds, f"{key}/{metric}")
+                seeds = [seed for seed in options.seeds if f"{key}/{metric}" in kept[name][seed]]
+                if not seeds:
+                    continue
                 line = {"task": task.name, "protocol": protocol, "fraction": fraction}
-                line.update(method=name, metric=metric, value=value)
+                line.update(method=name, metric=metric, seeds=len(seeds))
+                line["value"], samples = mean_figure(kept[name], seeds, f"{key}/{metric}")
                 line["low"], line["high"] = np.quantile(samples, (0.025, 0.975))
-                if f"{key}/{metric}" in kept.get("BELL", [{}])[0]:
-                    best, of_best = mean_figure(kept["BELL"], f"{key}/{metric}")
+                both = [seed for seed in seeds if f"{key}/{metric}" in kept["BELL"][seed]]
+                if both:  # the same seeds, so that the draws of labels are the same
+                    value, samples = mean_figure(kept[name], both, f"{key}/{metric}")
+                    best, of_best = mean_figure(kept["BELL"], both, f"{key}/{metric}")
                     line["minus_bell"] = value - best
                     ends = np.quantile(samples - of_best, (0.025, 0.975))
                     line["minus_bell_low"], line["minus_bell_high"] = ends
@@ -365,10 +370,10 @@ def tabulate(tasks, options):
     return pd.DataFrame(lines)
 
 
-def mean_figure(seeds, key):
+def mean_figure(kept, seeds, key):
     """Return a figure and those of the bootstrap draws, averaged over seeds."""
-    values = np.array([kept[key] for kept in seeds])
-    draws = np.array([kept[f"{key}/draws"] for kept in seeds], dtype=float)
+    values = np.array([kept[seed][key] for seed in seeds])
+    draws = np.array([kept[seed][f"{key}/draws"] for seed in seeds], dtype=float)
     return values.mean(), (values[:, None] + draws).mean(axis=0)
 
 
@@ -377,6 +382,9 @@ def costs(options):
     lines = []
     for name in options.methods:
         seeds = [load_figures(name, seed, options) for seed in options.seeds]
+        seeds = [kept for kept in seeds if kept]
+        if not seeds:
+            continue
         epochs, seconds = int(seeds[0]["epochs"]), np.mean([kept["seconds"] for kept in seeds])
         line = {"method": name, "epochs": epochs, "seconds": seconds}
         line["seconds_per_epoch"] = seconds / epochs if epochs else np.nan
@@ -420,6 +428,9 @@ def read_options():
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto", help="of pretraining")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument(
+        "--only-table", action="store_true", help="of the figures kept; run nothing"
+    )
     return parser.parse_args()
 
 
@@ -438,7 +449,8 @@ def main():
         (name, seed)
         for seed in options.seeds
         for name in options.methods
-        if not {f"{key}/auroc" for *_, key in figure_keys(name, tasks, options)}
+        if not options.only_table
+        and not {f"{key}/auroc" for *_, key in figure_keys(name, tasks, options)}
         <= set(load_figures(name, seed, options))
     ]
     with joblib.Parallel(options.jobs) as parallel:
