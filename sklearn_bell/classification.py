@@ -399,7 +399,10 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         unlabelled = np.setdiff1d(np.arange(len(records)), labels.rows)
         held_out = None
         if early_stopping:
-            there, out = self._hold_out(labels, groups, len(records), seed)
+            groups = self._check_groups(groups, len(records))
+            of_labelled = groups[labels.rows]
+            there, out = hold_out(labels.codes, of_labelled, self.validation_fraction, seed)
+            unlabelled = unlabelled[~np.isin(groups[unlabelled], of_labelled[out])]
             held_out = HeldOut(Rows(records, labels.rows[out]), labels.codes[out])
             labels = labels._replace(rows=labels.rows[there], codes=labels.codes[there])
         data, codes = Rows(records, labels.rows), labels.codes
@@ -464,17 +467,16 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         context.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes=dict)
         return copy.deepcopy(pretrainer.encoder_)
 
-    def _hold_out(self, labels, groups, n_records, seed):
-        """Return the positions of labels to train on, and to hold out."""
+    def _check_groups(self, groups, n_records):
+        """Return the group of each record, which is of its own where none are given."""
         if groups is None:
-            groups = np.arange(n_records)
-        elif len(groups) != n_records:
+            return np.arange(n_records)
+        if len(groups) != n_records:
             raise InvalidECGError(
                 f"groups has {len(groups)} entries, but X has {n_records} records. Behind a "
                 "sampler in a pipeline they differ: give the sampler to ECGClassifier(sampler=...)."
             )
-        of_labelled = np.asarray(groups)[labels.rows]
-        return hold_out(labels.codes, of_labelled, self.validation_fraction, seed)
+        return np.asarray(groups)
 
     def _resampled(self, data, codes, seed):
         """Return records and codes as the sampler makes them."""

@@ -345,6 +345,23 @@ class TestEarlyStopping:
         assert not here & there
         assert len(here | there) == 12
 
+    def test_unlabelled_records_of_patients_held_out_are_not_learnt_from(self, X, y, fitted):
+        groups = np.arange(N_RECORDS) // 2  # of every patient, one record is labelled
+        some = np.where(np.arange(N_RECORDS) % 2 == 0, y, -1)
+        prepared, seen = fitted.encoder_[0](torch.from_numpy(X)), set()
+
+        def augmentation(x, generator):
+            distance = (x[:, None] - prepared).abs().sum((2, 3))  # (batch, n_records)
+            if x.any():  # not the dry run
+                seen.update(distance.argmin(dim=1).tolist())
+            return x
+
+        classifier = tiny(FrozenEstimator(fitted), augmentation=augmentation, max_epochs=2)
+        classifier.set_params(early_stopping=True, validation_fraction=0.25)
+        classifier.fit(X, some, groups=groups)
+        assert len(seen) == N_RECORDS * 3 / 4
+        assert len(np.unique(groups[list(seen)])) == len(seen) / 2
+
     def test_groups_of_another_length_are_refused_before_any_work(self, X, y, monkeypatch):
         monkeypatch.setattr(BELLPretrainer, "fit", lambda self, X: pytest.fail("it pretrained"))
         with pytest.raises(InvalidECGError, match="groups has 5 entries, but X has 48 records"):
