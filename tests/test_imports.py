@@ -21,8 +21,8 @@ MODULES = sorted(
 LAYERS = [
     {"exceptions"},
     {"_leads"},
-    {"nn", "_signal", "_validation", "_labels", "_linear_head", "_vote"},
-    {"_base"},
+    {"nn", "_signal", "_validation", "_labels", "_linear_head", "_metrics", "_vote"},
+    {"_base", "_predictions"},
     {"preprocessing", "feature_extraction", "datasets", "_training"},
     {"pretraining"},
     {"classification", "over_sampling"},
