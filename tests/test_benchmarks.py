@@ -104,7 +104,7 @@ def test_seeds_and_methods_of_different_days_give_the_table_of_one(tmp_path, mon
     options = Namespace(
         out=tmp_path, figures=tmp_path / "figures", seeds=[0, 1], methods=["BELL", "hand-made"],
         protocols=["linear"], fractions=[1.0], folds=[1, 2], device="cpu", precision="auto",
-        max_epochs=None, ptbxl=task,
+        max_epochs=None, pretrainings=2, ptbxl=task,
     )  # fmt: skip
     for name, seed in found:
         file = bench.file_of(name, seed, 0, options)
