@@ -134,19 +134,38 @@ def hold_out(codes, groups, fraction, seed, n_tries=50):
 
 def class_weights(class_weight, codes, classes):
     """Return the weight of each class; or of absence and presence of each, (2, n_classes)."""
+    try:
+        return _class_weights(class_weight, codes, classes)
+    except (ValueError, TypeError) as error:
+        raise InvalidECGError(f"class_weight does not fit the classes: {error}") from error
+
+
+def _class_weights(class_weight, codes, classes):
     if codes.ndim == 2:
         each = class_weight if isinstance(class_weight, list) else [class_weight] * len(classes)
         if len(each) != len(classes) or isinstance(class_weight, dict):
-            raise InvalidECGError(
+            raise ValueError(
                 f"y has {len(classes)} columns, so class_weight must be 'balanced', None or a list "
                 f"of {len(classes)} dicts, but got {class_weight!r}."
             )
         columns = zip(each, codes.T, strict=True)
-        return np.stack([class_weights(one, of, np.arange(2)) for one, of in columns], axis=1)
+        return np.stack([_class_weights(one, of, np.arange(2)) for one, of in columns], axis=1)
     if class_weight == "balanced":
         counts = np.bincount(codes, minlength=len(classes))
         return len(codes) / (len(classes) * np.maximum(counts, 1))
     return compute_class_weight(class_weight, classes=classes, y=classes)
+
+
+def weighted_targets(codes, weights):
+    """Return how much each class counts for a record, (n_records, n_classes): its weight, or zero.
+
+    Of an indicator it is how much absence and presence count, (n_records, n_classes, 2). There,
+    codes may be probabilities.
+    """
+    if codes.ndim == 1:
+        return (np.eye(len(weights))[codes] * weights).astype(np.float32)
+    both = np.stack([1 - codes, codes], axis=-1)
+    return (both * weights.T).astype(np.float32)
 
 
 def _few(values):

@@ -206,16 +206,16 @@ class OwnLossNet(NeuralNet):
 class HeldOut:
     """Records held out of training: their loss says which epoch is kept, and when to stop."""
 
-    def __init__(self, records, codes):
-        self.records, self.codes = records, codes
+    def __init__(self, records, targets):
+        self.records, self.targets = records, targets
         self.loss, self.epoch, self.weights = np.inf, 0, None
 
     def look(self, learner, logits, epoch):
         """Return the loss of the epoch, and keep its weights where it is the least."""
-        device = learner.weights.device
+        device = learner.center.device
         with torch.no_grad():
-            logits, codes = (to_tensor(x, device) for x in (logits, self.codes))
-            loss = learner.loss(logits, codes).item()
+            logits, targets = (to_tensor(x, device) for x in (logits, self.targets))
+            loss = learner.loss(logits, targets).item()
         if loss < self.loss:
             self.loss, self.epoch = loss, epoch
             self.weights = copy.deepcopy(learner.state_dict())

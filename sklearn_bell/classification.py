@@ -14,10 +14,10 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from torch import nn
 
-from sklearn_bell._labels import class_weights, hold_out, read_labels
+from sklearn_bell._labels import class_weights, hold_out, read_labels, weighted_targets
 from sklearn_bell._linear_head import linear_head
 from sklearn_bell._training import (
     HeldOut,
@@ -32,12 +32,14 @@ from sklearn_bell._training import (
 )
 from sklearn_bell._validation import ECGInputMixin, Records, check_ecg
 from sklearn_bell._vote import tree_probabilities
-from sklearn_bell.exceptions import InvalidECGError
+from sklearn_bell.exceptions import DivergenceError, InvalidECGError
 from sklearn_bell.nn.augmentation import RandomCrop
 from sklearn_bell.nn.fine_tuning import FineTuning
 from sklearn_bell.pretraining import BELLPretrainer
 
 __all__ = ["ECGClassifier"]
+
+_VOTED_PER_LABEL = 10  # so that labels keep a part in what is learnt, however many have none
 
 
 class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEstimator):
@@ -55,7 +57,8 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
           to `fit`, labelled or not.
         - ``FrozenEstimator(pretrainer)`` of a fitted pretrainer is not fitted again: its weights
           are copied. So searches and folds need not pretrain again.
-        - None is ``BELLPretrainer(max_epochs=0)``: its encoder, untrained.
+        - None is ``BELLPretrainer(max_epochs=0)``: its encoder, untrained. It filters records of
+          100 Hz; of another rate, give ``BELLPretrainer(max_epochs=0, sampling_rate=...)``.
 
         What is given here is never changed.
     augmentation : callable, default=None
@@ -75,6 +78,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     class_weight : "balanced", dict or list of dicts, default=None
         Weights of the classes, as in scikit-learn. In a multi-label problem the absence (0) and
         presence (1) of each class have weights: ``"balanced"`` or a list with a dict for each.
+        `partial_fit` cannot balance.
     n_frozen_epochs : int, default=0
         Epochs at the beginning in which only the linear layer learns. With `max_epochs` of the same
         number the encoder stays as it was pretrained.
@@ -131,7 +135,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         classes are labelled, if y, `groups` or `class_weight` do not fit, or if `pretrainer` is
         none, or was fitted on records of another shape.
     DivergenceError
-        If the loss is no finite number any more.
+        If the loss is no finite number any more. The classifier is not fitted then.
 
     See Also
     --------
@@ -146,7 +150,8 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     Unlabelled rows are pretrained on. Then, in `fit`, the network as it starts and a forest of
     extra trees, which has learnt the latents of the labelled records, vote on the unlabelled ones:
     the average of the probabilities that the two give stands for the label while the network is
-    fine-tuned on all records. The forest sees other things in the latents than a linear layer, and
+    fine-tuned on labelled records and on ten times as many others at most, drawn at random. The
+    forest sees other things in the latents than a linear layer, and
     the network takes some of it over [2]_. `partial_fit` learns from labels only.
 
     The linear layer does not start at random: its first steps would spoil what was pretrained [1]_.
@@ -253,8 +258,8 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         y : array-like of shape (n_records,) or (n_records, n_classes)
             Classes, or an indicator of zeros and ones. -1, or a row of -1, is unlabelled (notes).
         groups : array-like of shape (n_records,), default=None
-            Patients, none of whom early stopping then has on both sides. Without early stopping
-            they are not used.
+            Patients, none of whom early stopping then has on both sides. A pretrainer whose `fit`
+            takes groups is given them too.
 
         Returns
         -------
@@ -291,6 +296,11 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
             The classifier.
         """
         first = not hasattr(self, "_net")
+        if isinstance(self.class_weight, str):
+            raise InvalidECGError(
+                "class_weight='balanced' needs all labels at once, and partial_fit has some. Give "
+                "the weights as a dict."
+            )
         records = check_ecg(self, X, reset=first, min_records=2)
         known = np.unique(classes) if classes is not None else None
         labels = read_labels(y, len(records), known if first else self.classes_)
@@ -353,6 +363,9 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
             return (logits > 0).astype(np.int64)
         return self.classes_[logits.argmax(axis=1)]
 
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_net")
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
@@ -363,7 +376,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
 
     @property
     def _multilabel(self):
-        return self._net.module_.weights.ndim == 2
+        return self._net.module_.multilabel
 
     def _logits(self, X):
         check_is_fitted(self, "_net")
@@ -377,7 +390,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         """Return the logits, or the latents, of all records, read batch by batch."""
         learner = (self._net.module_ if learner is None else learner).eval()
         batches = forward_batches(
-            getattr(learner, what), records, self.batch_size, learner.weights.device
+            getattr(learner, what), records, self.batch_size, learner.center.device
         )
         return np.concatenate([found for _, found in batches])
 
@@ -395,26 +408,32 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         """Pretrain and initialise where it is the first time; train on labels, and on the vote."""
         root = self._init_callback_context(max_subtasks=1 + first)
         root.call_on_fit_task_begin(estimator=self, X=records.source)
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        seed = self._seed() if first else self._net.seed
+        if groups is not None:
+            groups = self._check_groups(groups, len(records))
         unlabelled = np.setdiff1d(np.arange(len(records)), labels.rows)
         held_out = None
         if early_stopping:
-            groups = self._check_groups(groups, len(records))
-            of_labelled = groups[labels.rows]
+            patients = np.arange(len(records)) if groups is None else groups
+            of_labelled = patients[labels.rows]
             there, out = hold_out(labels.codes, of_labelled, self.validation_fraction, seed)
-            unlabelled = unlabelled[~np.isin(groups[unlabelled], of_labelled[out])]
-            held_out = HeldOut(Rows(records, labels.rows[out]), labels.codes[out])
+            held_out = labels._replace(rows=labels.rows[out], codes=labels.codes[out])
             labels = labels._replace(rows=labels.rows[there], codes=labels.codes[there])
+            unlabelled = unlabelled[~np.isin(patients[unlabelled], of_labelled[out])]
         data, codes = Rows(records, labels.rows), labels.codes
         if first:
             class_weights(self.class_weight, codes, labels.classes)  # errors come before the work
-            encoder = self._pretrained(records.source, seed, root.subcontext(task_name="pretrain"))
+            encoder = self._pretrained(records.source, groups, seed, root)
         if self.sampler is not None:
-            data, codes = self._resampled(data, codes, seed)
+            data, codes = self._resampled(data, codes, labels.classes, seed)
         if first:
             self._initialize(encoder, records, data, codes, labels.classes, seed)
+        targets = weighted_targets(codes, self._weights)
         if vote and len(unlabelled):
-            data, codes = self._voted(records, labels, unlabelled, seed)
+            data, targets = self._voted(records, labels, unlabelled, targets, seed)
+        if held_out is not None:
+            there = Rows(records, held_out.rows)
+            held_out = HeldOut(there, weighted_targets(held_out.codes, self._weights))
         self._net.set_params(lr=self.lr, batch_size=self.batch_size)
         self._net.set_params(optimizer__param_groups__0__lr=self.encoder_lr)
 
@@ -428,21 +447,34 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
                 task,
                 records.source,
                 n_epochs,
-                lambda: self._train_epoch(data, codes, held_out),
+                lambda: self._train_epoch(data, targets, held_out),
             )
+        except DivergenceError:  # of what is no number nothing can be made
+            del self._net
+            raise
         finally:
-            self.best_epoch_ = len(self.history_)
-            if held_out is not None and held_out.weights is not None:
-                self.best_epoch_ = held_out.epoch
-                self._net.module_.load_state_dict(held_out.weights)
-            self._net.module_.eval()
+            self._end(held_out)
         for context in (task, root):
             context.call_on_fit_task_end(
                 estimator=self, X=records.source, reconstruction_attributes=dict
             )
 
-    def _pretrained(self, X, seed, context):
+    def _end(self, held_out):
+        """Take the best epoch, however training ended."""
+        if not hasattr(self, "_net"):
+            return
+        self.best_epoch_ = len(self.history_)
+        if held_out is not None and held_out.weights is not None:
+            self.best_epoch_ = held_out.epoch
+            self._net.module_.load_state_dict(held_out.weights)
+        self._net.module_.eval()
+
+    def _seed(self):
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    def _pretrained(self, X, groups, seed, context):
         """Return a copy of what prepares records, and of the encoder, pretrained on X."""
+        context = context.subcontext(task_name="pretrain")
         context.call_on_fit_task_begin(estimator=self, X=X)
         pretrainer = self.pretrainer
         if isinstance(pretrainer, FrozenEstimator):
@@ -450,8 +482,11 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         else:
             pretrainer = BELLPretrainer(max_epochs=0) if pretrainer is None else clone(pretrainer)
             set_seed(pretrainer, seed)
+            params = {}
+            if groups is not None and has_fit_parameter(pretrainer, "groups"):
+                params["groups"] = groups
             with context.propagate_callback_context(pretrainer):
-                pretrainer.fit(X)
+                pretrainer.fit(X, **params)
         if not hasattr(pretrainer, "encoder_"):
             raise InvalidECGError(
                 "pretrainer must be an estimator of sklearn_bell.pretraining, or a fitted one in a "
@@ -468,9 +503,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         return copy.deepcopy(pretrainer.encoder_)
 
     def _check_groups(self, groups, n_records):
-        """Return the group of each record, which is of its own where none are given."""
-        if groups is None:
-            return np.arange(n_records)
+        """Return the groups as an array, one for each record."""
         if len(groups) != n_records:
             raise InvalidECGError(
                 f"groups has {len(groups)} entries, but X has {n_records} records. Behind a "
@@ -478,33 +511,40 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
             )
         return np.asarray(groups)
 
-    def _resampled(self, data, codes, seed):
-        """Return records and codes as the sampler makes them."""
+    def _resampled(self, data, codes, classes, seed):
+        """Return records and codes as the sampler makes them of records and classes."""
         sampler = clone(self.sampler)
         set_seed(sampler, seed)
         X = data[np.arange(len(data))]
         X = X[:, 0] if self._n_dimensions_in == 2 else X
-        X, codes = sampler.fit_resample(X, codes)
-        return Records(np.asarray(X), dtype=(np.float32,)), np.asarray(codes)
+        X, y = sampler.fit_resample(X, classes[codes] if codes.ndim == 1 else codes)
+        codes = np.searchsorted(classes, y) if codes.ndim == 1 else np.asarray(y)
+        return Records(np.asarray(X), dtype=(np.float32,)), codes
 
-    def _voted(self, records, labels, unlabelled, seed):
-        """Return all records, the labelled ones first, and the probabilities of their classes."""
-        latents, others = (
-            self._forward("latents", Rows(records, rows)) for rows in (labels.rows, unlabelled)
-        )
-        logits = self._forward("logits", Rows(records, unlabelled))
-        weights = self._net.module_.weights.cpu().numpy()
-        forest = tree_probabilities(latents, labels.codes, weights, others, self.n_trees, seed)
-        vote = (self._probabilities(logits) + forest) / 2
-        known = labels.codes if self._multilabel else np.eye(len(self.classes_))[labels.codes]
-        data = Rows(records, np.concatenate([labels.rows, unlabelled]))
-        return data, np.concatenate([known, vote]).astype(np.float32)
+    def _voted(self, records, labels, unlabelled, targets, seed):
+        """Return labelled and unlabelled records, and how much each class counts for each.
+
+        The vote is not weighted again: what votes has learnt with the weights of the classes.
+        """
+        n_voted = min(len(unlabelled), _VOTED_PER_LABEL * len(labels.rows))
+        drawn = np.random.default_rng(seed).choice(unlabelled, n_voted, replace=False)
+        rows = np.concatenate([labels.rows, np.sort(drawn)])
+        latents = self._forward("latents", data := Rows(records, rows))
+        known, others = np.split(latents, [len(labels.rows)])
+        forest = tree_probabilities(known, labels.codes, self._weights, others, self.n_trees, seed)
+        linear = self._net.module_.linear
+        weight, bias = (one.detach().cpu().numpy() for one in (linear.weight, linear.bias))
+        vote = (self._probabilities(others @ weight.T + bias) + forest) / 2
+        if self._multilabel:
+            vote = weighted_targets(vote, np.ones((2, len(self.classes_))))
+        return data, np.concatenate([targets, vote]).astype(np.float32)
 
     def _initialize(self, encoder, records, data, codes, classes, seed):
         """Put a head on the encoder, fitted to what it is, and make the net that trains both."""
         prepare, encoder = encoder.to(device := choose_device(self.device)).eval()
         augmentation = RandomCrop() if self.augmentation is None else self.augmentation
         n_latents = self._count_latents(encoder, augmentation, device)
+        weights = class_weights(self.class_weight, codes, classes)
         with default_generators_seeded(derived_seed(seed)):
             learner = FineTuning(
                 prepare,
@@ -513,7 +553,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
                 len(classes),
                 copy.deepcopy(augmentation),
                 self.dropout,
-                torch.tensor(class_weights(self.class_weight, codes, classes)).float(),
+                multilabel=codes.ndim == 2,
             )
         net = OwnLossNet(
             learner,
@@ -524,13 +564,29 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
             batch_size=self.batch_size,
             device=device,
         ).initialize()
-        latents = self._forward("latents", records, net.module_)
-        center, scale = latents.mean(axis=0), latents.std(axis=0)
-        scale[scale <= 1e-6 * np.abs(latents).max()] = 1.0
+        center, scale = self._spread(records, net.module_)
         latents = (self._forward("latents", data, net.module_) - center) / scale
-        weight, bias = linear_head(latents, codes, net.module_.weights.cpu().numpy(), self.C)
+        weight, bias = linear_head(latents, codes, weights, self.C)
         net.module_.start(center, scale, weight, bias)
-        self._net, self.classes_, self.history_ = net, classes, []  # now nothing can fail
+        self._net, self._weights = net, weights  # now nothing can fail
+        self.classes_, self.history_ = classes, []
+
+    def _spread(self, records, learner):
+        """Return the mean and deviation of latents over records, read batch by batch."""
+        batches = forward_batches(
+            learner.eval().latents, records, self.batch_size, learner.center.device
+        )
+        n, mean, squares = 0, np.zeros(()), np.zeros(())  # squared deviations from the mean
+        for _, latents in batches:
+            latents = latents.astype(np.float64)
+            n += len(latents)
+            change = latents.mean(axis=0) - mean
+            mean = mean + change * len(latents) / n
+            squares = squares + latents.var(axis=0) * len(latents)
+            squares = squares + change**2 * len(latents) * (n - len(latents)) / n
+        scale = np.sqrt(squares / n)
+        scale[scale <= 1e-6 * np.sqrt(mean**2 + scale**2).max()] = 1.0
+        return mean.astype(np.float32), scale.astype(np.float32)
 
     def _count_latents(self, encoder, augmentation, device):
         """Return the number of latents, found by a dry run, in which views are tried too."""
@@ -552,12 +608,12 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         logits = self._forward("logits", held_out.records)
         return held_out.look(self._net.module_, logits, epoch)
 
-    def _train_epoch(self, data, codes, held_out):
+    def _train_epoch(self, data, targets, held_out):
         """Train for an epoch, write its history, and return whether to stop."""
         learner, epoch, start = self._net.module_, len(self.history_) + 1, time.perf_counter()
         frozen = epoch <= self.n_frozen_epochs
         learner.freeze(frozen)
-        entry = {"epoch": epoch, **self._net.fit_epoch(data, codes, number=epoch - 1)}
+        entry = {"epoch": epoch, **self._net.fit_epoch(data, targets, number=epoch - 1)}
         if held_out is not None:
             entry["valid_loss"] = self._look(held_out, epoch)
         self.history_.append({**entry, "frozen": frozen, "duration": time.perf_counter() - start})

@@ -26,10 +26,12 @@ from torch import nn
 
 import sklearn_bell._training
 from sklearn_bell import BELLPretrainer, ECGClassifier
+from sklearn_bell._labels import weighted_targets
 from sklearn_bell.exceptions import DivergenceError, InvalidECGError
 from sklearn_bell.nn.augmentation import Compose
 from sklearn_bell.nn.encoders import ResNet1d
 from sklearn_bell.preprocessing import RecordScaler
+from sklearn_bell.pretraining import CLOCSPretrainer
 
 N_RECORDS, N_LEADS, N_SAMPLES = 48, 2, 60
 
@@ -181,6 +183,55 @@ class TestLearning:
         ]
         assert same(*map(weights, both))
 
+    def test_a_sampler_sees_the_classes_by_their_names(self, X, y, fitted):
+        names, seen = np.array(["c", "a", "b"])[y], []
+
+        class Spy(BaseEstimator):
+            def fit_resample(self, X, y):
+                seen.append(y)
+                return X[::-1], y[::-1]
+
+        classifier = tiny(FrozenEstimator(fitted), sampler=Spy()).fit(X, names)
+        np.testing.assert_array_equal(seen[0], names)
+        assert classifier.score(X, names) > 0.9
+
+    @pytest.mark.parametrize("multilabel", [False, True])
+    def test_weights_of_classes_count_once_in_what_is_voted(self, X, y, fitted, multilabel):
+        rng = np.random.default_rng(0)
+        noise = rng.normal(size=(200, N_LEADS, N_SAMPLES)).astype("f4")
+        some = np.full(200, -1)
+        some[:50] = np.arange(50) % 10 == 0  # few are of class 1, and nothing tells which
+        some = np.stack([some, some], axis=1) if multilabel else some
+        classifier = tiny(
+            FrozenEstimator(fitted), class_weight="balanced", n_frozen_epochs=30, max_epochs=30
+        ).fit(noise, some)
+        # as the vote has it, between what weighted regression and trees say of noise
+        assert 0.1 < classifier.predict_proba(noise)[50:, 1].mean() < 0.5
+
+    def test_many_unlabelled_records_do_not_drown_the_labels(self, X, y, fitted):
+        few = np.where(np.arange(N_RECORDS) < 3, y, -1)
+        seen = []
+
+        def augmentation(x, generator):
+            seen.append(len(x))
+            return x
+
+        tiny(FrozenEstimator(fitted), augmentation=augmentation, max_epochs=1).fit(X, few)
+        assert sum(seen[1:]) == 3 + 10 * 3  # after a dry run
+
+    def test_what_pretrains_by_patient_is_given_the_patients(self, X, y, monkeypatch):
+        seen, fit = [], CLOCSPretrainer.fit
+
+        def spy(self, X, y=None, groups=None):
+            seen.append(groups)
+            return fit(self, X, groups=groups)
+
+        monkeypatch.setattr(CLOCSPretrainer, "fit", spy)
+        groups = np.arange(N_RECORDS) // 2
+        clocs = CLOCSPretrainer(Tiny, max_epochs=1, head_width=8, device="cpu")
+        tiny(clocs, max_epochs=1).fit(X, y, groups=groups)
+        np.testing.assert_array_equal(seen[0], groups)
+
     def test_weights_of_classes_move_the_predictions(self, X, y):
         rare = np.flatnonzero((y == 0) | (np.arange(N_RECORDS) < 8))
         noise = np.random.default_rng(0).normal(size=X[rare].shape)
@@ -197,9 +248,9 @@ class TestLearning:
         labels = np.where(np.arange(N_RECORDS) < 30, 0, y)
         classifier = tiny(max_epochs=0, class_weight="balanced").fit(X, labels)
         expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
-        np.testing.assert_allclose(classifier._net.module_.weights, expected, rtol=1e-6)
+        np.testing.assert_allclose(classifier._weights, expected, rtol=1e-6)
         several = tiny(max_epochs=0, class_weight="balanced").fit(X, indicator)
-        for column, of_column in zip(indicator.T, several._net.module_.weights.T, strict=True):
+        for column, of_column in zip(indicator.T, several._weights.T, strict=True):
             expected = compute_class_weight("balanced", classes=np.arange(2), y=column)
             np.testing.assert_allclose(of_column, expected, rtol=1e-6)
 
@@ -215,7 +266,8 @@ class TestLearning:
                 weight = np.where(labels, [3.0, 1.0], [1.0, 0.5])
                 expected = -(weight * np.log(np.where(labels, p, 1 - p))).mean()
             learner = classifier._net.module_
-            loss = learner.loss(learner.logits(torch.tensor(X)), torch.tensor(labels))
+            targets = torch.tensor(weighted_targets(labels, classifier._weights))
+            loss = learner.loss(learner.logits(torch.tensor(X)), targets)
             assert loss.item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -435,7 +487,9 @@ class TestGoingOn:
 
     def test_a_loss_that_is_no_number_ends_the_training(self, X, y):
         with pytest.raises(DivergenceError, match="smaller lr"):
-            tiny(lr=1e30, encoder_lr=1e30).fit(X, y)
+            (classifier := tiny(lr=1e30, encoder_lr=1e30)).fit(X, y)
+        with pytest.raises(NotFittedError):
+            classifier.predict(X)
 
     def test_a_pickle_goes_on_as_the_original(self, X, y):
         classifier = tiny(max_epochs=2).fit(X, y)

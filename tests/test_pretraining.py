@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.callback import ProgressBar
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_val_score
@@ -35,6 +36,17 @@ class TinyEncoder(nn.Module):
 
     def forward(self, x):
         return self.layers(x).mean(-1)
+
+
+class Normed(nn.Module):
+    """Without dropout: all that differs between training and evaluation are the statistics."""
+
+    def __init__(self, in_channels=1):
+        super().__init__()
+        self.conv, self.norm = nn.Conv1d(in_channels, 4, 5), nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        return torch.relu(self.norm(self.conv(x))).mean(-1)
 
 
 class Callback:
@@ -245,7 +257,25 @@ class TestFit:
 
     def test_a_loss_that_is_no_number_ends_the_training(self, make, X):
         with pytest.raises(DivergenceError, match=r"epoch \d.*lr=1e\+30"):
-            make(lr=1e30, max_epochs=5).fit(X)
+            (pretrainer := make(lr=1e30, max_epochs=5)).fit(X)
+        with pytest.raises(NotFittedError):
+            pretrainer.transform(X)
+
+    def test_an_untrained_encoder_knows_the_spread_of_its_layers(self, make, X):
+        pretrainer = make(max_epochs=0, encoder=Normed, batch_size=len(X)).fit(X)
+        settled = pretrainer.transform(X)
+        encoder = pretrainer.encoder_.train()  # by the statistics of the batch itself
+        with torch.no_grad():
+            by_batch = encoder(torch.from_numpy(X)).flatten(1)
+        np.testing.assert_allclose(settled, by_batch, rtol=0.02, atol=0.02)
+
+    def test_an_encoder_that_was_given_with_its_weights_stays_as_it_is(self, make, X):
+        joint = isinstance(make().fit(X)._net.module_.method.encoder, JointEncoder)
+        given = Normed(N_LEADS if joint else 1)
+        fitted = make(max_epochs=0, encoder=given).fit(X)
+        found = [one for one in fitted.encoder_.modules() if isinstance(one, nn.BatchNorm1d)]
+        assert all(torch.equal(one.running_mean, given.norm.running_mean) for one in found)
+        assert len(found) >= 1
 
     def test_an_interrupt_ends_the_training_between_two_epochs(self, make, X):
         class Interrupt(Callback):

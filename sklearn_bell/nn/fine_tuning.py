@@ -22,20 +22,19 @@ class FineTuning(nn.Module):
         Makes a view of prepared records while training.
     dropout : float
         Share of the latents that the head does not see while training.
-    weights : Tensor of shape (n_classes,) or (2, n_classes)
-        Of the classes; or of the absence and presence of each, which makes it multi-label.
+    multilabel : bool
+        Whether a record may be of several classes.
     """
 
-    def __init__(self, prepare, encoder, n_latents, n_outputs, augmentation, dropout, weights):
+    def __init__(self, prepare, encoder, n_latents, n_outputs, augmentation, dropout, multilabel):
         super().__init__()
         self.prepare, self.encoder, self.augmentation = prepare, encoder, augmentation
         self.dropout, self.linear = nn.Dropout(dropout), nn.Linear(n_latents, n_outputs)
+        self.multilabel = multilabel
         self.center: Tensor
         self.scale: Tensor
-        self.weights: Tensor
         self.register_buffer("center", torch.zeros(n_latents))
         self.register_buffer("scale", torch.ones(n_latents))
-        self.register_buffer("weights", weights)
         self.freeze(False)
 
     @torch.no_grad()
@@ -58,10 +57,10 @@ class FineTuning(nn.Module):
         return self
 
     def forward(self, batch: tuple[Tensor, Tensor], generator: Generator) -> dict[str, Tensor]:
-        """Return the loss of a batch of records and codes."""
-        x, codes = batch
+        """Return the loss of a batch of records and targets."""
+        x, targets = batch
         x = self.augmentation(self.prepare(x), generator)
-        return {"loss": self.loss(self.linear(self.dropout(self._scaled(x))), codes)}
+        return {"loss": self.loss(self.linear(self.dropout(self._scaled(x))), targets)}
 
     def latents(self, x: Tensor) -> Tensor:
         """Return the scaled latents of raw records, ``(batch, n_latents)``."""
@@ -74,16 +73,16 @@ class FineTuning(nn.Module):
     def _scaled(self, x):
         return (self.encoder(x).flatten(1) - self.center) / self.scale
 
-    def loss(self, logits: Tensor, codes: Tensor) -> Tensor:
-        """Return the mean weighted cross-entropy; codes may be probabilities of the classes."""
-        if self.weights.ndim == 1:
-            if codes.ndim == 1:
-                codes = F.one_hot(codes, len(self.weights))
-            weights = self.weights * codes  # (batch, n_classes)
-            return -(weights * torch.log_softmax(logits, dim=1)).sum() / weights.sum()
-        absence, presence = self.weights[0] * (1 - codes), self.weights[1] * codes
-        found = presence * F.logsigmoid(logits) + absence * F.logsigmoid(-logits)
-        return -found.mean()
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the cross-entropy, as the mean of classes or labels.
+
+        Targets say how much each class counts, ``(batch, n_classes)``; or in a multi-label problem
+        how much its absence and its presence do, ``(batch, n_classes, 2)``.
+        """
+        if not self.multilabel:
+            return -(targets * torch.log_softmax(logits, dim=1)).sum() / targets.sum()
+        absence, presence = targets.unbind(-1)
+        return -(absence * F.logsigmoid(-logits) + presence * F.logsigmoid(logits)).mean()
 
     def after_step(self):
         """Nothing follows a step."""

@@ -28,14 +28,17 @@ from sklearn_bell._training import (
     derived_seed,
     forward_batches,
     run_epochs,
+    to_tensor,
 )
 from sklearn_bell._validation import ECGInputMixin, check_ecg
-from sklearn_bell.exceptions import CollapseWarning, InvalidECGError
+from sklearn_bell.exceptions import CollapseWarning, DivergenceError, InvalidECGError
 from sklearn_bell.nn.augmentation import RandomCrop, TwoViews
 from sklearn_bell.nn.collapse import LatentStatistics
 from sklearn_bell.nn.encoders import JointEncoder, LeadwiseEncoder
 from sklearn_bell.nn.preparation import Preparation
+from sklearn_bell.nn.running_statistics import estimate_running_statistics
 
+_SETTLED_BY = 1024  # records: enough for means and deviations
 _COLLAPSED_DEVIATION = 1e-3  # deviation over records, relative to the size of the latents
 
 
@@ -221,6 +224,9 @@ class BasePretrainer(
         names = [f"{part}_{i}" for part in parts for i in range(n_features)]
         return np.array(names, dtype=object)
 
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_net")
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
@@ -231,6 +237,8 @@ class BasePretrainer(
         self.__dict__.pop("_net", None)  # what fails below must not look fitted
         records = check_ecg(self, X, reset=True, min_records=2)
         self._initialize()
+        if self.max_epochs == 0 and not isinstance(self.encoder, nn.Module):
+            self._settle(records)
         self._train(records, others, self.max_epochs)
         return self
 
@@ -301,6 +309,17 @@ class BasePretrainer(
         self._n_features_out = n_parts * n_features
         self.history_ = []
 
+    def _settle(self, records):
+        """Let the batch normalisation of a new encoder see some records."""
+        n_rows = min(len(records), _SETTLED_BY)
+        rows = np.linspace(0, len(records) - 1, n_rows).astype(int)
+        n_batches = max(1, min(-(-n_rows // self.batch_size), n_rows // 2))
+        batches = (
+            to_tensor(records[some], self._net.device) for some in np.array_split(rows, n_batches)
+        )
+        with default_generators_seeded(derived_seed(self._net.seed), self._net.device):
+            estimate_running_statistics(self.encoder_, batches)
+
     def _train(self, records, others, n_epochs):
         """Train, and tell scikit-learn's callbacks, which may end it."""
         root = self._init_callback_context(max_subtasks=n_epochs)
@@ -309,8 +328,12 @@ class BasePretrainer(
             run_epochs(
                 self, root, records.source, n_epochs, lambda: self._train_epoch(records, others)
             )
+        except DivergenceError:  # of what is no number nothing can be made
+            del self._net
+            raise
         finally:
-            self.encoder_.eval()
+            if hasattr(self, "_net"):
+                self.encoder_.eval()
         if n_epochs:
             self._warn_of_collapse()
         root.call_on_fit_task_end(estimator=self, X=records.source, reconstruction_attributes=dict)

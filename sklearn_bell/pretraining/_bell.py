@@ -98,7 +98,8 @@ class BELLPretrainer(BasePretrainer):
     head_width : int, default=512
         Width of the hidden and the last layer of projectors and predictors.
     max_epochs : int, default=60
-        How often all records are seen. 0 leaves the encoder untrained.
+        How often all records are seen. 0 leaves the encoder untrained, but for
+        the means and deviations of its batch normalisation.
     batch_size : int, default=128
         Records per step, and per batch in `transform`. Batches differ in size by one at most.
     lr : float, default=0.004
@@ -140,7 +141,7 @@ class BELLPretrainer(BasePretrainer):
         A ``ValueError``: if X is not two records at least, of three dimensions (or two for one
         lead) and finite, or too short for the encoder.
     DivergenceError
-        If the loss is no finite number any more; what was learnt until then stays.
+        If the loss is no finite number any more. The transformer is not fitted then.
 
     Warns
     -----

@@ -34,7 +34,8 @@ class BYOLPretrainer(BasePretrainer):
     head_width : int, default=512
         Width of the hidden and the last layer of projector and predictor.
     max_epochs : int, default=60
-        How often all records are seen. 0 leaves the encoder untrained.
+        How often all records are seen. 0 leaves the encoder untrained, but for
+        the means and deviations of its batch normalisation.
     batch_size : int, default=128
         Records per step, and per batch in `transform`. Batches differ in size by one at most.
     lr : float, default=0.004

@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Integral, Real
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
@@ -72,7 +73,8 @@ class CLOCSPretrainer(BasePretrainer):
     head_width : int, default=512
         Width of the hidden and the last layer of the projector.
     max_epochs : int, default=60
-        How often all records are seen. 0 leaves the encoder untrained.
+        How often all records are seen. 0 leaves the encoder untrained, but for
+        the means and deviations of its batch normalisation.
     batch_size : int, default=128
         Records per step, and per batch in `transform`. Batches differ in size by one at most.
     lr : float, default=0.004
@@ -230,4 +232,10 @@ def _numbered(X, groups):
         check_consistent_length(X, groups)
     except ValueError as error:
         raise InvalidECGError(f"groups must name the patient of each record: {error}") from error
-    return np.unique(np.asarray(groups), return_inverse=True)[1]
+    numbers, _ = pd.factorize(np.asarray(groups), sort=False)
+    if (numbers < 0).any():
+        raise InvalidECGError(
+            f"groups must name the patient of each record, but that of record "
+            f"{np.argmin(numbers)} is missing."
+        )
+    return numbers
