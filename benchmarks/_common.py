@@ -20,6 +20,8 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from sklearn_bell._metrics import bootstrap, ranking, rates
+
 N_BOOTSTRAPS = 500
 
 
@@ -127,62 +129,39 @@ def auroc_of_present(model, X, y):
 
 
 def best_thresholds(y, scores):
-    """Return for each class the threshold of the greatest F1, among the scores."""
+    """Return for each class the threshold of the greatest F1, or one half if it is missing."""
     thresholds = []
     for truth, score in zip(y.T, scores.T, strict=True):
+        if not truth.any():
+            thresholds.append(0.5)
+            continue
         precision, recall, at = precision_recall_curve(truth, score)
         f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
         thresholds.append(at[f1[:-1].argmax()])
     return np.array(thresholds)
 
 
-def weighted_auroc(y, scores, weights):
-    """Return the AUROC for each row of weights (n_draws, n_records)."""
-    order = np.argsort(scores)
-    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))  # of equal scores
-    positive, negative = (
-        np.add.reduceat((weights * truth)[:, order], starts, axis=1) for truth in (y, 1 - y)
-    )
-    below = np.cumsum(negative, axis=1) - negative / 2
-    return (positive * below).sum(1) / np.maximum(positive.sum(1) * negative.sum(1), 1e-12)
-
-
-def weighted_auprc(y, scores, weights):
-    """Return the average precision for each row of weights (n_draws, n_records)."""
-    order = np.argsort(-scores)
-    starts = np.flatnonzero(np.diff(-scores[order], prepend=-np.inf))
-    positive = np.add.reduceat((weights * y)[:, order], starts, axis=1)
-    predicted = np.cumsum(np.add.reduceat(weights[:, order], starts, axis=1), axis=1)
-    precision = np.cumsum(positive, axis=1) / np.maximum(predicted, 1e-12)
-    return (positive * precision).sum(1) / np.maximum(positive.sum(1), 1e-12)
-
-
-def weighted_f1(y, above, weights):
-    """Return F1 for each row of weights (n_draws, n_records)."""
-    return 2 * (weights @ (y * above)) / np.maximum(weights @ (y + above), 1e-12)
-
-
 def metrics_by_bootstrap(y, several, groups):
     """Return macro metrics over repetitions, as (value, values of bootstrap draws of patients).
 
     `several` has scores and predictions (n_records, n_classes) of each repetition. The draws are
-    always the same, so that two methods may be compared draw by draw.
+    always the same, so that two methods may be compared draw by draw. A class that is missing from
+    a draw is left out of its mean.
     """
-    rng = np.random.default_rng(0)
-    patients, of_record = np.unique(groups, return_inverse=True)
-    drawn = rng.multinomial(len(patients), np.full(len(patients), 1 / len(patients)), N_BOOTSTRAPS)
-    weights = np.vstack([np.ones(len(y)), drawn[:, of_record]])
-    metrics = {"auroc": weighted_auroc, "auprc": weighted_auprc, "f1": weighted_f1}
-    found = {}
-    for name, metric in metrics.items():
-        each = [
-            metric(y[:, k], (above if name == "f1" else scores)[:, k], weights)
-            for scores, above in several
-            for k in range(y.shape[1])
-        ]
-        macro = np.mean(each, axis=0)
-        found[name] = macro[0], macro[1:]
-    return found
+
+    def metrics(weights):
+        found = {name: [] for name in ("auroc", "auprc", "f1")}
+        for scores, above in several:
+            for truth, score in zip(y.T, scores.T, strict=True):
+                auroc, auprc = ranking(truth, score, weights)
+                found["auroc"].append(auroc)
+                found["auprc"].append(auprc)
+            counts = weights @ (y * above), weights @ y, weights @ above
+            found["f1"] += list(rates(*counts, weights.sum(1, keepdims=True))["f1"].T)
+        return {name: np.nanmean(values, axis=0) for name, values in found.items()}
+
+    drawn = bootstrap(metrics, groups, len(y), N_BOOTSTRAPS, random_state=0)
+    return {name: (values[0], values[1:]) for name, values in drawn.items()}
 
 
 def mean_auroc(y, several_scores):

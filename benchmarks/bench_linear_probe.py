@@ -7,7 +7,7 @@ leads II, III, V1-V6, for each of three seeds:
 
 - cross-validation inside folds 1-7 (parts 1-2, 3-4 and 5-7 are predicted by what was trained on the
   others): the figures to tune by;
-- fold 8, predicted by what was trained on folds 1-7: looked at once.
+- fold 8, predicted by what was trained on folds 1-7: looked at twice while defaults were chosen.
 
 Patients do not cross folds. Pretraining sees the training records only, and no label. The
 classifier sees the labels of 1 %, 10 % and 100 % of the training patients, drawn at random until

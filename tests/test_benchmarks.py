@@ -25,19 +25,30 @@ def benchmarks(monkeypatch):
         sys.modules.pop(name, None)
 
 
-def test_weighted_metrics_equal_those_of_scikit_learn():
-    from _common import weighted_auprc, weighted_auroc, weighted_f1
+def test_metrics_of_draws_equal_those_of_scikit_learn():
+    from _common import metrics_by_bootstrap
 
-    y = rng.integers(0, 2, 200)
-    scores = np.round(rng.random(200) + 0.3 * y, 1)  # many are equal
-    weights = rng.integers(0, 4, (3, 200))
-    for of_scikit_learn, ours, given in (
-        (roc_auc_score, weighted_auroc, scores),
-        (average_precision_score, weighted_auprc, scores),
-        (f1_score, weighted_f1, scores > 0.6),
-    ):
-        expected = [of_scikit_learn(y, given, sample_weight=one) for one in weights]
-        np.testing.assert_allclose(ours(y, given, weights), expected)
+    y = rng.integers(0, 2, (200, 3))
+    y[:, 2] = np.arange(200) < 2  # missing from many draws of patients
+    scores = np.round(rng.random(y.shape) + 0.3 * y, 1)  # many are equal
+    found = metrics_by_bootstrap(y, [(scores, scores > 0.6)], np.arange(200) // 2)
+    expected = {
+        "auroc": roc_auc_score(y, scores),
+        "auprc": average_precision_score(y, scores),
+        "f1": f1_score(y, scores > 0.6, average="macro"),
+    }
+    for metric, value in expected.items():
+        assert found[metric][0] == pytest.approx(value)
+        assert np.isfinite(found[metric][1]).all()
+    # of two classes that are always there and one that may be missing, the mean stays in between
+    assert found["auroc"][1].min() > 0.5
+
+
+def test_a_class_that_is_missing_has_a_plain_threshold():
+    from _common import best_thresholds
+
+    y = np.stack([np.arange(20) > 9, np.zeros(20)], axis=1)
+    assert best_thresholds(y, y + 0.01 * rng.random(y.shape))[1] == 0.5
 
 
 def test_a_class_without_positives_has_probability_zero():
@@ -109,7 +120,7 @@ def test_seeds_and_methods_of_different_days_give_the_table_of_one(tmp_path, mon
     for name, seed in found:
         file = bench.file_of(name, seed, 0, options)
         file.parent.mkdir(exist_ok=True)
-        joblib.dump({"epochs": 2, "seconds": 4.0, "megabytes": 1.0}, file)
+        joblib.dump({"epochs": 2, "seconds": 4.0, "megabytes": 1.0, "machine": "a"}, file)
         bench.keep_figures(name, seed, [task], [0], options)
     table = bench.tabulate([task], options)
 
