@@ -145,7 +145,8 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     -----
     A row of y that is -1 is unlabelled, as in :mod:`sklearn.semi_supervised`, but only where at
     least two other classes occur: y of -1 and 1 is an ordinary problem of two classes. In a
-    multi-label problem a row of -1 is unlabelled.
+    multi-label problem a row of -1 is unlabelled. In cross-validation keep such rows out of what is
+    scored, where they would count as errors.
 
     Unlabelled rows are pretrained on. Then, in `fit`, the network as it starts and a forest of
     extra trees, which has learnt the latents of the labelled records, vote on the unlabelled ones:

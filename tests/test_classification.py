@@ -26,7 +26,7 @@ from torch import nn
 
 import sklearn_bell._training
 from sklearn_bell import BELLPretrainer, ECGClassifier
-from sklearn_bell._labels import weighted_targets
+from sklearn_bell._labels import hold_out, weighted_targets
 from sklearn_bell.exceptions import DivergenceError, InvalidECGError
 from sklearn_bell.nn.augmentation import Compose
 from sklearn_bell.nn.encoders import ResNet1d
@@ -385,8 +385,6 @@ class TestEarlyStopping:
         sides = []
 
         def spy(codes, groups, fraction, seed):
-            from sklearn_bell._labels import hold_out
-
             sides.append([set(groups[rows]) for rows in hold_out(codes, groups, fraction, seed)])
             return hold_out(codes, groups, fraction, seed)
 
@@ -522,17 +520,34 @@ class TestGoingOn:
             classifier.predict(X)
 
     def test_records_on_disk_are_read_by_batches(self, X, y, tmp_path):
+        class OnDisk:
+            shape, dtype = X.shape, X.dtype
+
+            def __len__(self):
+                return len(X)
+
+            def __getitem__(self, rows):
+                assert len(X[rows]) <= 16, "many rows are read at once"
+                return X[rows]
+
         np.save(tmp_path / "X.npy", X)
         mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
-        on_disk = tiny(max_epochs=2).fit(mapped, y)
-        in_memory = tiny(max_epochs=2).fit(X, y)
-        np.testing.assert_array_equal(on_disk.predict_proba(mapped), in_memory.predict_proba(X))
+        some = np.where(np.arange(N_RECORDS) % 2 == 0, y, -1)
+        in_memory = tiny(max_epochs=2).fit(X, some).predict_proba(X)
+        for on_disk in (mapped, OnDisk()):
+            found = tiny(max_epochs=2).fit(on_disk, some).predict_proba(on_disk)
+            np.testing.assert_array_equal(found, in_memory)
 
 
 class TestInScikitLearn:
-    def test_a_search_over_fine_tuning_that_routes_groups(self, X, y, fitted):
+    def test_a_search_over_fine_tuning_that_routes_groups(self, X, y, fitted, monkeypatch):
         import sklearn
 
+        seen = []
+        monkeypatch.setattr(
+            "sklearn_bell.classification.hold_out",
+            lambda codes, groups, *rest: seen.append(groups) or hold_out(codes, groups, *rest),
+        )
         with sklearn.config_context(enable_metadata_routing=True):
             classifier = tiny(FrozenEstimator(fitted), early_stopping=True, max_epochs=3)
             search = GridSearchCV(
@@ -542,7 +557,8 @@ class TestInScikitLearn:
                 error_score="raise",
             )
             search.fit(X, y, groups=np.arange(N_RECORDS) // 2)
-        assert search.best_score_ > 0.3
+        # two settings in two parts of half of the patients, and the best on all
+        assert [len(np.unique(groups)) for groups in seen] == [12, 12, 12, 12, 24]
 
     @pytest.mark.parametrize(
         "wrap",
@@ -561,8 +577,13 @@ class TestInScikitLearn:
         assert scores["test_score"].mean() > 0.7
 
     def test_thresholds_are_tuned(self, X, y):
-        tuned = TunedThresholdClassifierCV(tiny(max_epochs=5), cv=2).fit(X, y > 0)
-        assert 0 <= tuned.best_threshold_ <= 1
+        noise = np.random.default_rng(0).normal(size=X.shape)
+        tuned = TunedThresholdClassifierCV(
+            tiny(max_epochs=5), scoring="balanced_accuracy", cv=2, thresholds=[0.0, 0.5, 1.0]
+        )
+        assert tuned.fit(X, y > 0).best_threshold_ == 0.5
+        counted = TunedThresholdClassifierCV(tiny(), scoring="recall", cv=2, thresholds=[0.0, 1.0])
+        assert counted.fit(noise, y > 1).best_threshold_ == 0.0
 
     def test_the_progress_bar_shows_both_trainings(self, X, y, capsys):
         pretrainer = tiny_pretrainer(max_epochs=2)
