@@ -219,6 +219,14 @@ class TestLearning:
         tiny(FrozenEstimator(fitted), augmentation=augmentation, max_epochs=1).fit(X, few)
         assert sum(seen[1:]) == 3 + 10 * 3  # after a dry run
 
+    def test_latents_are_scaled_by_their_spread_over_all_records(self, X, y, fitted):
+        few = np.where(np.arange(N_RECORDS) < 6, y, -1)
+        learner = tiny(FrozenEstimator(fitted), max_epochs=0).fit(X, few)._net.module_
+        with torch.no_grad():
+            latents = learner.latents(torch.tensor(X)).numpy()
+        np.testing.assert_allclose(latents.mean(axis=0), 0, atol=1e-4)
+        np.testing.assert_allclose(latents.std(axis=0), 1, rtol=1e-4)
+
     def test_what_pretrains_by_patient_is_given_the_patients(self, X, y, monkeypatch):
         seen, fit = [], CLOCSPretrainer.fit
 
