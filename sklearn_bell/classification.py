@@ -11,14 +11,14 @@ import torch
 from scipy import special
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_bell._labels import class_weights, hold_out, read_labels, weighted_targets
 from sklearn_bell._linear_head import linear_head
+from sklearn_bell._start import count_latents, pretrained_encoder, spread_of_latents
 from sklearn_bell._training import (
     HeldOut,
     OwnLossNet,
@@ -35,7 +35,6 @@ from sklearn_bell._vote import tree_probabilities
 from sklearn_bell.exceptions import DivergenceError, InvalidECGError
 from sklearn_bell.nn.augmentation import RandomCrop
 from sklearn_bell.nn.fine_tuning import FineTuning
-from sklearn_bell.pretraining import BELLPretrainer
 
 __all__ = ["ECGClassifier"]
 
@@ -376,6 +375,10 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         return tags
 
     @property
+    def _shape(self):
+        return self.n_leads_in_, self.n_samples_in_
+
+    @property
     def _multilabel(self):
         return self._net.module_.multilabel
 
@@ -474,34 +477,12 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
     def _pretrained(self, X, groups, seed, context):
-        """Return a copy of what prepares records, and of the encoder, pretrained on X."""
+        """Return what prepares records, and the encoder, pretrained on X."""
         context = context.subcontext(task_name="pretrain")
         context.call_on_fit_task_begin(estimator=self, X=X)
-        pretrainer = self.pretrainer
-        if isinstance(pretrainer, FrozenEstimator):
-            check_is_fitted(pretrainer)
-        else:
-            pretrainer = BELLPretrainer(max_epochs=0) if pretrainer is None else clone(pretrainer)
-            set_seed(pretrainer, seed)
-            params = {}
-            if groups is not None and has_fit_parameter(pretrainer, "groups"):
-                params["groups"] = groups
-            with context.propagate_callback_context(pretrainer):
-                pretrainer.fit(X, **params)
-        if not hasattr(pretrainer, "encoder_"):
-            raise InvalidECGError(
-                "pretrainer must be an estimator of sklearn_bell.pretraining, or a fitted one in a "
-                f"FrozenEstimator, but {type(pretrainer).__name__} has no encoder_."
-            )
-        for what in ("n_leads_in_", "n_samples_in_"):
-            if getattr(pretrainer, what) != getattr(self, what):
-                raise InvalidECGError(
-                    f"X has {self.n_leads_in_} lead(s) of {self.n_samples_in_} samples, but "
-                    f"pretrainer was fitted on {pretrainer.n_leads_in_} of "
-                    f"{pretrainer.n_samples_in_}."
-                )
+        encoder = pretrained_encoder(self.pretrainer, X, self._shape, groups, seed, context)
         context.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes=dict)
-        return copy.deepcopy(pretrainer.encoder_)
+        return encoder
 
     def _check_groups(self, groups, n_records):
         """Return the groups as an array, one for each record."""
@@ -544,7 +525,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         """Put a head on the encoder, fitted to what it is, and make the net that trains both."""
         prepare, encoder = encoder.to(device := choose_device(self.device)).eval()
         augmentation = RandomCrop() if self.augmentation is None else self.augmentation
-        n_latents = self._count_latents(encoder, augmentation, device)
+        n_latents = count_latents(encoder, augmentation, self._shape, device)
         weights = class_weights(self.class_weight, codes, classes)
         with default_generators_seeded(derived_seed(seed)):
             learner = FineTuning(
@@ -565,44 +546,13 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
             batch_size=self.batch_size,
             device=device,
         ).initialize()
-        center, scale = self._spread(records, net.module_)
+        latents_of = net.module_.eval().latents
+        center, scale = spread_of_latents(latents_of, records, self.batch_size, device)
         latents = (self._forward("latents", data, net.module_) - center) / scale
         weight, bias = linear_head(latents, codes, weights, self.C)
         net.module_.start(center, scale, weight, bias)
         self._net, self._weights = net, weights  # now nothing can fail
         self.classes_, self.history_ = classes, []
-
-    def _spread(self, records, learner):
-        """Return the mean and deviation of latents over records, read batch by batch."""
-        batches = forward_batches(
-            learner.eval().latents, records, self.batch_size, learner.center.device
-        )
-        n, mean, squares = 0, np.zeros(()), np.zeros(())  # squared deviations from the mean
-        for _, latents in batches:
-            latents = latents.astype(np.float64)
-            n += len(latents)
-            change = latents.mean(axis=0) - mean
-            mean = mean + change * len(latents) / n
-            squares = squares + latents.var(axis=0) * len(latents)
-            squares = squares + change**2 * len(latents) * (n - len(latents)) / n
-        scale = np.sqrt(squares / n)
-        scale[scale <= 1e-6 * np.sqrt(mean**2 + scale**2).max()] = 1.0
-        return mean.astype(np.float32), scale.astype(np.float32)
-
-    def _count_latents(self, encoder, augmentation, device):
-        """Return the number of latents, found by a dry run, in which views are tried too."""
-        records = torch.zeros(2, self.n_leads_in_, self.n_samples_in_, device=device)
-        view = augmentation(records, torch.Generator(device))
-        with torch.no_grad():
-            try:
-                encoder(view)
-            except RuntimeError as error:
-                raise InvalidECGError(
-                    f"The encoder cannot take views of {view.shape[-1]} samples. Give another "
-                    "augmentation; Compose() without any leaves records of "
-                    f"{self.n_samples_in_} samples as they are: {error}"
-                ) from error
-            return encoder(records)[0].numel()
 
     def _look(self, held_out, epoch):
         """Return the loss of the records held out, after the epoch."""

@@ -25,6 +25,7 @@ LAYERS = [
     {"_base", "_predictions"},
     {"preprocessing", "feature_extraction", "datasets", "_training"},
     {"pretraining"},
+    {"_start"},
     {"classification", "over_sampling"},
     {"evaluation", "inspection", "plotting"},
     {"demo"},
