@@ -409,7 +409,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     def _train(
         self, records, labels, n_epochs, first, vote=False, early_stopping=False, groups=None
     ):
-        """Pretrain and initialise where it is the first time; train on labels, and on the vote."""
+        """Pretrain and initialise where it is the first time; gather what to learn from; train."""
         root = self._init_callback_context(max_subtasks=1 + first)
         root.call_on_fit_task_begin(estimator=self, X=records.source)
         seed = self._seed() if first else self._net.seed
@@ -438,30 +438,26 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         if held_out is not None:
             there = Rows(records, held_out.rows)
             held_out = HeldOut(there, weighted_targets(held_out.codes, self._weights))
+        self._fine_tune(records.source, data, targets, held_out, n_epochs, root)
+        root.call_on_fit_task_end(estimator=self, X=records.source, reconstruction_attributes=dict)
+
+    def _fine_tune(self, X, data, targets, held_out, n_epochs, context):
+        """Train epoch by epoch, and keep the best or the last; X is for callbacks."""
         self._net.set_params(lr=self.lr, batch_size=self.batch_size)
         self._net.set_params(optimizer__param_groups__0__lr=self.encoder_lr)
 
-        task = root.subcontext(task_name="fine-tune", max_subtasks=n_epochs)
-        task.call_on_fit_task_begin(estimator=self, X=records.source)
+        task = context.subcontext(task_name="fine-tune", max_subtasks=n_epochs)
+        task.call_on_fit_task_begin(estimator=self, X=X)
         if held_out is not None:  # the start may be the best
             self._look(held_out, len(self.history_))
         try:
-            run_epochs(
-                self,
-                task,
-                records.source,
-                n_epochs,
-                lambda: self._train_epoch(data, targets, held_out),
-            )
+            run_epochs(self, task, X, n_epochs, lambda: self._train_epoch(data, targets, held_out))
         except DivergenceError:  # of what is no number nothing can be made
             del self._net
             raise
         finally:
             self._end(held_out)
-        for context in (task, root):
-            context.call_on_fit_task_end(
-                estimator=self, X=records.source, reconstruction_attributes=dict
-            )
+        task.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes=dict)
 
     def _end(self, held_out):
         """Take the best epoch, however training ended."""
