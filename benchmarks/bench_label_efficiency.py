@@ -234,13 +234,9 @@ def learn(task, part, inputs, protocol, fit, seed, fraction):
 
 def file_of(name, seed, part, options):
     """Return where the scores of a method are kept, and what depends on its settings."""
-    settings = (
-        make_method(name, None, options).get_params(),
-        options.ptbxl.X.shape,
-        [*options.folds],
-    )
-    key, pretraining = settings_key(name, str(settings)), seed % options.pretrainings
-    file = f"{name.replace(' ', '_')}-{key}-{pretraining}-{seed}-{part}.joblib"
+    params = {} if name in NOT_TRAINED else make_method(name, None, options).get_params()
+    key = settings_key(name, str((params, options.ptbxl.X.shape, [*options.folds])))
+    file = f"{name.replace(' ', '_')}-{key}-{seed % options.pretrainings}-{seed}-{part}.joblib"
     return options.out / f"label_efficiency-{RESULTS}" / file
 
 
