@@ -461,16 +461,24 @@ def draw(table, path):
     table = table[table.metric == "auroc"]
     panels = list(table.groupby(["task", "protocol"], sort=False))
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(1 + 4 * len(panels), 4.5), squeeze=False, layout="constrained"
-    )
+        1, len(panels), figsize=(2 + 3 * len(panels), 4), squeeze=False, sharey=True,
+        layout="constrained",
+    )  # fmt: skip
+    colours = dict(zip(METHODS, plt.get_cmap("tab20").colors, strict=False))
+    drawn = {}
     for ax, (title, panel) in zip(axes[0], panels, strict=True):
         for name, curve in panel.groupby("method", sort=False):
             error = [curve.value - curve.low, curve.high - curve.value]
-            ax.errorbar(curve.fraction, curve.value, error, marker="o", capsize=2, label=name)
-        ax.set(xscale="log", xlabel="fraction of labels", title=", ".join(title))
-    axes[0, 0].set_ylabel("macro AUROC")
-    axes[0, 0].legend(fontsize="small")
-    figure.savefig(path, dpi=150)
+            drawn[name] = ax.errorbar(
+                curve.fraction, curve.value, error, marker="o", capsize=2, color=colours[name]
+            )
+        ax.set(xscale="log", xlabel="labels", title="\n".join(title))
+        ax.set_xticks(fractions := sorted(table.fraction.unique()), [])
+        ax.set_xticklabels([f"{one:.0%}" for one in fractions])
+        ax.minorticks_off()
+    axes[0, 0].set_ylabel("macro AUROC, 95 % intervals")
+    figure.legend(drawn.values(), drawn, loc="outside right upper")
+    figure.savefig(path, dpi=100)
 
 
 def read_options():
