@@ -105,8 +105,9 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     device : str or torch.device, default="auto"
         Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
     random_state : int, RandomState instance or None, default=None
-        Determines the first weights, the order of the records, the views and what is held out;
-        and what a pretrainer draws whose own ``random_state`` is None.
+        Determines the first weights, the order of the records, the views, what is held out, which
+        records are voted on, and the forest; and what a pretrainer draws whose own ``random_state``
+        is None. Where `warm_start` goes on, the first draw stays.
 
     Attributes
     ----------
@@ -151,8 +152,8 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     extra trees, which has learnt the latents of the labelled records, vote on the unlabelled ones:
     the average of the probabilities that the two give stands for the label while the network is
     fine-tuned on labelled records and on ten times as many others at most, drawn at random. The
-    forest sees other things in the latents than a linear layer, and
-    the network takes some of it over [2]_. `partial_fit` learns from labels only.
+    forest sees other things in the latents than a linear layer, and the network takes some of it
+    over [2]_. `partial_fit` learns from labels only.
 
     The linear layer does not start at random: its first steps would spoil what was pretrained [1]_.
     It starts as a logistic regression, so that with few labels fine-tuning has little to do, and

@@ -420,6 +420,19 @@ class TestEarlyStopping:
         assert len(seen) == N_RECORDS * 3 / 4
         assert len(np.unique(groups[list(seen)])) == len(seen) / 2
 
+    def test_a_warm_start_holds_the_same_records_out(self, X, y, fitted, monkeypatch):
+        held_out = []
+
+        def spy(*args):
+            held_out.append(hold_out(*args)[1].tolist())
+            return hold_out(*args)
+
+        monkeypatch.setattr("sklearn_bell.classification.hold_out", spy)
+        classifier = tiny(FrozenEstimator(fitted), early_stopping=True, max_epochs=1)
+        classifier.set_params(warm_start=True, random_state=None)
+        classifier.fit(X, y).fit(X, y)
+        assert held_out[0] == held_out[1]
+
     def test_groups_of_another_length_are_refused_before_any_work(self, X, y, monkeypatch):
         monkeypatch.setattr(BELLPretrainer, "fit", lambda self, X: pytest.fail("it pretrained"))
         with pytest.raises(InvalidECGError, match="groups has 5 entries, but X has 48 records"):
