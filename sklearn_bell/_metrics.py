@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 from sklearn.utils import check_random_state
 
+from sklearn_bell._validation import check_groups
 from sklearn_bell.exceptions import InvalidECGError
 
 _CHUNK = 2**20  # weights (n_draws, n_records) that are held together: 8 MB
@@ -28,14 +28,8 @@ def bootstrap(metrics, groups, n_records, n_draws, random_state):
     -------
     drawn : dict of ndarray of shape (1 + n_draws, ...)
     """
-    groups = np.arange(n_records) if groups is None else np.asarray(groups, dtype=object)
-    if groups.shape != (n_records,) or pd.isna(groups).any():
-        raise InvalidECGError(
-            f"groups must name the patient of each of {n_records} records, but has shape "
-            f"{groups.shape} and {pd.isna(groups).sum()} missing."
-        )
-    codes, found = pd.factorize(groups, sort=True)
-    n_groups = len(found)
+    codes = check_groups(groups, n_records)
+    n_groups = codes.max(initial=-1) + 1
     if n_groups < 2:
         raise InvalidECGError(
             f"Patients are drawn to see how figures vary, but there are {n_records} record(s) of "

@@ -7,7 +7,10 @@ held whole.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from sklearn.utils.validation import validate_data
 
@@ -26,6 +29,41 @@ class ECGInputMixin:
         return tags
 
 
+class Words(NamedTuple):
+    """What the axes of X are, and what errors call them and advise."""
+
+    expected: str
+    axes: tuple[str, str, str]
+    fitted: tuple[str, str]  # attributes for the sizes of the last two
+    n_rows: str
+    n_columns: str
+    other_rows: str
+    other_columns: str
+    other_shapes: str
+
+
+_ECG = Words(
+    expected="X of shape (n_records, n_leads, n_samples), or (n_records, n_samples) for one lead",
+    axes=("record", "lead", "sample"),
+    fitted=("n_leads_in_", "n_samples_in_"),
+    n_rows="lead(s)",
+    n_columns="samples",
+    other_rows="select the same leads with LeadSelector",
+    other_columns="bring them to the same rate with Resampler and to the same length with Cropper",
+    other_shapes="Bring all to one length with read_wfdb or Cropper",
+)
+_IMAGES = Words(
+    expected="grey images X of shape (n_images, height, width), or (n_images, width) of one line",
+    axes=("image", "line", "column"),
+    fitted=("height_in_", "width_in_"),
+    n_rows="line(s)",
+    n_columns="columns",
+    other_rows="make them of the same height",
+    other_columns="make them of the same width",
+    other_shapes="Make all of one height and width",
+)
+
+
 class Records:
     """Records that are read by rows, as finite floating-point ``(n, n_leads, n_samples)``.
 
@@ -35,10 +73,12 @@ class Records:
         Anything with a shape and a dtype whose slices are arrays.
     dtype : tuple of dtype
         The dtypes that rows may have; rows of another dtype are converted to the first.
+    words : Words
+        For errors.
     """
 
-    def __init__(self, source, dtype):
-        self.source = source
+    def __init__(self, source, dtype, words=_ECG):
+        self.source, self.words = source, words
         self.ndim = len(source.shape)
         self.dtype = np.dtype(source.dtype if source.dtype in dtype else dtype[0])
         self.shape = source.shape if self.ndim == 3 else (source.shape[0], 1, source.shape[1])
@@ -60,13 +100,14 @@ class Records:
         if not self._checked:
             finite = np.isfinite(values)
             if not finite.all():
-                record, lead, sample = np.argwhere(~finite)[0]
-                row = np.arange(len(self))[rows][record]
-                what = "NaN" if np.isnan(values[record, lead, sample]) else "infinity"
+                first = np.argwhere(~finite)[0]
+                what = "NaN" if np.isnan(values[tuple(first)]) else "infinity"
+                first[0] = np.arange(len(self))[rows][first[0]]
+                axes = zip(self.words.axes, first, strict=True)
+                where = ", ".join(f"{axis} {number}" for axis, number in axes)
                 raise InvalidECGError(
                     f"Input X contains {what}, or a value too large for {self.dtype}: first in "
-                    f"record {row}, lead {lead}, sample {sample}. Leave such records out, or fill "
-                    "their gaps, before."
+                    f"{where}. Leave such {self.words.axes[0]}s out, or fill their gaps, before."
                 )
         return values
 
@@ -105,19 +146,82 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1):
     InvalidECGError
         A ``ValueError`` that says what was given and what was expected.
     """
+    return _check(estimator, X, _ECG, reset, dtype, min_records)
+
+
+def check_signals(X):
+    """Check the X of a function, which has fitted nothing, and return it in three dimensions.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+
+    Returns
+    -------
+    X : ndarray of shape (n_records, n_leads, n_samples), dtype float32
+
+    Raises
+    ------
+    InvalidECGError
+        A ``ValueError`` that says what was given and what was expected.
+    """
+    X = np.asarray(X)
+    if X.ndim not in (2, 3) or 0 in X.shape or X.dtype.kind not in "iuf":
+        raise InvalidECGError(
+            "Expected numbers of shape (n_records, n_leads, n_samples) or (n_records, n_samples), "
+            f"each at least 1, but got {X.dtype} of shape {X.shape}."
+        )
+    if not np.isfinite(X).all():
+        record = np.argwhere(~np.isfinite(X))[0][0]
+        raise InvalidECGError(f"Input X contains NaN or infinity: first in record {record}.")
+    return X.reshape(len(X), -1, X.shape[-1]).astype(np.float32, copy=False)
+
+
+def check_groups(groups, n_records):
+    """Return the number of the patient of each record; None takes every record for a patient.
+
+    Raises
+    ------
+    InvalidECGError
+        A ``ValueError``: if they are not one for each record, or some are missing.
+    """
+    if groups is None:
+        return np.arange(n_records)
+    groups = np.asarray(groups, dtype=object)
+    if groups.shape != (n_records,):
+        raise InvalidECGError(
+            f"groups has shape {groups.shape}, but there are {n_records} records: name the patient "
+            "of each."
+        )
+    if pd.isna(groups).any():
+        raise InvalidECGError(
+            f"groups must name the patient of each record, but {pd.isna(groups).sum()} are missing."
+        )
+    return pd.factorize(groups, sort=True)[0]
+
+
+def check_images(estimator, X, *, reset, dtype=(np.float32,), min_records=1):
+    """Check grey images, one of which is a record of :class:`Records`, as :func:`check_ecg` does.
+
+    Their sizes become ``height_in_`` and ``width_in_``.
+    """
+    return _check(estimator, X, _IMAGES, reset, dtype, min_records)
+
+
+def _check(estimator, X, words, reset, dtype, min_records):
     by_slices = _is_read_by_slices(X)
     # zero strides: the shape and dtype of X without its values
     checked = np.broadcast_to(np.zeros((), X.dtype), X.shape) if by_slices else X
     name = type(estimator).__name__
-    expected = "X of shape (n_records, n_leads, n_samples), or (n_records, n_samples) for one lead"
     n_dimensions = getattr(X, "ndim", None)
     if n_dimensions not in (None, 2, 3) and X.dtype != object:
         raise InvalidECGError(
-            f"{name} expected {expected}, but got {n_dimensions} dimension(s). Reshape your data."
+            f"{name} expected {words.expected}, but got {n_dimensions} dimension(s). Reshape your "
+            "data."
         )
     try:
         if not reset:
-            checked = _as_fitted(estimator, checked)
+            checked = _as_fitted(estimator, checked, words)
         checked = validate_data(
             estimator,
             checked,
@@ -127,27 +231,26 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1):
             ensure_min_samples=min_records,
         )
     except ValueError as error:
-        raise InvalidECGError(_explain(estimator, X, error)) from error
+        raise InvalidECGError(_explain(estimator, X, error, words)) from error
     if checked.ndim > 3 or 0 in checked.shape:
         raise InvalidECGError(
-            f"{name} expected {expected}, each at least 1, but got {checked.shape}."
+            f"{name} expected {words.expected}, each at least 1, but got {checked.shape}."
         )
     if by_slices:
         checked = X.reshape(checked.shape) if isinstance(X, np.ndarray) else X
-    records = Records(checked, dtype)
+    records = Records(checked, dtype, words)
     if not by_slices:
         for _ in records.batches():
             pass
         records._checked = True
-    n_leads, n_samples = records.shape[1:]
     if reset:
-        estimator.n_leads_in_, estimator.n_samples_in_ = n_leads, n_samples
+        for attribute, size in zip(words.fitted, records.shape[1:], strict=True):
+            setattr(estimator, attribute, size)
         estimator._n_dimensions_in = records.ndim
-    elif n_samples != estimator.n_samples_in_:
+    elif records.shape[2] != (n_columns := getattr(estimator, words.fitted[1])):
         raise InvalidECGError(
-            f"X has records of {n_samples} samples, but {name} was fitted on records of "
-            f"{estimator.n_samples_in_}; bring them to the same rate with Resampler and to the "
-            "same length with Cropper."
+            f"X has {words.axes[0]}s of {records.shape[2]} {words.n_columns}, but {name} was "
+            f"fitted on {words.axes[0]}s of {n_columns}; {words.other_columns}."
         )
     return records
 
@@ -165,35 +268,40 @@ def _is_read_by_slices(X):
     )
 
 
-def _as_fitted(estimator, X):
+def _as_fitted(estimator, X, words):
     """One lead in as many dimensions as ``fit`` has seen, so that either form may follow."""
     if not hasattr(X, "shape"):
         X = np.asarray(X)
     shape = X.shape
     if len(shape) == 3 and shape[1] == 1 and estimator._n_dimensions_in == 2:
         return np.asarray(X)[:, 0]
-    if len(shape) == 2 and estimator._n_dimensions_in == 3 and estimator.n_leads_in_ == 1:
+    if (
+        len(shape) == 2
+        and estimator._n_dimensions_in == 3
+        and getattr(estimator, words.fitted[0]) == 1
+    ):
         return np.asarray(X)[:, None]
     return X
 
 
-def _explain(estimator, X, error):
+def _explain(estimator, X, error, words):
     """Say in records and leads what scikit-learn says in samples and features."""
     message, shape = str(error), tuple(getattr(X, "shape", ()))
-    n_leads = getattr(estimator, "n_leads_in_", None)
+    n_rows = getattr(estimator, words.fitted[0], None)
     if len(shape) in (2, 3) and "is expecting" in message:
         given = shape[1] if len(shape) == 3 else 1
-        if given != n_leads:
+        if given != n_rows:
             return (
-                f"X has {shape[0]} records of {given} lead(s), but {type(estimator).__name__} was "
-                f"fitted on {n_leads} lead(s); select the same leads with LeadSelector."
+                f"X has {shape[0]} {words.axes[0]}s of {given} {words.n_rows}, but "
+                f"{type(estimator).__name__} was fitted on {n_rows} {words.n_rows}; "
+                f"{words.other_rows}."
             )
     if "inhomogeneous" in message or "setting an array element" in message:
         return (
-            "X must be one array of shape (n_records, n_leads, n_samples), but its records differ "
-            f"in shape or are not numbers ({message}). Bring all to one length with read_wfdb or "
-            "Cropper."
+            f"Expected {words.expected}, as one array, but the "
+            f"{words.axes[0]}s differ in shape or are not numbers ({message}). "
+            f"{words.other_shapes}."
         )
     if "sample(s)" in message:
-        message += " (To scikit-learn a record is a sample.)"
+        message += f" (To scikit-learn, each {words.axes[0]} is a sample.)"
     return message

@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from sklearn_bell._base import RecordTransformer
 from sklearn_bell._leads import STANDARD_LEADS, check_lead_names
 from sklearn_bell._signal import bandpass, resample
-from sklearn_bell.exceptions import InvalidECGError
+from sklearn_bell._validation import check_signals
 
 __all__ = ["ECGFeatures", "detect_qrs"]
 
@@ -74,16 +74,7 @@ def detect_qrs(X, sampling_rate=100):
     >>> detect_qrs(spikes[None])
     [array([0.5, 1.5, 2.4, 3.5])]
     """
-    X = np.asarray(X)
-    if X.ndim not in (2, 3) or 0 in X.shape or X.dtype.kind not in "iuf":
-        raise InvalidECGError(
-            "Expected numbers of shape (n_records, n_leads, n_samples) or (n_records, n_samples), "
-            f"each at least 1, but got {X.dtype} of shape {X.shape}."
-        )
-    if not np.isfinite(X).all():
-        record = np.argwhere(~np.isfinite(X))[0][0]
-        raise InvalidECGError(f"Input X contains NaN or infinity: first in record {record}.")
-    X = X.reshape(len(X), -1, X.shape[-1]).astype(np.float32, copy=False)
+    X = check_signals(X)
     return [beats / _RATE for beats in _find_beats(_clean(X, sampling_rate))]
 
 

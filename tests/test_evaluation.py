@@ -400,8 +400,8 @@ def test_predictions_that_do_not_fit_are_refused(arguments, message):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"groups": GROUPS[:-1]}, r"each of 60 records, but has shape \(59,\)"),
-        ({"groups": [None, *GROUPS[1:]]}, "1 missing"),
+        ({"groups": GROUPS[:-1]}, r"shape \(59,\), but there are 60 records"),
+        ({"groups": [None, *GROUPS[1:]]}, "1 are missing"),
         ({"groups": np.ones(N_RECORDS)}, r"60 record.s. of 1 patient.s.\. At least 2"),
         ({"class_names": ["a", "b", "macro"]}, "named 'macro'"),
         ({"class_names": ["a", "b", "b"]}, "Each class needs a name of its own"),

@@ -129,11 +129,11 @@ def test_a_wrong_shape_says_what_was_given_and_what_was_expected(X, shape, messa
 
 def test_records_of_different_lengths_are_refused():
     ragged = [[np.zeros(8)], [np.zeros(9)]]
-    with pytest.raises(InvalidECGError, match="its records differ in shape"):
+    with pytest.raises(InvalidECGError, match="the records differ in shape"):
         check_ecg(Estimator(), ragged, reset=True)
     as_objects = np.empty(2, dtype=object)
     as_objects[:] = [np.zeros((3, 8)), np.zeros((3, 9))]
-    with pytest.raises(InvalidECGError, match="its records differ in shape"):
+    with pytest.raises(InvalidECGError, match="the records differ in shape"):
         check_ecg(Estimator(), as_objects, reset=True)
 
 
