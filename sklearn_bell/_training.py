@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import torch
+from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNet
 from torch import nn
 from torch.utils.data import Dataset
@@ -42,9 +43,15 @@ def derived_seed(*key):
 
 
 def set_seed(estimator, seed):
-    """Give an estimator a seed, unless it has its own or takes none."""
-    if estimator.get_params(deep=False).get("random_state", seed) is None:
-        estimator.set_params(random_state=seed)
+    """Give an estimator, and what is in it, a seed where it takes one and has none of its own.
+
+    What is frozen stays as it is.
+    """
+    params = estimator.get_params()
+    frozen = tuple(f"{name}__" for name, of in params.items() if isinstance(of, FrozenEstimator))
+    for name, value in params.items():
+        if value is None and name.split("__")[-1] == "random_state" and not name.startswith(frozen):
+            estimator.set_params(**{name: seed})
 
 
 def choose_device(device):
@@ -166,7 +173,7 @@ class OwnLossNet(NeuralNet):
         self._sums: dict[str, torch.Tensor] = {}
         self.initialize_history()  # of one epoch: its summary is kept elsewhere
         self.fit_loop(X, y, epochs=1)
-        means = {name: (total / self._n_seen).item() for name, total in self._sums.items()}
+        means = {name: (total / self._n_seen).tolist() for name, total in self._sums.items()}
         if not np.isfinite(means["loss"]):
             raise DivergenceError(
                 f"The loss became {means['loss']} in epoch {number + 1} with lr={self.lr}. Train "
