@@ -239,7 +239,11 @@ class BasePretrainer(
         self._initialize()
         if self.max_epochs == 0 and not isinstance(self.encoder, nn.Module):
             self._settle(records)
-        self._train(records, others, self.max_epochs)
+        try:
+            self._train(records, others, self.max_epochs)
+        except InvalidECGError:  # found when it was read
+            self.__dict__.pop("_net", None)
+            raise
         return self
 
     def _partial_fit(self, X, others=None):
