@@ -8,6 +8,7 @@ from sklearn_bell.nn.losses import (
     lead_distances,
     lead_redundancies,
     patient_contrast,
+    reconstruction_loss,
     views_contrast,
 )
 
@@ -125,3 +126,25 @@ def test_what_comes_in_bfloat16_is_computed_in_float32():
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected)
     assert lead_distances(p.double(), z.double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 20), (4, 1, 6, 7), (3, 2, 1)])
+def test_reconstruction_loss_is_the_part_of_the_variance_that_is_lost(shape):
+    x, y = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    x[0, 0] = 2.0  # flat
+    scale = torch.arange(1.0, shape[1] + 1).reshape(-1, *[1] * (len(shape) - 2))
+
+    def lost(x, y):
+        x, y = x.numpy(), y.numpy()
+        parts = np.zeros(x.shape[:2])
+        for record, channel in np.ndindex(parts.shape):
+            one, other = x[record, channel], y[record, channel]
+            least = 0.001 * float(scale[channel].flatten()) ** 2
+            parts[record, channel] = ((one - other) ** 2).mean() / (one.var() + least)
+        return parts
+
+    slopes = [lost(x.diff(dim=d), y.diff(dim=d)) for d in range(2, x.ndim) if x.shape[d] > 1]
+    loss, errors = reconstruction_loss(x, y, scale, slope_weight=0.5)
+    np.testing.assert_allclose(errors, lost(x, y).mean(0), rtol=1e-4)
+    expected = lost(x, y).mean() + 0.5 * sum(one.mean() for one in slopes)
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)

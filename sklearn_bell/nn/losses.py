@@ -14,6 +14,7 @@ __all__ = [
     "lead_distances",
     "lead_redundancies",
     "patient_contrast",
+    "reconstruction_loss",
     "views_contrast",
 ]
 
@@ -193,3 +194,41 @@ def views_contrast(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     logits = (views @ views.T / temperature).fill_diagonal_(-torch.inf)
     other = torch.arange(len(views), device=views.device).roll(len(first))
     return F.cross_entropy(logits, other)
+
+
+@_in_float32
+def reconstruction_loss(
+    x: Tensor, y: Tensor, scale: Tensor, slope_weight: float = 0.3
+) -> tuple[Tensor, Tensor]:
+    """How much of records does not come back, in proportion to how much there is.
+
+    Parameters
+    ----------
+    x, y : Tensor of shape (batch, n_channels, ...)
+        Records, or images, and what came back.
+    scale : Tensor of shape (n_channels, ...)
+        Usual deviation of each channel. A thousandth of its square is added to what there is, so
+        that what is flat does not weigh more than all else.
+    slope_weight : float, default=0.3
+        Weight of the differences between neighbouring samples, in proportion to those of x: steep
+        waves are short, and would be flattened for the sake of slow ones.
+
+    Returns
+    -------
+    loss : Tensor of shape ()
+        Mean over records and channels.
+    errors : Tensor of shape (n_channels,)
+        By channel, the mean over records of the part of the variance that does not come back.
+    """
+    axes = tuple(range(2, x.ndim))
+    least = 1e-3 * scale.square().flatten()  # (n_channels,)
+
+    def lost(x, y):
+        return (y - x).square().mean(axes) / (x.var(axes, correction=0) + least)
+
+    errors = lost(x, y).mean(0)
+    loss = errors.mean()
+    for axis in axes:
+        if x.shape[axis] > 1:
+            loss = loss + slope_weight * lost(x.diff(dim=axis), y.diff(dim=axis)).mean()
+    return loss, errors
