@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from inspect import signature
 from numbers import Integral, Real
 
 import numpy as np
@@ -97,9 +98,10 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     n_iter_no_change : int, default=10
         Epochs without improvement that are waited for, not counting frozen ones.
     sampler : estimator, default=None
-        A sampler of imbalanced-learn that takes ECGs, applied to the labelled records that are
-        trained on, after what early stopping holds out is taken off. Then there is no vote on the
-        unlabelled ones.
+        A sampler of imbalanced-learn that takes ECGs, such as
+        :class:`sklearn_bell.VQVAEOverSampler`, applied to the labelled records that are trained on,
+        after what early stopping holds out is taken off, and given `groups` if it takes them. Then
+        there is no vote on the unlabelled ones.
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last `fit`, without pretraining.
     device : str or torch.device, default="auto"
@@ -430,7 +432,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
             class_weights(self.class_weight, codes, labels.classes)  # errors come before the work
             encoder = self._pretrained(records.source, groups, seed, root)
         if self.sampler is not None:
-            data, codes = self._resampled(data, codes, labels.classes, seed)
+            data, codes = self._resampled(data, codes, labels.classes, groups, seed)
         if first:
             self._initialize(encoder, records, data, codes, labels.classes, seed)
         targets = weighted_targets(codes, self._weights)
@@ -490,13 +492,16 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
             )
         return np.asarray(groups)
 
-    def _resampled(self, data, codes, classes, seed):
-        """Return records and codes as the sampler makes them of records and classes."""
+    def _resampled(self, data, codes, classes, groups, seed):
+        """Return records and codes as the sampler makes them of records, classes and patients."""
         sampler = clone(self.sampler)
         set_seed(sampler, seed)
         X = data[np.arange(len(data))]
         X = X[:, 0] if self._n_dimensions_in == 2 else X
-        X, y = sampler.fit_resample(X, classes[codes] if codes.ndim == 1 else codes)
+        y, params = classes[codes] if codes.ndim == 1 else codes, {}
+        if groups is not None and "groups" in signature(sampler.fit_resample).parameters:
+            params["groups"] = groups[data.rows]
+        X, y = sampler.fit_resample(X, y, **params)
         codes = np.searchsorted(classes, y) if codes.ndim == 1 else np.asarray(y)
         return Records(np.asarray(X), dtype=(np.float32,)), codes
 

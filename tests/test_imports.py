@@ -20,12 +20,12 @@ MODULES = sorted(
 # each may import what stands on a line above its own, and its own neighbours
 LAYERS = [
     {"exceptions"},
-    {"_leads"},
-    {"nn", "_signal", "_validation", "_labels", "_linear_head", "_metrics", "_vote"},
+    {"_leads", "_validation"},
+    {"nn", "_signal", "_labels", "_linear_head", "_metrics", "_vote", "_parents"},
     {"_base", "_predictions"},
     {"preprocessing", "feature_extraction", "datasets", "_training"},
-    {"pretraining"},
-    {"_start"},
+    {"pretraining", "vqvae"},
+    {"_start", "_children", "images"},
     {"classification", "over_sampling"},
     {"evaluation", "inspection", "plotting"},
     {"demo"},
