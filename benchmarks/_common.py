@@ -141,23 +141,26 @@ def best_thresholds(y, scores):
     return np.array(thresholds)
 
 
-def metrics_by_bootstrap(y, several, groups):
+def metrics_by_bootstrap(y, several, groups, of_predictions=("f1",)):
     """Return macro metrics over repetitions, as (value, values of bootstrap draws of patients).
 
-    `several` has scores and predictions (n_records, n_classes) of each repetition. The draws are
-    always the same, so that two methods may be compared draw by draw. A class that is missing from
-    a draw is left out of its mean.
+    They are AUROC and AUPRC of scores, and those of predictions that are named. `several` has
+    scores and predictions (n_records, n_classes) of each repetition. The draws are always the same,
+    so that two methods may be compared draw by draw. A class that is missing from a draw is left
+    out of its mean.
     """
 
     def metrics(weights):
-        found = {name: [] for name in ("auroc", "auprc", "f1")}
+        found = {name: [] for name in ("auroc", "auprc", *of_predictions)}
         for scores, above in several:
             for truth, score in zip(y.T, scores.T, strict=True):
                 auroc, auprc = ranking(truth, score, weights)
                 found["auroc"].append(auroc)
                 found["auprc"].append(auprc)
             counts = weights @ (y * above), weights @ y, weights @ above
-            found["f1"] += list(rates(*counts, weights.sum(1, keepdims=True))["f1"].T)
+            of_classes = rates(*counts, weights.sum(1, keepdims=True))
+            for name in of_predictions:
+                found[name] += list(of_classes[name].T)
         return {name: np.nanmean(values, axis=0) for name, values in found.items()}
 
     drawn = bootstrap(metrics, groups, len(y), N_BOOTSTRAPS, random_state=0)

@@ -21,8 +21,8 @@ rng = np.random.default_rng(0)
 def benchmarks(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
     yield
-    for name in ("_common", "bench_label_efficiency"):
-        sys.modules.pop(name, None)
+    for name in [name for name in sys.modules if name.startswith(("_common", "bench_"))]:
+        del sys.modules[name]
 
 
 def test_metrics_of_draws_equal_those_of_scikit_learn():
@@ -140,3 +140,63 @@ def test_seeds_and_methods_of_different_days_give_the_table_of_one(tmp_path, mon
             assert given == pytest.approx(np.quantile(draws, (0.025, 0.975)), abs=1e-4)
     assert len(table) == 6
     assert bench.costs(options)["seconds_per_epoch"].tolist() == [2.0, 2.0]
+
+
+def beats_of_three_leads():
+    from sklearn_bell.datasets import make_ecg
+
+    return make_ecg(5, leads=["I", "II", "III"], sampling_rate=100, random_state=0).data
+
+
+def test_reconstructions_are_compared_by_correlation_and_amplitude():
+    from bench_reconstruction import amplitude_errors, correlations
+
+    x = beats_of_three_leads()
+    y = x + 0.1 * rng.normal(size=x.shape).astype(np.float32)
+    expected = np.empty((5, 3))
+    for record, lead in np.ndindex(5, 3):
+        expected[record, lead] = np.corrcoef(x[record, lead], y[record, lead])[0, 1]
+    np.testing.assert_allclose(correlations(x, y), expected, rtol=1e-4)
+    np.testing.assert_allclose(amplitude_errors(x, 0.9 * x), 0.1, rtol=1e-3)
+
+
+def test_fidelity_knows_copies_leads_that_do_not_add_up_and_broad_complexes():
+    from bench_fidelity import einthoven, nearest, qrs_widths
+
+    from sklearn_bell.datasets import make_ecg
+
+    x, y = beats_of_three_leads(), np.ones((5, 1), int)
+    assert nearest(x, y, x, y) == 0
+    assert nearest(2 * x, y, x, y) == pytest.approx(0.5)
+    assert einthoven(x) < 0.1  # noise of electrodes
+    assert einthoven(x * [[1], [1], [-1]]) > 0.5
+    normal, block = (
+        make_ecg(20, classes=[name], leads=["I", "V1"], sampling_rate=100, random_state=0).data
+        for name in ("normal", "lbbb")
+    )
+    widths = [np.nanmedian(qrs_widths(x)) for x in (normal, block)]
+    assert 0.05 < widths[0] < 0.12 < widths[1]
+
+
+def test_plain_alternatives_are_made_of_the_same_parents_as_ours():
+    from bench_rare_classes import RAISED, sampler_of
+
+    from sklearn_bell import VQVAETransformer
+
+    x = beats_of_three_leads().repeat(8, axis=0) * rng.uniform(0.5, 2, (40, 1, 1))
+    x, y = x.astype(np.float32), np.zeros((40, 2), int)
+    y[:20, 0], y[15:, 1] = 1, 1
+    vqvae = VQVAETransformer(n_codes=16, width=8, n_features=8, max_epochs=1, random_state=0).fit(x)
+    made, samplers = {}, {}
+    for method in ("random", "jitter", "mixup", "SMOTE", "interpolate", "sample"):
+        samplers[method] = sampler_of(method, vqvae, y, seed=0)
+        new, y_new = samplers[method].fit_resample(x, y)
+        assert (y_new.sum(axis=0) >= RAISED).all()
+        made[method] = new[40:]
+    np.testing.assert_array_equal(made["random"], x[samplers["random"].parents_[:, 0]])
+    for one, other in (("mixup", "interpolate"), ("random", "sample"), ("jitter", "sample")):
+        np.testing.assert_array_equal(samplers[one].parents_, samplers[other].parents_)
+    first, second = x[samplers["mixup"].parents_.T]
+    alpha = samplers["mixup"].alpha_[:, None, None]
+    np.testing.assert_allclose(made["mixup"], first + alpha * (second - first), atol=1e-4)
+    assert 0 < np.abs(made["jitter"] - made["random"]).mean() < 0.2
