@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks as checks
 from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
 
 import sklearn_bell
 from sklearn_bell._base import SignalTransformer
@@ -200,6 +201,19 @@ def test_a_refused_fit_does_not_look_fitted(estimator):
         fitted.fit(with_a_gap())
     with pytest.raises(NotFittedError):
         fitted.transform(records())
+
+
+@each([one for one in ESTIMATORS if "max_epochs" in one.get_params(deep=False)])
+def test_a_gap_that_is_met_while_training_leaves_nothing_that_looks_fitted(estimator, tmp_path):
+    X = records(n_records=1100)  # on disk, whose values are looked at when they are read
+    X[1001, 1, 5] = np.nan  # and not before training, which looks at some of a thousand
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    estimator = clone(estimator)
+    with pytest.raises(ValueError, match="(record|image) 1001, (lead|line) 1, (sample|column) 5"):
+        estimator.fit(mapped, np.arange(1100) % 2)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(estimator)
 
 
 @each(TRANSFORMERS)

@@ -3,12 +3,18 @@ import threading
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_bell._training import (
     ShuffledBatches,
     choose_device,
     default_generators_seeded,
     derived_seed,
+    set_seed,
     to_tensor,
 )
 
@@ -71,3 +77,15 @@ def test_an_array_that_is_read_only_is_copied():
     tensor = to_tensor(array, "cpu")
     tensor += 1
     assert (array == 0).all()
+
+
+def test_a_seed_reaches_what_has_none_and_leaves_alone_what_is_frozen():
+    frozen = LogisticRegression()
+    pipeline = make_pipeline(
+        FrozenEstimator(frozen), StandardScaler(), RandomForestClassifier(random_state=3)
+    )
+    pipeline.steps.append(("last", RandomForestClassifier()))
+    set_seed(pipeline, 7)
+    assert frozen.random_state is None
+    assert pipeline[2].random_state == 3
+    assert pipeline[3].random_state == 7
