@@ -61,7 +61,7 @@ class Learner(nn.Module):
         with computed_in(self.precision, x.device):
             y = self.vqvae.decode(quantized, x.shape[-self.vqvae.n_dimensions :]).float()
         for counts, code in zip(self.counts, codes.flatten(0, -2).T, strict=True):
-            counts += torch.bincount(code, minlength=len(counts)).cpu()
+            counts += torch.bincount(code, minlength=len(counts))
         n_channels = len(self.vqvae.scale)
         x, y = (
             one.view(len(x), n_channels, *one.shape[-self.vqvae.n_dimensions :]) for one in (x, y)
@@ -77,8 +77,9 @@ class Learner(nn.Module):
         """Do nothing: codebooks have learnt during the step."""
 
     def start_epoch(self):
-        codebooks = self.vqvae.quantizer.codebooks
-        self.counts = torch.zeros(len(codebooks), len(codebooks[0].vectors), dtype=torch.int64)
+        quantizer, device = self.vqvae.quantizer, self.vqvae.scale.device
+        shape = len(quantizer.codebooks), quantizer.n_codes
+        self.counts = torch.zeros(shape, dtype=torch.int64, device=device)
 
     def perplexity(self):
         """Return, for each codebook, how many codes of equal frequency would be as varied."""
