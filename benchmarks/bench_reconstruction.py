@@ -75,7 +75,9 @@ def draw(x, y, found, lead_names, path):
     """Draw the records that come back better than 10, 50 and 90 % of the others."""
     order = np.argsort(np.median(found, axis=1))
     rows = order[[len(order) // 10, len(order) // 2, 9 * len(order) // 10]]
-    figure, axes = plt.subplots(len(SHOWN), len(rows), figsize=(12, 6), sharex=True)
+    figure, axes = plt.subplots(
+        len(SHOWN), len(rows), figsize=(12, 6.5), sharex=True, layout="constrained"
+    )
     seconds = np.arange(x.shape[-1]) / 100
     for column, row in enumerate(rows):
         for line, name in enumerate(SHOWN):
@@ -87,8 +89,7 @@ def draw(x, y, found, lead_names, path):
         line[0].set_ylabel("mV")
     for axis in axes[-1]:
         axis.set_xlabel("s")
-    axes[0, 0].legend(loc="upper right", fontsize="small")
-    figure.tight_layout()
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     figure.savefig(path, dpi=100)
 
 
