@@ -53,6 +53,7 @@ PIPELINES = [
 ]
 
 
+USES = ("transform", "predict", "fit_resample")
 THE_GAP = "(record 3, lead 1, sample 5|image 3, line 1, column 5)"
 
 
@@ -248,13 +249,9 @@ def test_fit_refuses_nan_and_names_the_record(estimator):
 @each(ESTIMATORS)
 def test_a_fitted_estimator_refuses_nan_and_names_the_record(estimator):
     fitted = clone(estimator).fit(records(), [0, 1, 0, 1, 0])
-    use = next(
-        getattr(fitted, name)
-        for name in ("transform", "predict", "fit_resample")
-        if hasattr(fitted, name)
-    )
+    y = [[0, 1, 0, 1, 0]] if hasattr(fitted, "fit_resample") else []
     with pytest.raises(ValueError, match=THE_GAP):
-        use(with_a_gap())
+        next(getattr(fitted, name) for name in USES if hasattr(fitted, name))(with_a_gap(), *y)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
