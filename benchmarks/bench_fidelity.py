@@ -33,7 +33,7 @@ from types import SimpleNamespace
 import joblib
 import numpy as np
 from _common import linear_probe, machine, scores_of, settings_key, trees
-from bench_rare_classes import RAISED, keep, load
+from bench_rare_classes import RARE, keep, load_rare_of_ptbxl
 from scipy.stats import ks_2samp
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -42,6 +42,7 @@ from sklearn_bell import ECGFeatures, VQVAEOverSampler, VQVAETransformer
 from sklearn_bell.feature_extraction import detect_qrs
 from sklearn_bell.preprocessing import STANDARD_LEADS
 
+RAISED = RARE["ptbxl"][2]
 METHODS = ("interpolate", "sample", "prior")
 
 
@@ -151,7 +152,7 @@ def main():
     parser.add_argument("--max-epochs", type=int, default=VQVAETransformer().max_epochs)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    ran_on, data = machine(), load(options, leads=STANDARD_LEADS)
+    ran_on, data = machine(), load_rare_of_ptbxl(options, leads=STANDARD_LEADS)
     half = np.unique(data.groups, return_inverse=True)[1] % 2
     features = features_of(data.X)
     train, test = (
