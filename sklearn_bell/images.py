@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, validate_params
 
 from sklearn_bell._validation import check_images, check_signals
+from sklearn_bell._vqvae import BaseVQVAE
 from sklearn_bell.nn.vector_quantization import ImageVQVAE
-from sklearn_bell.vqvae import BaseVQVAE
 
 __all__ = ["ImageVQVAETransformer", "render_ecg"]
 
@@ -191,37 +191,6 @@ class ImageVQVAETransformer(BaseVQVAE):
     """
 
     _check_X = staticmethod(check_images)
-
-    def __init__(
-        self,
-        *,
-        n_codes=256,
-        n_codebooks=8,
-        n_features=64,
-        width=128,
-        strides=(8,),
-        beta=0.25,
-        decay=0.99,
-        max_epochs=40,
-        batch_size=16,
-        lr=1e-3,
-        device="auto",
-        precision="float32",
-        random_state=None,
-    ):
-        self.n_codes = n_codes
-        self.n_codebooks = n_codebooks
-        self.n_features = n_features
-        self.width = width
-        self.strides = strides
-        self.beta = beta
-        self.decay = decay
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.device = device
-        self.precision = precision
-        self.random_state = random_state
 
     @property
     def _shape(self):

@@ -20,8 +20,9 @@ from sklearn_bell._labels import read_labels
 from sklearn_bell._parents import Parents, wanted_children
 from sklearn_bell._training import derived_seed, set_seed
 from sklearn_bell._validation import ECGInputMixin, check_groups
+from sklearn_bell._vqvae import BaseVQVAE
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
-from sklearn_bell.vqvae import BaseVQVAE, VQVAETransformer
+from sklearn_bell.vqvae import VQVAETransformer
 
 __all__ = ["VQVAEOverSampler"]
 

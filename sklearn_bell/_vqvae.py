@@ -1,0 +1,329 @@
+"""What the VQ-VAEs of signals and of images share: a transformer to codes, and back."""
+
+from __future__ import annotations
+
+import math
+import time
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from torch import Generator, Tensor, nn
+
+from sklearn_bell._training import (
+    OwnLossNet,
+    choose_device,
+    choose_precision,
+    computed_in,
+    default_generators_seeded,
+    derived_seed,
+    forward_batches,
+    run_epochs,
+    to_tensor,
+)
+from sklearn_bell._validation import ECGInputMixin
+from sklearn_bell.exceptions import DivergenceError, InvalidECGError
+from sklearn_bell.nn.losses import reconstruction_loss
+
+_SETTLED_BY = 1024  # records: enough for means and deviations
+
+
+class Learner(nn.Module):
+    """What skorch trains: a VQ-VAE, by how much of each record comes back.
+
+    Parameters
+    ----------
+    vqvae : VQVAE
+        What is trained.
+    beta : float
+        Weight of the commitment loss.
+    precision : torch.dtype
+        What layers are computed in; codebooks are always in float32.
+    """
+
+    def __init__(self, vqvae, beta, precision=torch.float32):
+        super().__init__()
+        self.vqvae, self.beta, self.precision = vqvae, beta, precision
+
+    def forward(self, x, generator: Generator) -> dict[str, Tensor]:
+        with computed_in(self.precision, x.device):
+            z = self.vqvae.encode(x).float()
+        quantized, codes, commitment = self.vqvae.quantizer.learn(z, generator)
+        with computed_in(self.precision, x.device):
+            y = self.vqvae.decode(quantized, x.shape[-self.vqvae.n_dimensions :]).float()
+        for counts, code in zip(self.counts, codes.flatten(0, -2).T, strict=True):
+            counts += torch.bincount(code, minlength=len(counts))
+        n_channels = len(self.vqvae.scale)
+        x, y = (
+            one.view(len(x), n_channels, *one.shape[-self.vqvae.n_dimensions :]) for one in (x, y)
+        )
+        loss, errors = reconstruction_loss(x, y, self.vqvae.scale)
+        return {
+            "loss": loss + self.beta * commitment,
+            "reconstruction_error": errors,
+            "commitment": commitment,
+        }
+
+    def after_step(self):
+        """Do nothing: codebooks have learnt during the step."""
+
+    def start_epoch(self):
+        quantizer, device = self.vqvae.quantizer, self.vqvae.scale.device
+        shape = len(quantizer.codebooks), quantizer.n_codes
+        self.counts = torch.zeros(shape, dtype=torch.int64, device=device)
+
+    def perplexity(self):
+        """Return, for each codebook, how many codes of equal frequency would be as varied."""
+        frequency = self.counts / self.counts.sum(1, keepdim=True)
+        return torch.special.entr(frequency).sum(1).exp()
+
+
+class BaseVQVAE(CallbackSupportMixin, ECGInputMixin, TransformerMixin, BaseEstimator):
+    """Base of the VQ-VAEs. A subclass says what it takes, and what network learns it.
+
+    Subclasses define ``_check_X(estimator, X, reset, ...)``, which makes records of X; the
+    ``_shape`` of a record; ``_make_network(**settings)``; and ``_named(errors)``, what becomes of
+    the errors of all channels in the history.
+    """
+
+    _parameter_constraints: dict = {
+        "n_codes": [Interval(Integral, 1, None, closed="left")],
+        "n_codebooks": [Interval(Integral, 1, None, closed="left")],
+        "n_features": [Interval(Integral, 1, None, closed="left")],
+        "width": [Interval(Integral, 1, None, closed="left")],
+        "strides": ["array-like"],
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "decay": [Interval(Real, 0, 1, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "device": [str, torch.device],
+        "precision": [StrOptions({"float32", "bfloat16", "auto"})],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_codes=256,
+        n_codebooks=8,
+        n_features=64,
+        width=128,
+        strides=(8,),
+        beta=0.25,
+        decay=0.99,
+        max_epochs=40,
+        batch_size=16,
+        lr=1e-3,
+        device="auto",
+        precision="float32",
+        random_state=None,
+    ):
+        self.n_codes = n_codes
+        self.n_codebooks = n_codebooks
+        self.n_features = n_features
+        self.width = width
+        self.strides = strides
+        self.beta = beta
+        self.decay = decay
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+
+    @property
+    def vqvae_(self):
+        """The trained network."""
+        return self._net.module_.vqvae
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn codebooks, encoder and decoder, from the beginning.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_images, height, width)
+            At least two records in mV, or images. May be 2-D, of one lead or line. May be
+            memory-mapped, or anything else that slices to arrays: it is read batch by batch.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted transformer.
+        """
+        self.__dict__.pop("_net", None)  # what fails below must not look fitted
+        records = self._check_X(self, X, reset=True, min_records=2)
+        self._initialize(records)
+        root = self._init_callback_context(max_subtasks=self.max_epochs)
+        root.call_on_fit_task_begin(estimator=self, X=X)
+        try:
+            run_epochs(self, root, X, self.max_epochs, lambda: self._train_epoch(records))
+        except (DivergenceError, InvalidECGError):  # the loss, or a record, is no number
+            del self._net
+            raise
+        finally:
+            if hasattr(self, "_net"):
+                self.vqvae_.eval()
+        root.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes=dict)
+        return self
+
+    def transform(self, X):
+        """Describe records, or images, by codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_images, height, width)
+            Records in mV, or images, of the shape seen in `fit`.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_records, n_latents * n_codebooks), dtype int64
+            Numbers from 0 to ``n_codes - 1``: all codes of the first latent, then of the next.
+        """
+        check_is_fitted(self, "_net")
+        records = self._check_X(self, X, reset=False)
+        codes = np.empty((len(records), self._n_features_out), np.int64)
+
+        def encode(x):
+            return self.vqvae_.quantizer(self.vqvae_.encode(x))[1].flatten(1)
+
+        for rows, found in forward_batches(encode, records, self.batch_size, self._net.device):
+            codes[rows] = found
+        return codes
+
+    def inverse_transform(self, X):
+        """Make the records, or images, that codes describe.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_latents * n_codebooks)
+            Codes, as `transform` returns them.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_records, n_leads, n_samples) or (n_images, height, width)
+            Records in mV, or images, float32, in as many dimensions as `fit` has seen.
+        """
+        check_is_fitted(self, "_net")
+        codes = self._check_codes(X)
+        batches = forward_batches(
+            lambda codes: self.vqvae_.decode(self.vqvae_.quantizer.lookup(codes), self._size),
+            codes,
+            self.batch_size,
+            self._net.device,
+        )
+        x = np.concatenate([found for _, found in batches])
+        return x if self._n_dimensions_in == 3 else x[:, 0]
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the codes: numbers of the latent and the codebook, as ``code_7_0``.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Only compared with the names seen in `fit`, if any.
+
+        Returns
+        -------
+        feature_names_out : ndarray of str
+            A name for each column that `transform` returns.
+        """
+        check_is_fitted(self, "_net")
+        _check_feature_names_in(self, input_features, generate_names=False)
+        n_codebooks = len(self.vqvae_.quantizer.codebooks)
+        names = [
+            f"code_{latent}_{codebook}"
+            for latent in range(math.prod(self._positions))
+            for codebook in range(n_codebooks)
+        ]
+        return np.array(names, dtype=object)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_net")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # codes are integers
+        return tags
+
+    def _initialize(self, records):
+        """Make a new network, and the net that trains it."""
+        strides = tuple(self.strides)
+        if not strides or not all(isinstance(one, Integral) and int(one) > 0 for one in strides):
+            raise InvalidECGError(
+                f"strides must be whole numbers, such as (8,), but are {strides}."
+            )
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        device = choose_device(self.device)
+        with default_generators_seeded(derived_seed(seed)):
+            vqvae = self._make_network(
+                width=self.width,
+                strides=strides,
+                n_features=self.n_features,
+                n_codebooks=self.n_codebooks,
+                n_codes=self.n_codes,
+                decay=self.decay,
+            )
+        some = np.linspace(0, len(records) - 1, min(len(records), _SETTLED_BY)).astype(int)
+        some = np.concatenate([records[rows] for rows in np.array_split(some, 8)])
+        vqvae.settle(to_tensor(some, "cpu"))
+        self._net = OwnLossNet(
+            Learner(vqvae, self.beta, choose_precision(self.precision, device)),
+            seed=seed,
+            optimizer=torch.optim.Adam,
+            optimizer__fused=True,
+            lr=self.lr,
+            batch_size=self.batch_size,
+            device=device,
+        ).initialize()
+        self._positions = vqvae.positions(self._size)
+        self._n_features_out = math.prod(self._positions) * self.n_codebooks
+        self.history_ = []
+
+    def _train_epoch(self, records):
+        """Train for an epoch, and write its history."""
+        learner, n_epochs, start = self._net.module_, len(self.history_), time.perf_counter()
+        left = 1 - n_epochs / self.max_epochs
+        self._net.set_params(lr=self.lr * min(1, 2 * left))
+        learner.start_epoch()
+        terms = self._net.fit_epoch(records, number=n_epochs)
+        errors = np.atleast_1d(terms.pop("reconstruction_error"))
+        self.history_.append(
+            {
+                "epoch": n_epochs + 1,
+                "loss": terms["loss"],
+                "reconstruction_error": self._named(errors.tolist()),
+                "commitment": terms["commitment"],
+                "perplexity": learner.perplexity().tolist(),
+                "duration": time.perf_counter() - start,
+            }
+        )
+
+    @property
+    def _size(self):
+        return self._shape[-self.vqvae_.n_dimensions :]
+
+    def _check_codes(self, X):
+        """Return codes ``(n_records, *positions, n_codebooks)``, or say what is wrong with them."""
+        codes, n_codes = check_array(X), self.vqvae_.quantizer.n_codes
+        if codes.shape[1] != self._n_features_out:
+            raise InvalidECGError(
+                f"X has {codes.shape[1]} codes for each record, but {type(self).__name__} makes "
+                f"{self._n_features_out}."
+            )
+        if not np.isin(codes, np.arange(n_codes)).all():
+            raise InvalidECGError(
+                f"Codes are whole numbers from 0 to {n_codes - 1}, but X has {codes.min()} to "
+                f"{codes.max()}."
+            )
+        return codes.astype(np.int64).reshape(len(codes), *self._positions, -1)
