@@ -8,7 +8,6 @@ import threading
 
 import numpy as np
 import torch
-from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNet
 from torch import nn
 from torch.utils.data import Dataset
@@ -45,12 +44,10 @@ def derived_seed(*key):
 def set_seed(estimator, seed):
     """Give an estimator, and what is in it, a seed where it takes one and has none of its own.
 
-    What is frozen stays as it is.
+    What is frozen stays as it is: a FrozenEstimator does not tell of parameters within.
     """
-    params = estimator.get_params()
-    frozen = tuple(f"{name}__" for name, of in params.items() if isinstance(of, FrozenEstimator))
-    for name, value in params.items():
-        if value is None and name.split("__")[-1] == "random_state" and not name.startswith(frozen):
+    for name, value in estimator.get_params().items():
+        if value is None and name.split("__")[-1] == "random_state":
             estimator.set_params(**{name: seed})
 
 
