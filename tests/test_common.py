@@ -212,7 +212,7 @@ def test_a_gap_that_is_met_while_training_leaves_nothing_that_looks_fitted(estim
     np.save(tmp_path / "X.npy", X)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
     estimator = clone(estimator)
-    with pytest.raises(ValueError, match=rf"(record|image) {row}, (lead|line) 1, (sample|column) 5"):
+    with pytest.raises(ValueError, match=rf"(record|image) {row}, (lead|line) 1, .* 5"):
         estimator.fit(mapped, np.arange(1100) % 2)
     with pytest.raises(NotFittedError):
         check_is_fitted(estimator)
