@@ -4,7 +4,7 @@
 
 ``DIR`` is the folder of PTB-XL, or the one around it. The VQ-VAE, with its defaults, and the
 sampler see folds 1-7, twelve leads at 100 Hz; the classes are those of bench_rare_classes.py, and
-each is raised to RAISED records. The rows are the methods of the sampler, and to compare with them
+each is raised to RAISED records. The rows are methods of that benchmark, and to compare with them
 
 - ``held out``: the real records of these classes in fold 8;
 - ``codes``: the records of the classes as they come back from their codes.
@@ -33,17 +33,16 @@ from types import SimpleNamespace
 import joblib
 import numpy as np
 from _common import linear_probe, machine, scores_of, settings_key, trees
-from bench_rare_classes import RARE, keep, load_rare_of_ptbxl
+from bench_rare_classes import OURS, RARE, keep, load_rare_of_ptbxl, sampler_of
 from scipy.stats import ks_2samp
-from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from sklearn_bell import ECGFeatures, VQVAEOverSampler, VQVAETransformer
+from sklearn_bell import ECGFeatures, VQVAETransformer
 from sklearn_bell.feature_extraction import detect_qrs
 from sklearn_bell.preprocessing import STANDARD_LEADS
 
 RAISED = RARE["ptbxl"][2]
-METHODS = ("interpolate", "sample", "prior")
+METHODS = ("mixup", *OURS)
 
 
 def vqvae_of(X, options):
@@ -134,12 +133,7 @@ def raised(method, half, train, vqvae):
     """Return new records of the patients of a half, RAISED of each class with those there are."""
     of_half = train.half == half
     y = train.y[of_half]
-    sampler = VQVAEOverSampler(
-        sampling_strategy=dict.fromkeys(np.flatnonzero(y.sum(axis=0) < RAISED // 2), RAISED // 2),
-        method=method,
-        vqvae=FrozenEstimator(vqvae),
-        random_state=half,
-    )
+    sampler = sampler_of(method, vqvae, y, RAISED // 2, seed=half)
     X, y_new = sampler.fit_resample(train.X[of_half], y, groups=train.groups[of_half])
     return X[len(y) :], y_new[len(y) :]
 

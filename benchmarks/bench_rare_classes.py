@@ -17,7 +17,8 @@ regression for each class, on scaled features. Before it comes one of
 - ``SMOTE``: the same, weighted evenly from 0 to 1, of a record and one of its 5 nearest, by
   signals;
 - ``interpolate``, ``sample``, ``prior``: VQVAEOverSampler, whose VQ-VAE has learnt from all records
-  of PTB-XL in the other folds.
+  of PTB-XL in the other folds; ``unaligned`` interpolates without bringing beats together. The
+  prior of a fold is fitted for the first seed, and then draws for all.
 
 Each raises the rare classes to as many records, as VQVAEOverSampler counts those of several labels;
 parents are of different patients, and the same in all methods of two parents but SMOTE. BELL and
@@ -51,7 +52,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_bell import VQVAEOverSampler, VQVAETransformer
-from sklearn_bell._children import Children
+from sklearn_bell._children import Children, fit_prior
 from sklearn_bell.datasets import load_ludb, load_ptbxl
 from sklearn_bell.exceptions import RecordWarning
 from sklearn_bell.preprocessing import INDEPENDENT_LEADS
@@ -59,9 +60,9 @@ from sklearn_bell.preprocessing import INDEPENDENT_LEADS
 RARE = {"ptbxl": (30, 150, 200), "ludb": (10, 60, 100)}  # from, to, and raised to, records
 BEST = 6.0
 C = 0.005  # of logistic regression
-VERSION = 1  # one more when code changes what comes out: then old results do not count
+VERSION = 2  # one more when code changes what comes out: then old results do not count
 PLAIN = ("nothing", "class weights", "random", "jitter", "mixup", "SMOTE")
-OURS = ("interpolate", "sample", "prior")
+OURS = ("interpolate", "unaligned", "sample", "prior")
 
 
 def load_rare_of_ptbxl(options, leads=INDEPENDENT_LEADS):
@@ -129,8 +130,8 @@ class Signals(Children):
 class Jittered(Signals):
     """Makes records again with other gains, and noise."""
 
-    def __init__(self, vqvae, X, seed):
-        super().__init__(vqvae, X, seed)
+    def __init__(self, vqvae, X, seed, sampling_rate):
+        super().__init__(vqvae, X, seed, sampling_rate)
         self.rng = np.random.default_rng(seed)
 
     def sample(self, rows, temperature):
@@ -140,21 +141,34 @@ class Jittered(Signals):
         return (gain * x + self.rng.normal(0, 0.02, x.shape)).astype(np.float32)
 
 
-def sampler_of(method, vqvae, y, n_raised, seed):
+def sampler_of(method, vqvae, y, n_raised, seed, fit_prior=fit_prior):
     """Return what raises the rare classes."""
     plain = {
         "random": (Signals, {"method": "sample"}),
         "jitter": (Jittered, {"method": "sample"}),
-        "mixup": (Signals, {"method": "interpolate"}),
-        "SMOTE": (Signals, {"method": "interpolate", "n_neighbors": 5, "alpha": 1.0}),
+        "mixup": (Signals, {}),
+        "SMOTE": (Signals, {"n_neighbors": 5, "alpha": 1.0}),
+        "unaligned": (Children, {"sampling_rate": None}),
     }
     children, params = plain.get(method, (Children, {"method": method}))
     wanted = dict.fromkeys(np.flatnonzero(y.sum(axis=0) < n_raised), n_raised)
     sampler = VQVAEOverSampler(
         sampling_strategy=wanted, vqvae=FrozenEstimator(vqvae), random_state=seed, **params
     )
-    sampler._children = children
+    sampler._children, sampler._fit_prior = children, fit_prior
     return sampler
+
+
+def once(function):
+    """Return a function that does its work when it is called first, and gives that again."""
+    found = []
+
+    def first(*args):
+        if not found:
+            found.append(function(*args))
+        return found[0]
+
+    return first
 
 
 def vqvae_of(part, options):
@@ -183,6 +197,7 @@ def run_part(part, data, options):
     next_part = part % len(np.unique(data.fold)) + 1
     test, valid = (np.flatnonzero(data.fold == one) for one in (part, next_part))
     train = np.flatnonzero(~np.isin(data.fold, (part, next_part)))
+    fit_prior_once = once(fit_prior)
     vqvae = bell = features = None
     for method in (*PLAIN, *OURS):
         for seed in options.seeds if method not in PLAIN[:2] else (0,):
@@ -195,7 +210,8 @@ def run_part(part, data, options):
                 features, vqvae = bell.transform(data.X), vqvae_of(learnt, options)
             start, X, y = time.perf_counter(), features[train], data.y[train]
             if method not in PLAIN[:2]:
-                sampler = sampler_of(method, vqvae, y, RARE[data.name][2], seed)
+                n_raised = RARE[data.name][2]
+                sampler = sampler_of(method, vqvae, y, n_raised, seed, fit_prior_once)
                 new, y = sampler.fit_resample(data.X[train], y, groups=data.groups[train])
                 X = np.concatenate([X, bell.transform(new[len(train) :])])
             weight = "balanced" if method == "class weights" else None

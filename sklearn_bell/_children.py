@@ -7,12 +7,14 @@ import math
 import numpy as np
 import torch
 
+from sklearn_bell._alignment import aligned
 from sklearn_bell._training import (
     OwnLossNet,
     default_generators_seeded,
     derived_seed,
     to_tensor,
 )
+from sklearn_bell.feature_extraction import detect_qrs
 from sklearn_bell.nn.code_prior import CodePrior
 
 _RECORDS_AT_ONCE = 64
@@ -31,10 +33,13 @@ class Children:
         Those that others are made of.
     seed : int
         For what is drawn.
+    sampling_rate : float or None
+        In Hz. None is for what has no beats to be aligned.
     """
 
-    def __init__(self, vqvae, X, seed):
+    def __init__(self, vqvae, X, seed, sampling_rate):
         self.vqvae, self.X = vqvae.eval(), np.asarray(X, np.float32)
+        self.sampling_rate, self._beats = sampling_rate, {}
         self.size = X.shape[-vqvae.n_dimensions :]
         self.device = vqvae.scale.device
         self.generator = torch.Generator(self.device).manual_seed(derived_seed(seed, 1))
@@ -43,12 +48,28 @@ class Children:
         """Return a mixture of each pair of rows ``(n, 2)``, with the share alpha of the second."""
 
         def mix(pairs, alpha):
-            one, other = self._encode(pairs[:, 0]), self._encode(pairs[:, 1])
+            one, other = (
+                self.vqvae.encode(to_tensor(x, self.device)) for x in self.aligned_pairs(pairs)
+            )
             shares = to_tensor(alpha, self.device).view(-1, *[1] * (one.ndim - 1))
             mixed = torch.lerp(one, other, shares)
             return self.vqvae.quantizer(mixed)[0]
 
         return self._decode(mix, pairs, alpha.astype(np.float32))
+
+    def aligned_pairs(self, pairs):
+        """Return the first of each pair, and the second with its beats when the first has its."""
+        first, second = self.X[pairs[:, 0]], self.X[pairs[:, 1]]
+        if self.sampling_rate is None:
+            return first, second
+        new = np.array([row for row in np.unique(pairs) if row not in self._beats], np.int64)
+        beats = detect_qrs(self.X[new], self.sampling_rate) if len(new) else []
+        self._beats.update(zip(new, (self.sampling_rate * at for at in beats), strict=True))
+        second = [
+            aligned(x, self._beats[other], self._beats[one])
+            for x, (one, other) in zip(second, pairs, strict=True)
+        ]
+        return first, np.stack(second)
 
     def sample(self, rows, temperature):
         """Return a record near each of these rows."""
@@ -79,7 +100,12 @@ class Children:
         )
 
     def latents(self, rows):
-        """Return all latents of records, side by side, ``(n, n_positions * n_features)``."""
+        """Return the latents of records, by which those that are alike are near to each other.
+
+        Where beats are aligned, it does not matter when they come; otherwise it does.
+        """
+        if self.sampling_rate is not None:
+            return self.places(self.X[rows])
         return self._in_batches(lambda rows: self._encode(rows).flatten(1), rows)
 
     def places(self, x=None):

@@ -49,7 +49,8 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         How new codes come about:
 
         - ``"interpolate"``: the latents of two records of the class, of different patients, are
-          mixed, ``(1 - a) * first + a * second``, and described by codes again;
+          mixed, ``(1 - a) * first + a * second``, and described by codes again. Before, the beats
+          of the second are brought to where those of the first are, see `sampling_rate`;
         - ``"sample"``: each latent of a record is described by codes that are drawn, the nearer
           the likelier, see `temperature`;
         - ``"prior"``: a network that has learnt from all records which codes follow which, given
@@ -62,7 +63,11 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         For ``"interpolate"``: the share a of the second record is drawn evenly from 0 to this.
     n_neighbors : int, default=None
         For ``"interpolate"``: the second record is one of so many that are nearest to the first
-        in latent space, which are those with like beats at like times. None takes any of the class.
+        in latent space. None takes any of the class.
+    sampling_rate : float, default=100
+        For ``"interpolate"``: of X in Hz, so that beats can be found and aligned; what lies between
+        two beats is stretched. Otherwise there would be those of both records, at different times,
+        in the new one. None mixes records as they are, and so are images always.
     temperature : float, default=1.0
         For ``"sample"`` and ``"prior"``: how freely codes are drawn. For ``"sample"`` the chances
         are the softmax of the negative squared distances over the temperature, in units of the
@@ -136,7 +141,8 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
     ``ECGClassifier(sampler=...)``. New records then have parents of the training fold only.
 
     The paper works on images of ECGs and says neither where it mixes nor how much [1]_. Here it is
-    before quantisation, and evenly up to a half.
+    before quantisation, and evenly up to a half, so that the rhythm of a new record is that of its
+    first parent.
 
     References
     ----------
@@ -165,13 +171,14 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         "vqvae": [HasMethods(["fit", "transform"]), None],
         "alpha": [Interval(Real, 0, 1, closed="right")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
+        "sampling_rate": [Interval(Real, 0, None, closed="neither"), None],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "prior_epochs": [Interval(Integral, 1, None, closed="left")],
         "filter": [StrOptions({"latent"}), HasMethods(["fit", "predict"]), None],
         "max_redraws": [Interval(Integral, 1, None, closed="left")],
     }
 
-    _children = Children  # what makes new records
+    _children, _fit_prior = Children, staticmethod(fit_prior)  # what makes new records
 
     def __init__(
         self,
@@ -181,6 +188,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         vqvae=None,
         alpha=0.5,
         n_neighbors=None,
+        sampling_rate=100,
         temperature=1.0,
         prior_epochs=20,
         filter=None,
@@ -192,6 +200,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         self.vqvae = vqvae
         self.alpha = alpha
         self.n_neighbors = n_neighbors
+        self.sampling_rate = sampling_rate
         self.temperature = temperature
         self.prior_epochs = prior_epochs
         self.filter = filter
@@ -288,7 +297,9 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         for column in rarest_first:  # errors come before the work
             parents.check_partners(column, self._names[column], self.n_neighbors)
         self._fit_vqvae(x, seed)
-        children = self._children(self.vqvae_.vqvae_, x, seed)
+        vqvae = self.vqvae_.vqvae_
+        sampling_rate = self.sampling_rate if vqvae.n_dimensions == 1 else None
+        children = self._children(vqvae, x, seed, sampling_rate)
         for column in rarest_first:
             parents.find_partners(column, self.n_neighbors, children.latents)
         make = self._maker(children, indicator, rng, seed)
@@ -351,7 +362,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
             return make
         if self.method == "sample":
             return lambda pairs, labels: (children.sample(pairs[:, 0], self.temperature), 0)
-        self.prior_ = fit_prior(children, indicator, self.prior_epochs, seed)
+        self.prior_ = self._fit_prior(children, indicator, self.prior_epochs, seed)
         return lambda pairs, labels: (children.draw(self.prior_, labels, self.temperature), 0)
 
     def _filter(self, children, x, y, indicator, seed):

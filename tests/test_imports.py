@@ -21,7 +21,7 @@ MODULES = sorted(
 LAYERS = [
     {"exceptions"},
     {"_leads", "_validation"},
-    {"nn", "_signal", "_labels", "_linear_head", "_metrics", "_vote", "_parents"},
+    {"nn", "_signal", "_labels", "_linear_head", "_metrics", "_vote", "_parents", "_alignment"},
     {"_base", "_predictions"},
     {"preprocessing", "feature_extraction", "datasets", "_training"},
     {"pretraining", "_vqvae"},

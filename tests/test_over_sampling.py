@@ -16,8 +16,10 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_bell import BELLPretrainer, ECGClassifier, VQVAEOverSampler, VQVAETransformer
+from sklearn_bell._alignment import aligned
 from sklearn_bell.datasets import make_ecg
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
+from sklearn_bell.feature_extraction import detect_qrs
 
 
 def small(**params):
@@ -66,6 +68,7 @@ def vqvae(ecg):
 
 
 METHODS = pytest.mark.parametrize("method", ["interpolate", "sample", "prior"])
+ALIGNED = pytest.mark.parametrize("sampling_rate", [None, 100])
 
 
 @METHODS
@@ -119,21 +122,39 @@ def test_parents_are_of_the_class_and_of_different_patients(ecg, vqvae):
     assert ((sampler.alpha_ >= 0) & (sampler.alpha_ <= 0.5)).all()
 
 
-def test_a_child_is_decoded_from_the_mixed_latents_of_its_parents(ecg, vqvae):
+@ALIGNED
+def test_a_child_is_decoded_from_the_mixed_latents_of_its_parents(ecg, vqvae, sampling_rate):
     import torch
 
     X, y, _ = ecg
-    sampler = small(vqvae=vqvae, alpha=1.0)
+    sampler = small(vqvae=vqvae, alpha=1.0, sampling_rate=sampling_rate)
     X_new, _ = sampler.fit_resample(X, y)
+    first, second = (X[rows] for rows in sampler.parents_.T)
+    if sampling_rate is not None:
+        beats = [[sampling_rate * at for at in detect_qrs(x, 100)] for x in (first, second)]
+        second = np.stack([aligned(x, b, a) for x, a, b in zip(second, *beats, strict=True)])
     network = vqvae.estimator.vqvae_
     with torch.no_grad():
-        one, other = (network.encode(torch.tensor(X[rows])) for rows in sampler.parents_.T)
+        one, other = (network.encode(torch.tensor(x)) for x in (first, second))
         alpha = torch.tensor(sampler.alpha_, dtype=torch.float32)[:, None, None]
         mixed = network.quantizer((1 - alpha) * one + alpha * other)[0]
         expected = network.decode(mixed, X.shape[2:])
     # where two vectors are equally near, either is right
     close = np.isclose(X_new[48:], expected, atol=1e-4).all(axis=(1, 2))
     assert close.mean() > 0.9
+
+
+def test_beats_of_a_child_are_those_of_its_first_parent(ecg, vqvae):
+    X, y, _ = ecg
+
+    def share_with_beats_of_first(sampling_rate):
+        sampler = small(vqvae=vqvae, sampling_strategy={"lbbb": 60}, alpha=1.0)
+        X_new, _ = sampler.set_params(sampling_rate=sampling_rate).fit_resample(X, y)
+        both = zip(detect_qrs(X[sampler.parents_[:, 0]]), detect_qrs(X_new[48:]), strict=True)
+        return np.mean([len(a) == len(b) and np.abs(a - b).max() < 0.05 for a, b in both])
+
+    assert share_with_beats_of_first(100) > 0.9
+    assert share_with_beats_of_first(None) < 0.7
 
 
 def test_sampling_coldly_gives_the_record_as_it_comes_back(ecg, vqvae):
@@ -157,11 +178,16 @@ def test_a_prior_has_no_parents(ecg, vqvae):
     assert (sampler.alpha_ == 0).all()
 
 
-def test_neighbours_are_the_nearest_of_other_patients(ecg, vqvae):
+@ALIGNED
+def test_neighbours_are_the_nearest_of_other_patients(ecg, vqvae, sampling_rate):
     X, y, groups = ecg
     sampler = small(vqvae=vqvae, n_neighbors=2, sampling_strategy={"lbbb": 60})
-    sampler.fit_resample(X, y, groups=groups)
-    latents = vqvae.estimator.vqvae_.encode(_tensor(X)).flatten(1).detach().numpy()
+    sampler.set_params(sampling_rate=sampling_rate).fit_resample(X, y, groups=groups)
+    latents = vqvae.estimator.vqvae_.encode(_tensor(X)).detach().numpy()
+    if sampling_rate is None:
+        latents = latents.reshape(48, -1)
+    else:  # whenever beats come
+        latents = np.concatenate([latents.mean(axis=1), latents.std(axis=1)], axis=1)
     rows = np.flatnonzero(y == "lbbb")
     for one, other in sampler.parents_:
         others = rows[groups[rows] != groups[one]]
