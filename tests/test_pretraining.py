@@ -510,6 +510,15 @@ def test_bfloat16_learns_what_float32_learns(make):
     assert np.corrcoef(latents)[0, 1] > 0.98
 
 
+def test_latents_in_bfloat16_are_rounded_by_hundredths_of_their_deviation(make):
+    X = two_kinds(80)
+    pretrainer = make(encoder=ResNet1d).fit(X)
+    exact = pretrainer.transform(X)
+    rough = pretrainer.set_params(precision="bfloat16").transform(X)
+    error = np.abs(rough - exact) / exact.std(axis=0)
+    assert 0 < error.mean() < 0.03
+
+
 @pytest.mark.parametrize("capable", [False, True])
 def test_auto_is_bfloat16_where_the_processor_can(make, monkeypatch, capable):
     X = two_kinds(20)

@@ -35,6 +35,7 @@ from sklearn_bell.exceptions import CollapseWarning, DivergenceError, InvalidECG
 from sklearn_bell.nn.augmentation import RandomCrop, TwoViews
 from sklearn_bell.nn.collapse import LatentStatistics
 from sklearn_bell.nn.encoders import JointEncoder, LeadwiseEncoder
+from sklearn_bell.nn.folding import folded
 from sklearn_bell.nn.preparation import Preparation
 from sklearn_bell.nn.running_statistics import estimate_running_statistics
 
@@ -121,7 +122,7 @@ class BasePretrainer(
     _usual_augmentation: type[nn.Module] = RandomCrop
 
     @property
-    def encoder_(self):
+    def encoder_(self) -> nn.Sequential:
         """What prepares records, and the encoder: to ``(batch, n_leads, n_features)``."""
         learner = self._net.module_
         encoder = learner.method.encoder
@@ -196,11 +197,18 @@ class BasePretrainer(
         """
         check_is_fitted(self, "encoder_")
         records = check_ecg(self, X, reset=False)
-        encoder = self.encoder_.eval()
-        device = next(chain(encoder.parameters(), encoder.buffers())).device
+        prepare, encoder = folded(self.encoder_)
+        device = next(chain(encoder.parameters(), encoder.buffers(), prepare.buffers())).device
+        precision = choose_precision(self.precision, device)
+
+        def encode(x):
+            x = prepare(x)
+            with computed_in(precision, device):
+                return encoder(x).flatten(1).float()
+
         latents = np.empty((len(records), self._n_features_out), dtype=np.float32)
-        for rows, found in forward_batches(encoder, records, self.batch_size, device):
-            latents[rows] = found.reshape(len(found), -1)
+        for rows, found in forward_batches(encode, records, self.batch_size, device):
+            latents[rows] = found
         return latents
 
     def get_feature_names_out(self, input_features=None):

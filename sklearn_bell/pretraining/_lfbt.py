@@ -79,8 +79,9 @@ class LFBTPretrainer(BasePretrainer):
     device : str or torch.device, default="auto"
         Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
     precision : {"float32", "bfloat16", "auto"}, default="float32"
-        What matrix products are computed in while training. ``"auto"`` is bfloat16 where the
-        device has instructions for it, which is faster; `transform` is always float32.
+        What layers are computed in, in `fit` and in `transform`. ``"auto"`` is bfloat16 where the
+        device has instructions for it, which is faster, and rounds latents by some hundredths of
+        their deviation. The result of `transform` is float32 in any case.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights, the order of the records and the views.
 
