@@ -8,11 +8,14 @@ import threading
 
 import numpy as np
 import torch
+from sklearn.utils import check_random_state
 from skorch import NeuralNet
 from torch import nn
 from torch.utils.data import Dataset
 
+from sklearn_bell._distributed import ALONE, processes
 from sklearn_bell.exceptions import DivergenceError
+from sklearn_bell.nn.batch_norm import SharedBatchNorm1d
 
 _FEWEST_RECORDS = 16
 
@@ -39,6 +42,12 @@ def default_generators_seeded(seed, device="cpu"):
 def derived_seed(*key):
     """Return a seed that depends on every integer of the key, such as (seed, epoch, step)."""
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+
+
+def draw_seed(random_state):
+    """Return a seed that a parameter ``random_state`` gives, the same to all processes."""
+    seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
+    return processes().first(int(seed))
 
 
 def set_seed(estimator, seed):
@@ -126,13 +135,14 @@ class RowDataset(Dataset):
 class ShuffledBatches:
     """Batches of nearly equal size in an order that only the seed decides.
 
-    No batch has fewer than two rows, so that batch normalisation has a deviation to divide by.
+    Of every batch each of several processes has its share, and none has fewer than two rows, so
+    that batch normalisation has a deviation to divide by.
     """
 
-    def __init__(self, dataset, batch_size, seed):
-        self.dataset, self.seed = dataset, seed
+    def __init__(self, dataset, batch_size, seed, processes=ALONE):
+        self.dataset, self.seed, self.processes = dataset, seed, processes
         n_rows = len(dataset)
-        self.n_batches = max(1, min(-(-n_rows // batch_size), n_rows // 2))
+        self.n_batches = max(1, min(-(-n_rows // batch_size), n_rows // (2 * processes.size)))
 
     def __len__(self):
         return self.n_batches
@@ -140,7 +150,12 @@ class ShuffledBatches:
     def __iter__(self):
         order = np.random.default_rng(self.seed).permutation(len(self.dataset))
         for rows in np.array_split(order, self.n_batches):
-            yield self.dataset[rows]
+            yield self.dataset[self.processes.share(rows)]
+
+    def n_rows(self, step):
+        """Return the size of a batch, with the shares of all processes."""
+        least, n_larger = divmod(len(self.dataset), self.n_batches)
+        return least + (step < n_larger)
 
 
 class OwnLossNet(NeuralNet):
@@ -164,13 +179,28 @@ class OwnLossNet(NeuralNet):
             **kwargs,
         )
 
-    def fit_epoch(self, X, y=None, *, number):
-        """Train for the epoch of this number, counted from zero; return the mean of each term."""
+    def fit_epoch(self, X, y=None, *, number, processes=ALONE):
+        """Train for the epoch of this number, counted from zero; return the mean of each term.
+
+        Several processes take a share of every batch each, and the same step. What is no gradient,
+        such as the running means of batch normalisation, is averaged after the epoch.
+        """
         self.epoch_, self.n_steps_, self._n_seen = number, 0, 0
         self._sums: dict[str, torch.Tensor] = {}
         self.initialize_history()  # of one epoch: its summary is kept elsewhere
-        self.fit_loop(X, y, epochs=1)
-        means = {name: (total / self._n_seen).tolist() for name, total in self._sums.items()}
+        self._together = processes, processes.parallel(self.module_)
+        self._share_batches(processes.size)
+        try:
+            self.fit_loop(X, y, epochs=1)
+        finally:
+            self._share_batches(1)
+            del self._together  # which lives no longer than the processes
+        processes.average(self.module_.buffers())
+        every = processes.every((self._n_seen, self._sums))
+        n_seen = sum(n for n, _ in every)
+        means = {
+            name: (sum(sums[name] for _, sums in every) / n_seen).tolist() for name in self._sums
+        }
         if not np.isfinite(means["loss"]):
             raise DivergenceError(
                 f"The loss became {means['loss']} in epoch {number + 1} with lr={self.lr}. Train "
@@ -180,21 +210,32 @@ class OwnLossNet(NeuralNet):
 
     def get_iterator(self, dataset, training=False):
         """Return the batches of the epoch."""
-        return ShuffledBatches(dataset, self.batch_size, derived_seed(self.seed, self.epoch_))
+        seed = derived_seed(self.seed, self.epoch_)
+        self._batches = ShuffledBatches(dataset, self.batch_size, seed, self._together[0])
+        return self._batches
 
     def train_step_single(self, batch, **fit_params):
         """Compute the terms of the loss, and the gradients."""
         self._set_training(True)
-        seed = derived_seed(self.seed, self.epoch_, self.n_steps_)
+        processes, module = self._together
+        of_others = [processes.rank] if processes.rank else []
+        seed = derived_seed(self.seed, self.epoch_, self.n_steps_, *of_others)
         generator = torch.Generator(self.device).manual_seed(seed)
         n_rows = len(batch[0]) if isinstance(batch, tuple) else len(batch)
         with default_generators_seeded(seed, self.device):
-            terms = self.module_(to_tensor(batch, self.device), generator)
-        terms["loss"].backward()
+            terms = module(to_tensor(batch, self.device), generator)
+        # gradients are averaged over processes, some of which may have a record more
+        share = n_rows / self._batches.n_rows(self.n_steps_)
+        (terms["loss"] * share * processes.size).backward()
         self._n_seen += n_rows
         for name, term in terms.items():
             self._sums[name] = self._sums.get(name, 0) + term.detach() * n_rows
         return terms
+
+    def _share_batches(self, n_processes):
+        for module in self.module_.modules():
+            if isinstance(module, SharedBatchNorm1d):
+                module.n_processes = n_processes
 
     def on_batch_end(self, net, batch=None, training=False, **kwargs):
         """Let the module follow the step, for instance with its target network."""
@@ -226,11 +267,26 @@ class HeldOut:
         return loss
 
 
-def run_epochs(estimator, context, X, n_epochs, train_epoch):
+class NoCallbacks:
+    """Stands for a context of callbacks in a process that is to be silent."""
+
+    def subcontext(self, **kwargs):
+        """Return the same."""
+        return self
+
+    def call_on_fit_task_begin(self, **kwargs):
+        """Do nothing."""
+
+    def call_on_fit_task_end(self, **kwargs):
+        """Do nothing, and do not end training."""
+        return False
+
+
+def run_epochs(estimator, context, X, n_epochs, train_epoch, processes=ALONE):
     """Train epoch by epoch, and tell scikit-learn's callbacks, which may end it, as may the epoch.
 
     ``train_epoch()`` trains for one epoch, appends to ``estimator.history_`` and returns whether to
-    stop.
+    stop. Of several processes, the first one decides.
     """
     for _ in range(n_epochs):
         task = context.subcontext(task_name="epoch")
@@ -242,5 +298,5 @@ def run_epochs(estimator, context, X, n_epochs, train_epoch):
             metadata=estimator.history_[-1],
             reconstruction_attributes=dict,
         )
-        if finished or asked_to_stop:
+        if processes.first(finished or asked_to_stop):
             break

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from torch import Generator, Tensor, nn
@@ -22,6 +22,7 @@ from sklearn_bell._training import (
     computed_in,
     default_generators_seeded,
     derived_seed,
+    draw_seed,
     forward_batches,
     run_epochs,
     to_tensor,
@@ -263,7 +264,7 @@ class BaseVQVAE(CallbackSupportMixin, ECGInputMixin, TransformerMixin, BaseEstim
             raise InvalidECGError(
                 f"strides must be whole numbers, such as (8,), but are {strides}."
             )
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        seed = draw_seed(self.random_state)
         device = choose_device(self.device)
         with default_generators_seeded(derived_seed(seed)):
             vqvae = self._make_network(

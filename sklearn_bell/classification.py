@@ -12,7 +12,6 @@ import torch
 from scipy import special
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
@@ -27,6 +26,7 @@ from sklearn_bell._training import (
     choose_device,
     default_generators_seeded,
     derived_seed,
+    draw_seed,
     forward_batches,
     run_epochs,
     set_seed,
@@ -473,7 +473,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         self._net.module_.eval()
 
     def _seed(self):
-        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        return draw_seed(self.random_state)
 
     def _pretrained(self, X, groups, seed, context):
         """Return what prepares records, and the encoder, pretrained on X."""

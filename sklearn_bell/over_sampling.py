@@ -11,14 +11,13 @@ from imblearn.utils._validation import ArraysTransformer
 from scipy import sparse
 from sklearn.base import _fit_context, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell._children import Children, NearItsClasses, fit_prior
 from sklearn_bell._labels import read_labels
 from sklearn_bell._parents import Parents, wanted_children
-from sklearn_bell._training import derived_seed, set_seed
+from sklearn_bell._training import derived_seed, draw_seed, set_seed
 from sklearn_bell._validation import ECGInputMixin, check_groups
 from sklearn_bell._vqvae import BaseVQVAE
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
@@ -289,7 +288,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
 
     def _fit_resample(self, x, y, indicator, groups):
         """Make the new records, class by class."""
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        seed = draw_seed(self.random_state)
         rng = np.random.default_rng(derived_seed(seed))
         parents = Parents(indicator, groups, rng, alone=self.method != "interpolate")
         wanted = np.array([int(self.sampling_strategy_.get(name, 0)) for name in self._names])

@@ -20,7 +20,7 @@ MODULES = sorted(
 # each may import what stands on a line above its own, and its own neighbours
 LAYERS = [
     {"exceptions"},
-    {"_leads", "_validation"},
+    {"_leads", "_validation", "_distributed"},
     {"nn", "_signal", "_labels", "_linear_head", "_metrics", "_vote", "_parents", "_alignment"},
     {"_base", "_predictions"},
     {"preprocessing", "feature_extraction", "datasets", "_training"},

@@ -40,6 +40,14 @@ class LatentStatistics:
         self.sum += centred.sum(1, keepdim=True)
         self.products += centred.mT @ centred
 
+    def merge(self, other: LatentStatistics) -> None:
+        """Add what another has seen."""
+        shift = other.origin - self.origin
+        self.products += other.products + other.sum.mT @ shift + shift.mT @ other.sum
+        self.products += other.n * shift.mT @ shift
+        self.sum += other.sum + other.n * shift
+        self.n += other.n
+
     def covariance(self) -> Tensor:
         """Return the covariance within each lead, ``(n_leads, n_features, n_features)``."""
         mean = self.sum / self.n

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from sklearn_bell.nn.batch_norm import SharedBatchNorm1d
+
 __all__ = ["LeadwiseLinear", "LeadwiseMLP"]
 
 
@@ -50,7 +52,7 @@ class LeadwiseMLP(nn.Module):
     def __init__(self, n_leads: int, in_features: int, hidden_features: int, out_features: int):
         super().__init__()
         self.expand = LeadwiseLinear(n_leads, in_features, hidden_features)
-        self.norm = nn.BatchNorm1d(n_leads * hidden_features)
+        self.norm = SharedBatchNorm1d(n_leads * hidden_features)
         self.contract = LeadwiseLinear(n_leads, hidden_features, out_features)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,19 +13,21 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from torch import Generator, Tensor, nn
 
+from sklearn_bell._distributed import processes
 from sklearn_bell._leads import check_lead_names
 from sklearn_bell._training import (
+    NoCallbacks,
     OwnLossNet,
     choose_device,
     choose_precision,
     computed_in,
     default_generators_seeded,
     derived_seed,
+    draw_seed,
     forward_batches,
     run_epochs,
     to_tensor,
@@ -298,7 +300,7 @@ class BasePretrainer(
     def _initialize(self):
         """Make a new encoder and the net that trains it."""
         self.lead_names_ = check_lead_names(self.lead_names, self.n_leads_in_)
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        seed = draw_seed(self.random_state)
         device = choose_device(self.device)
         if self.augmentation is None:
             augmentation = self._usual_augmentation()
@@ -334,12 +336,20 @@ class BasePretrainer(
 
     def _train(self, records, others, n_epochs):
         """Train, and tell scikit-learn's callbacks, which may end it."""
-        root = self._init_callback_context(max_subtasks=n_epochs)
+        together = processes()
+        silent = together.rank > 0
+        root = NoCallbacks() if silent else self._init_callback_context(max_subtasks=n_epochs)
         root.call_on_fit_task_begin(estimator=self, X=records.source)
-        try:
-            run_epochs(
-                self, root, records.source, n_epochs, lambda: self._train_epoch(records, others)
+        if n_epochs and len(records) < 2 * together.size:
+            raise InvalidECGError(
+                f"X has {len(records)} records, but each of {together.size} processes needs two."
             )
+
+        def train_epoch():
+            return self._train_epoch(records, others, together)
+
+        try:
+            run_epochs(self, root, records.source, n_epochs, train_epoch, together)
         except DivergenceError:  # of what is no number nothing can be made
             del self._net
             raise
@@ -350,18 +360,21 @@ class BasePretrainer(
             self._warn_of_collapse()
         root.call_on_fit_task_end(estimator=self, X=records.source, reconstruction_attributes=dict)
 
-    def _train_epoch(self, records, others):
+    def _train_epoch(self, records, others, together):
         """Train for an epoch, and write its history."""
         learner, n_epochs, start = self._net.module_, len(self.history_), time.perf_counter()
         learner.start_epoch()
-        terms = self._net.fit_epoch(records, others, number=n_epochs)
-        self._deviations = learner.statistics.deviations()
+        terms = self._net.fit_epoch(records, others, number=n_epochs, processes=together)
+        statistics, *more = together.every(learner.statistics)
+        for one in more:
+            statistics.merge(one)
+        self._deviations = statistics.deviations()
         self.history_.append(
             {
                 "epoch": n_epochs + 1,
                 **terms,
                 "latent_deviation": self._deviations.min().item(),
-                "effective_rank": learner.statistics.effective_rank(),
+                "effective_rank": statistics.effective_rank(),
                 "duration": time.perf_counter() - start,
             }
         )

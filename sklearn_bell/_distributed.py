@@ -1,0 +1,93 @@
+"""Training in several processes that torchrun or accelerate has started."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import threading
+from datetime import timedelta
+from typing import NamedTuple
+
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+_STARTED_BY = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells
+_PATIENCE = timedelta(minutes=10)  # for the others, who may have to read what they train on
+
+
+class Processes(NamedTuple):
+    """The processes that train together: which one this is, and how many there are."""
+
+    rank: int = 0
+    size: int = 1
+
+    def share(self, rows):
+        """Return this process's share of the rows of a batch."""
+        return rows[self.rank :: self.size]
+
+    def first(self, value):
+        """Return the value that the first process has."""
+        if self.size == 1:
+            return value
+        values = [value]
+        distributed.broadcast_object_list(values, src=0)
+        return values[0]
+
+    def every(self, value):
+        """Return the values of all processes, in order."""
+        if self.size == 1:
+            return [value]
+        values = [None] * self.size
+        distributed.all_gather_object(values, value)
+        return values
+
+    def parallel(self, module):
+        """Return the module, or what trains it together with the other processes."""
+        if self.size == 1:
+            return module
+        return DistributedDataParallel(module)
+
+    @torch.no_grad()
+    def average(self, tensors):
+        """Set tensors to their average over processes; integers are those of the first."""
+        if self.size == 1:
+            return
+        for one in tensors:
+            if one.is_floating_point():
+                distributed.all_reduce(one)
+                one /= self.size
+            else:
+                distributed.broadcast(one, src=0)
+
+
+ALONE = Processes()
+
+
+def processes():
+    """Return the processes that train together, which get to know each other if they have not.
+
+    That is where a launcher has started several, and in the main thread of each: a search that runs
+    in threads or processes of its own trains in each by itself.
+    """
+    own_thread = threading.current_thread() is threading.main_thread()
+    if not own_thread or multiprocessing.current_process().name != "MainProcess":
+        return ALONE
+    if not distributed.is_available():
+        return ALONE
+    if not distributed.is_initialized():
+        if not all(name in os.environ for name in _STARTED_BY) or os.environ["WORLD_SIZE"] == "1":
+            return ALONE
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+        # gloo for what is on the CPU, which is all that is not a tensor of weights
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        distributed.init_process_group(backend, timeout=_PATIENCE)
+        atexit.register(_leave)
+    return Processes(distributed.get_rank(), distributed.get_world_size())
+
+
+def _leave():
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
