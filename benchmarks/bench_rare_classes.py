@@ -60,7 +60,7 @@ from sklearn_bell.preprocessing import INDEPENDENT_LEADS
 RARE = {"ptbxl": (30, 150, 200), "ludb": (10, 60, 100)}  # from, to, and raised to, records
 BEST = 6.0
 C = 0.005  # of logistic regression
-VERSION = 2  # one more when code changes what comes out: then old results do not count
+VERSION = 3  # one more when code changes what comes out: then old results do not count
 PLAIN = ("nothing", "class weights", "random", "jitter", "mixup", "SMOTE")
 OURS = ("interpolate", "unaligned", "sample", "prior")
 

@@ -64,7 +64,8 @@ class Children:
             return first, second
         new = np.array([row for row in np.unique(pairs) if row not in self._beats], np.int64)
         beats = detect_qrs(self.X[new], self.sampling_rate) if len(new) else []
-        self._beats.update(zip(new, (self.sampling_rate * at for at in beats), strict=True))
+        beats = [np.round(self.sampling_rate * at) for at in beats]
+        self._beats.update(zip(new, beats, strict=True))
         second = [
             aligned(x, self._beats[other], self._beats[one])
             for x, (one, other) in zip(second, pairs, strict=True)

@@ -24,7 +24,7 @@ class Labels(NamedTuple):
     classes: np.ndarray  # (n_classes,)
 
 
-def read_labels(y, n_records, classes=None):
+def read_labels(y, n_records, classes=None, fewest=2):
     """Return the labelled rows of y, with their classes.
 
     Parameters
@@ -36,6 +36,8 @@ def read_labels(y, n_records, classes=None):
         How many there must be.
     classes : ndarray of shape (n_classes,), default=None
         All classes, sorted, where they are known before.
+    fewest : int, default=2
+        How many there must be, where they are not.
 
     Returns
     -------
@@ -56,11 +58,12 @@ def read_labels(y, n_records, classes=None):
         raise InvalidECGError(f"{error} Unlabelled records are marked by -1.") from error
     if y.ndim == 2 and y.shape[1] > 1:
         return _read_indicator(y, classes)
-    return _read_classes(column_or_1d(y, warn=True), classes)
+    return _read_classes(column_or_1d(y, warn=True), classes, fewest)
 
 
 def _read_indicator(y, classes):
     """Read ``(n_records, n_classes)`` of zeros and ones."""
+    y = np.array(y.tolist()) if y.dtype == object else y  # such as nullable columns of pandas
     if y.dtype.kind not in "biuf" or not np.isin(y, (_UNLABELLED, 0, 1)).all():
         raise InvalidECGError(
             "Unknown label type: y of two dimensions must be an indicator (n_records, n_classes) "
@@ -79,7 +82,7 @@ def _read_indicator(y, classes):
     return Labels(rows, codes, np.arange(y.shape[1]))
 
 
-def _read_classes(y, classes):
+def _read_classes(y, classes, fewest):
     """Read ``(n_records,)`` of any sortable kind of label."""
     strings = [isinstance(label, str) for label in y.tolist()]
     if any(strings) and (not all(strings) or str(_UNLABELLED) in y):
@@ -102,9 +105,9 @@ def _read_classes(y, classes):
     rows = np.flatnonzero(labelled)
     found, codes = np.unique(y[rows], return_inverse=True)
     if classes is None:
-        if len(found) < 2:
+        if len(found) < fewest:
             raise InvalidECGError(
-                f"y must have at least 2 classes, but the only class is {_few(found)}."
+                f"y must have at least {fewest} classes, but the only class is {_few(found)}."
             )
         return Labels(rows, codes, found)
     if not np.isin(found, classes).all():

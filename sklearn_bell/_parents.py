@@ -118,6 +118,8 @@ class Parents:
     def draw(self, column, n_pairs, unwanted):
         """Return pairs of a class: of several drawn for each, one with few unwanted labels.
 
+        Where none is without, that of those with the fewest which has most of the others.
+
         Parameters
         ----------
         column, n_pairs : int
@@ -129,14 +131,22 @@ class Parents:
         n_looked_at = _PAIRS_LOOKED_AT if unwanted.any() else 1
         first = self.rng.integers(len(rows), size=n_pairs * n_looked_at)
         if partners is None:
-            second = rows[first]
-            while (same := self.groups[second] == self.groups[rows[first]]).any():
-                second[same] = self.rng.choice(rows, same.sum())
+            second = self._of_others(rows, first)
         else:
             second = partners[first, self.rng.integers(partners.shape[1], size=len(first))]
         pairs = np.stack([rows[first], second], axis=-1).reshape(n_pairs, n_looked_at, 2)
-        excess = (self.labels(pairs) & unwanted).sum(-1)
-        return pairs[np.arange(n_pairs), excess.argmin(1)]
+        labels = self.labels(pairs)
+        excess, wanted = (labels & unwanted).sum(-1), (labels & ~unwanted).sum(-1)
+        cost = excess * (1 + labels.shape[-1]) - wanted * (excess > 0)
+        return pairs[np.arange(n_pairs), cost.argmin(1)]
+
+    def _of_others(self, rows, first):
+        """Return for each of `first`, positions in rows, one of the rows of other patients."""
+        order = np.argsort(self.groups[rows], kind="stable")
+        _, patient, n_own = np.unique(self.groups[rows], return_inverse=True, return_counts=True)
+        n_own, start = n_own[patient][first], (np.cumsum(n_own) - n_own)[patient][first]
+        position = self.rng.integers(len(rows) - n_own)
+        return rows[order[position + n_own * (position >= start)]]
 
     def _rows(self, column):
         return np.flatnonzero(self.indicator[:, column])

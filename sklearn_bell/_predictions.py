@@ -15,6 +15,7 @@ def read_predictions(y_true, y_pred, class_names):
         names = read_names(y_true, class_names)
         truth = read_indicator(y_true, "y_true", names, y_true)
         return names, truth, read_indicator(y_pred, "y_pred", names, y_true)
+    _check_rows(y_pred, "y_pred", y_true)
     y_true, y_pred = (np.asarray(y, dtype=object) for y in (y_true, y_pred))
     if y_true.ndim != 1 or y_true.shape != y_pred.shape:
         raise InvalidECGError(
@@ -22,7 +23,8 @@ def read_predictions(y_true, y_pred, class_names):
             "each record in both, or an indicator (n_records, n_classes) in both. Scores go into "
             "y_score."
         )
-    labels = read_labels(np.concatenate([y_true, y_pred]), 2 * len(y_true))
+    fewest = 2 if class_names is None else 1
+    labels = read_labels(np.concatenate([y_true, y_pred]), 2 * len(y_true), fewest=fewest)
     if len(labels.rows) < 2 * len(y_true):
         raise InvalidECGError("y_true or y_pred has unlabelled records (-1); leave them out.")
     found = labels.classes.tolist()
@@ -55,6 +57,7 @@ def read_names(y_true, class_names):
 
 def read_scores(y_score, names, y_true):
     """Return scores (n_records, n_classes), also of one column that is of the second of two."""
+    _check_rows(y_score, "y_score", y_true)
     if np.ndim(y_score) == np.ndim(y_true) == 1 and len(names) == 2:
         y_score = np.asarray(y_score, dtype=float)
         y_score = np.stack([-y_score, y_score], axis=1)
@@ -77,18 +80,24 @@ def read_indicator(values, what, names, y_true):
     return values
 
 
+def _check_rows(values, what, y_true):
+    """Refuse rows that have other labels than those of y_true, where both have any."""
+    labelled = all(isinstance(one, (pd.DataFrame, pd.Series)) for one in (values, y_true))
+    if labelled and not values.index.equals(y_true.index):
+        raise InvalidECGError(
+            f"The rows of {what} are labelled otherwise than those of y_true. Bring them into one "
+            "order with .loc, or drop the labels with .reset_index(drop=True)."
+        )
+
+
 def _read_columns(values, what, names, y_true):
     """Return numbers (n_records, n_classes), with the columns of a DataFrame ordered by name."""
+    _check_rows(values, what, y_true)
     if isinstance(values, pd.DataFrame):
         if len(values.columns) != len(names) or set(values.columns) != set(names):
             raise InvalidECGError(
                 f"{what} has the columns {list(values.columns)}, but the classes are {names}. Give "
                 "all DataFrames the same columns, or arrays and class_names."
-            )
-        if isinstance(y_true, pd.DataFrame) and not values.index.equals(y_true.index):
-            raise InvalidECGError(
-                f"The rows of {what} are labelled otherwise than those of y_true. Bring them into "
-                "one order with .loc, or drop the labels with .reset_index(drop=True)."
             )
         values = values[names]
     try:

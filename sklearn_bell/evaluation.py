@@ -250,9 +250,15 @@ def compare_readers(
             f"{list(readers)}. Give another name; for the model alone there is "
             "classification_report_ci."
         )
-    names = read_names(y_true, class_names)
     given = {"y_true": y_true, "y_model": y_model}
     given |= {f"readers[{reader!r}]": labels for reader, labels in readers.items()}
+    for what, labels in given.items():
+        if np.ndim(labels) != 2:
+            raise InvalidECGError(
+                f"{what} must be an indicator (n_records, n_classes), of one column where there is "
+                f"one class, but has shape {np.shape(labels)}."
+            )
+    names = read_names(y_true, class_names)
     said = [read_indicator(labels, what, names, y_true) for what, labels in given.items()]
     who = dict(enumerate(["model", *readers], start=1))  # said[0] is the reference
     both_say = {

@@ -95,7 +95,8 @@ class ImageVQVAETransformer(BaseVQVAE):
     For those who have images, and no signals: :class:`sklearn_bell.VQVAETransformer` with layers in
     two dimensions, over the same codebooks. Given to :class:`sklearn_bell.VQVAEOverSampler` it
     makes new images of rare classes, as the paper does [1]_. Where there are signals, they are the
-    better choice: images of the same resolution are larger, and slower to learn.
+    better choice: images of the same resolution are larger, and slower to learn. What comes back is
+    not bound to the range of the images.
 
     Parameters
     ----------

@@ -79,7 +79,8 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         - ``"latent"``: those that lie, for each of their classes, no farther from its mean than
           95 % of its records do. Compared are averages and deviations over time of the latents of
           records that have been decoded. For a class of one or two records all are kept.
-        - a classifier is cloned, fitted on X and y, and has to find the classes of a new record.
+        - a classifier is cloned, fitted on X and y, and has to find the classes of a new record,
+          besides which it may find others where records are of several.
 
         Others are made again.
     max_redraws : int, default=10
@@ -137,7 +138,13 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
     other classes occur: the VQ-VAE learns from them, and otherwise they stay as they are.
 
     Resample inside the fold, after the split: in an :class:`imblearn.pipeline.Pipeline`, or by
-    ``ECGClassifier(sampler=...)``. New records then have parents of the training fold only.
+    ``ECGClassifier(sampler=...)``. New records then have parents of the training fold only. A
+    pipeline passes patients on where metadata routing is enabled and the sampler has asked for
+    them, and not otherwise::
+
+        with sklearn.config_context(enable_metadata_routing=True):
+            sampler = VQVAEOverSampler().set_fit_resample_request(groups=True)
+            make_pipeline(sampler, classifier).fit(X, y, groups=patients)
 
     The paper works on images of ECGs and says neither where it mixes nor how much [1]_. Here it is
     before quantisation, and evenly up to a half, so that the rhythm of a new record is that of its
@@ -246,7 +253,8 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
             What they are.
         """
         kinds = ArraysTransformer(X, y)
-        return kinds.transform(*self._fit_resample(*self._check(X, y, groups)))
+        X_new, y_new = kinds.transform(*self._fit_resample(*self._check(X, y, groups)))
+        return X_new, type(y)(y_new) if sparse.issparse(y) else y_new
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -375,6 +383,11 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         set_seed(classifier, seed)
         labelled = indicator.any(axis=1) if y.ndim == 1 else (y >= 0).all(axis=1)
         classifier.fit(self._as_given(x[labelled]), y[labelled])
+        classes = getattr(classifier, "classes_", None)
+        if y.ndim == 1 and classes is not None and not np.isin(self._names, classes).all():
+            raise InvalidECGError(
+                f"filter knows the classes {list(classes)}, but y has {list(self._names)}."
+            )
 
         def found(new, labels):
             y_new = np.asarray(classifier.predict(self._as_given(new)))

@@ -480,3 +480,26 @@ def test_all_scores_that_ribeiro_et_al_print_come_out(code_test):
     # no reader has a surely higher F1 than the model
     with_model = pairs.xs("model", level="first")
     assert (with_model["f1_difference_high"] >= 0).all()
+
+
+def test_one_class_is_enough_where_the_others_are_named():
+    report = classification_report_ci(["a"] * 5, ["a"] * 4 + ["b"], class_names=["a", "b"])
+    assert report.loc["a", "sensitivity"] == pytest.approx(0.8)
+    report = classification_report_ci([0] * 5, [0] * 5, class_names=["a", "b"])
+    assert report.loc["a", "f1"] == 1
+    assert np.isnan(report.loc["a", "specificity"])
+
+
+@pytest.mark.parametrize("what", ["y_pred", "y_score"])
+def test_rows_of_series_are_compared_too(what):
+    y_true = pd.Series([0, 1, 1, 0], index=[3, 2, 1, 0])
+    given = {"y_pred": y_true, "y_score": pd.Series([0.1, 0.9, 0.8, 0.2], index=y_true.index)}
+    classification_report_ci(y_true, **given, n_bootstraps=10)
+    given[what] = given[what].reset_index(drop=True)
+    with pytest.raises(InvalidECGError, match=f"The rows of {what} are labelled otherwise"):
+        classification_report_ci(y_true, **given, n_bootstraps=10)
+
+
+def test_a_class_alone_is_a_column():
+    with pytest.raises(InvalidECGError, match=r"y_true must be an indicator .* has shape \(3,\)"):
+        compare_readers([0, 1, 1], [0, 1, 1], {"student": [1, 1, 1]})

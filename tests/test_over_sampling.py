@@ -481,7 +481,46 @@ def test_a_sparse_indicator_is_taken(ecg, vqvae):
     X, y = several_labels(ecg)
     _, dense = small(vqvae=vqvae).fit_resample(X, y)
     _, found = small(vqvae=vqvae).fit_resample(X, sparse.csr_array(y))
-    np.testing.assert_array_equal(found, dense)
+    assert isinstance(found, sparse.csr_array)
+    np.testing.assert_array_equal(found.toarray(), dense)
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "boolean", object])
+def test_an_indicator_of_nullable_columns_is_taken(ecg, vqvae, dtype):
+    X, y = several_labels(ecg)
+    _, expected = small(vqvae=vqvae).fit_resample(X, y)
+    _, found = small(vqvae=vqvae).fit_resample(X, pd.DataFrame(y).astype(dtype))
+    np.testing.assert_array_equal(found.to_numpy(dtype=int), expected)
+
+
+def test_where_a_common_label_always_comes_along_children_have_several_rare_ones(ecg, vqvae):
+    X, _, _ = ecg
+    y = np.zeros((48, 3), int)
+    y[:40, 2] = 1
+    y[:16, 0], y[8:24, 1] = 1, 1  # always with the last, and half of them with each other
+    _, y_new = small(vqvae=vqvae).fit_resample(X, y)
+    assert y_new[:, 0].sum() == y_new[:, 1].sum() == 40
+    assert y_new[:, 2].sum() <= 40 + 30  # rather than 24 for each of them
+
+
+@pytest.mark.parametrize("method", ["sample", "prior"])
+def test_the_lowest_temperature_gives_the_likeliest_codes(ecg, vqvae, method):
+    X, _, _ = ecg
+    sampler = small(vqvae=vqvae, method=method, prior_epochs=1, temperature=1e-300)
+    one, other = (
+        sampler.set_params(random_state=seed).fit_resample(X, np.arange(48) < 3)[0]
+        for seed in ((0, 1) if method == "sample" else (0, 0))
+    )
+    assert np.isfinite(one).all()
+    if method == "sample":  # all are of three records as they come back
+        assert len(np.unique(np.round(np.concatenate([one[48:], other[48:]]), 3), axis=0)) == 3
+
+
+def test_a_filter_that_knows_other_classes_is_refused(ecg, vqvae):
+    X, y, _ = ecg
+    model = FrozenEstimator(LogisticRegression().fit(X[:, 0], np.arange(48) % 3))
+    with pytest.raises(InvalidECGError, match=r"filter knows the classes .* but y has"):
+        small(vqvae=vqvae, filter=model).fit_resample(X, y)
 
 
 def test_a_vqvae_of_a_dataframe_may_be_frozen():

@@ -81,7 +81,10 @@ class Codebook(nn.Module):
         the squared distance that latents usually have from the nearest vector.
         """
         unit = self.error.clamp_min(torch.finfo(z.dtype).tiny)
-        chances = (-self.squared_distances(z) / unit / temperature).softmax(1)
+        distances = self.squared_distances(z)
+        distances -= distances.amin(1, keepdim=True)  # or else all might overflow
+        temperature = max(temperature, torch.finfo(z.dtype).tiny)
+        chances = (-distances / unit / temperature).softmax(1)
         return torch.multinomial(chances, 1, generator=generator)[:, 0]
 
     @torch.no_grad()
