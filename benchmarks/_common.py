@@ -42,6 +42,14 @@ def settings_key(*settings):
     return hashlib.sha256(json.dumps(settings, default=str).encode()).hexdigest()[:8]
 
 
+def params_of(pretrainer):
+    """Return parameters, but for those that came later, where they are what was before."""
+    params = pretrainer.get_params()
+    if params["epoch_size"] is None:
+        del params["epoch_size"]
+    return params
+
+
 def linear():
     """Return a logistic regression on scaled features."""
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.005, max_iter=1000))

@@ -60,6 +60,7 @@ from _common import (
     fit_linear,
     machine,
     metrics_by_bootstrap,
+    params_of,
     scores_of,
     settings_key,
     trees,
@@ -234,7 +235,7 @@ def learn(task, part, inputs, protocol, fit, seed, fraction):
 
 def file_of(name, seed, part, options):
     """Return where the scores of a method are kept, and what depends on its settings."""
-    params = {} if name in NOT_TRAINED else make_method(name, None, options).get_params()
+    params = {} if name in NOT_TRAINED else params_of(make_method(name, None, options))
     key = settings_key(name, str((params, options.ptbxl.X.shape, [*options.folds])))
     file = f"{name.replace(' ', '_')}-{key}-{seed % options.pretrainings}-{seed}-{part}.joblib"
     return options.out / f"label_efficiency-{RESULTS}" / file

@@ -37,6 +37,7 @@ from _common import (
     fit_linear,
     machine,
     metrics_by_bootstrap,
+    params_of,
     scores_of,
     settings_key,
 )
@@ -100,7 +101,7 @@ def features_of(arm, seed, part, data, cinc, options):
     bell = BELLPretrainer(random_state=seed, max_epochs=options.max_epochs, precision="auto")
     if arm == "untrained":
         bell.set_params(max_epochs=0)
-    settings = [bell.get_params(), data.data.shape, DUPLICATED, SWAPPED, OFF, ALL_OFF, NOISE]
+    settings = [params_of(bell), data.data.shape, DUPLICATED, SWAPPED, OFF, ALL_OFF, NOISE]
     settings += [CINC_MICROVOLTS, options.machine]
     path = options.out / f"uncurated-{settings_key(*settings)}-{arm}-{seed}-{part[0]}.npy"
     if not path.exists():

@@ -18,6 +18,7 @@ from sklearn_bell.exceptions import DivergenceError
 from sklearn_bell.nn.batch_norm import SharedBatchNorm1d
 
 _FEWEST_RECORDS = 16
+_CHUNKS_AT_ONCE = 8
 
 # torch's default generators are shared by all threads of a process: one at a time may borrow them
 _default_generators = threading.RLock()
@@ -131,31 +132,68 @@ class RowDataset(Dataset):
     def __getitem__(self, rows):
         return self.X[rows] if self.y is None else (self.X[rows], self.y[rows])
 
+    @property
+    def rows_of_chunk(self):
+        """How many rows are stored together, and can only be read together."""
+        return getattr(self.X, "rows_of_chunk", 1)
+
 
 class ShuffledBatches:
     """Batches of nearly equal size in an order that only the seed decides.
 
     Of every batch each of several processes has its share, and none has fewer than two rows, so
     that batch normalisation has a deviation to divide by.
+
+    What is stored in chunks of rows, which can only be read whole, is shuffled by chunks, and then
+    among those that are read at once.
+
+    Parameters
+    ----------
+    dataset : RowDataset
+    batch_size, seed : int
+    size : int, default=None
+        How many rows are drawn; None takes all.
+    processes : Processes, default=ALONE
     """
 
-    def __init__(self, dataset, batch_size, seed, processes=ALONE):
+    def __init__(self, dataset, batch_size, seed, size=None, processes=ALONE):
         self.dataset, self.seed, self.processes = dataset, seed, processes
-        n_rows = len(dataset)
-        self.n_batches = max(1, min(-(-n_rows // batch_size), n_rows // (2 * processes.size)))
+        self.size = min(len(dataset), size or len(dataset))
+        self.n_batches = max(1, min(-(-self.size // batch_size), self.size // (2 * processes.size)))
 
     def __len__(self):
         return self.n_batches
 
     def __iter__(self):
-        order = np.random.default_rng(self.seed).permutation(len(self.dataset))
-        for rows in np.array_split(order, self.n_batches):
-            yield self.dataset[self.processes.share(rows)]
+        rng = np.random.default_rng(self.seed)
+        n_rows, n_together = len(self.dataset), self.dataset.rows_of_chunk
+        order = rng.permutation(-(-n_rows // n_together))
+        if n_together > 1:
+            order = order[:, None] * n_together + np.arange(n_together)
+            order = order[order < n_rows]
+        batches = np.array_split(order[: self.size], self.n_batches)
+        n_at_once = -(-_CHUNKS_AT_ONCE * n_together // len(batches[0])) if n_together > 1 else 1
+        for first in range(0, self.n_batches, n_at_once):
+            some = batches[first : first + n_at_once]
+            if n_at_once > 1:
+                some = _split(rng.permutation(np.concatenate(some)), some)
+            shares = [self.processes.share(rows) for rows in some]
+            yield from _split(self.dataset[np.concatenate(shares)], shares)
 
     def n_rows(self, step):
         """Return the size of a batch, with the shares of all processes."""
-        least, n_larger = divmod(len(self.dataset), self.n_batches)
+        least, n_larger = divmod(self.size, self.n_batches)
         return least + (step < n_larger)
+
+
+def _split(rows, like):
+    """Yield as many rows, or of each array in a tuple, as there are in each of `like`."""
+    ends = np.cumsum([len(one) for one in like])
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+        if isinstance(rows, tuple):
+            yield tuple(one[start:end] for one in rows)
+        else:
+            yield rows[start:end]
 
 
 class OwnLossNet(NeuralNet):
@@ -179,16 +217,17 @@ class OwnLossNet(NeuralNet):
             **kwargs,
         )
 
-    def fit_epoch(self, X, y=None, *, number, processes=ALONE):
+    def fit_epoch(self, X, y=None, *, number, size=None, processes=ALONE):
         """Train for the epoch of this number, counted from zero; return the mean of each term.
 
-        Several processes take a share of every batch each, and the same step. What is no gradient,
-        such as the running means of batch normalisation, is averaged after the epoch.
+        `size` is how many rows are seen, and None takes all. Several processes take a share of
+        every batch each, and the same step. What is no gradient, such as the running means of batch
+        normalisation, is averaged after the epoch.
         """
         self.epoch_, self.n_steps_, self._n_seen = number, 0, 0
         self._sums: dict[str, torch.Tensor] = {}
         self.initialize_history()  # of one epoch: its summary is kept elsewhere
-        self._together = processes, processes.parallel(self.module_)
+        self._together, self._size = (processes, processes.parallel(self.module_)), size
         self._share_batches(processes.size)
         try:
             self.fit_loop(X, y, epochs=1)
@@ -211,7 +250,9 @@ class OwnLossNet(NeuralNet):
     def get_iterator(self, dataset, training=False):
         """Return the batches of the epoch."""
         seed = derived_seed(self.seed, self.epoch_)
-        self._batches = ShuffledBatches(dataset, self.batch_size, seed, self._together[0])
+        self._batches = ShuffledBatches(
+            dataset, self.batch_size, seed, self._size, self._together[0]
+        )
         return self._batches
 
     def train_step_single(self, batch, **fit_params):

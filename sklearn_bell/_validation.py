@@ -111,6 +111,12 @@ class Records:
                 )
         return values
 
+    @property
+    def rows_of_chunk(self):
+        """How many rows are stored in a chunk, as in HDF5 and zarr: 1 where they are not."""
+        first = (getattr(self.source, "chunks", None) or (1,))[0]
+        return first if isinstance(first, int) else max(first)  # dask tells of every chunk
+
     def batches(self, n_rows=_ROWS_PER_CHECK):
         """Yield the records in order, ``n_rows`` at a time."""
         for start in range(0, len(self), n_rows):

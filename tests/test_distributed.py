@@ -11,7 +11,7 @@ import torch
 from sklearn.base import clone
 
 from sklearn_bell._distributed import ALONE, Processes, processes
-from sklearn_bell._training import ShuffledBatches
+from sklearn_bell._training import RowDataset, ShuffledBatches
 
 SCRIPT = '''
 import os
@@ -198,14 +198,17 @@ def test_a_process_by_itself_is_alone():
 
 
 def test_batches_are_shared_out():
-    parts = [list(ShuffledBatches(np.arange(50), 16, 0, Processes(rank, 3))) for rank in range(3)]
-    whole = list(ShuffledBatches(np.arange(50), 16, 0))
+    parts = [
+        list(ShuffledBatches(RowDataset(np.arange(50)), 16, 0, processes=Processes(rank, 3)))
+        for rank in range(3)
+    ]
+    whole = list(ShuffledBatches(RowDataset(np.arange(50)), 16, 0))
     for number, batch in enumerate(whole):
         shares = [part[number] for part in parts]
         assert sorted(np.concatenate(shares)) == sorted(batch)
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
     assert all(len(share) >= 2 for part in parts for share in part)
-    batches = ShuffledBatches(np.arange(50), 16, 0)
+    batches = ShuffledBatches(RowDataset(np.arange(50)), 16, 0)
     assert [batches.n_rows(step) for step in range(len(batches))] == [len(one) for one in whole]
 
 

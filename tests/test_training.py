@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_bell._training import (
+    RowDataset,
     ShuffledBatches,
     choose_device,
     default_generators_seeded,
@@ -21,7 +22,7 @@ from sklearn_bell._training import (
 
 @pytest.mark.parametrize(("n_rows", "batch_size"), [(10, 4), (3, 2), (9, 2), (64, 64), (65, 64)])
 def test_batches_hold_every_row_once_and_never_one_row_alone(n_rows, batch_size):
-    batches = list(ShuffledBatches(np.arange(n_rows), batch_size, seed=0))
+    batches = list(ShuffledBatches(RowDataset(np.arange(n_rows)), batch_size, seed=0))
     assert sorted(np.concatenate(batches)) == list(range(n_rows))
     sizes = [len(batch) for batch in batches]
     assert min(sizes) >= 2
@@ -31,7 +32,8 @@ def test_batches_hold_every_row_once_and_never_one_row_alone(n_rows, batch_size)
 
 def test_the_seed_alone_decides_the_order():
     one, same, other = (
-        np.concatenate(list(ShuffledBatches(np.arange(50), 8, seed))) for seed in (1, 1, 2)
+        np.concatenate(list(ShuffledBatches(RowDataset(np.arange(50)), 8, seed)))
+        for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()

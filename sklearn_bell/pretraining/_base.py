@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from torch import Generator, Tensor, nn
@@ -112,6 +113,7 @@ class BasePretrainer(
         "encoder": [callable],
         "augmentation": [callable, None],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
+        "epoch_size": [Interval(Integral, 2, None, closed="left"), None],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lead_names": ["array-like", None],
@@ -122,6 +124,7 @@ class BasePretrainer(
     }
 
     _usual_augmentation: type[nn.Module] = RandomCrop
+    __metadata_request__transform = {"out": metadata_routing.UNUSED}  # it is not of the records
 
     @property
     def encoder_(self) -> nn.Sequential:
@@ -184,18 +187,21 @@ class BasePretrainer(
         """
         return self._partial_fit(X)
 
-    def transform(self, X):
+    def transform(self, X, out=None):
         """Encode records.
 
         Parameters
         ----------
         X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
             Records of the leads and length seen in ``fit``.
+        out : array-like of shape (n_records, n_features_out), default=None
+            Where to write the latents, batch by batch: what takes slices of rows, such as a
+            ``np.memmap``, for more records than memory holds. None makes a new array.
 
         Returns
         -------
         latents : ndarray of shape (n_records, n_features_out), dtype float32
-            The latents of all leads side by side.
+            The latents of all leads side by side; or `out`.
         """
         check_is_fitted(self, "encoder_")
         records = check_ecg(self, X, reset=False)
@@ -208,10 +214,17 @@ class BasePretrainer(
             with computed_in(precision, device):
                 return encoder(x).flatten(1).float()
 
-        latents = np.empty((len(records), self._n_features_out), dtype=np.float32)
+        expected = len(records), self._n_features_out
+        if out is None:
+            out = np.empty(expected, dtype=np.float32)
+        if out.shape != expected or np.dtype(out.dtype).kind != "f":
+            raise InvalidECGError(
+                f"out must have floating-point numbers of shape {expected}, but has {out.dtype} of "
+                f"shape {out.shape}."
+            )
         for rows, found in forward_batches(encode, records, self.batch_size, device):
-            latents[rows] = found
-        return latents
+            out[rows] = found
+        return out
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the features: the lead and the number of the latent, as ``V1_7``.
@@ -340,9 +353,10 @@ class BasePretrainer(
         silent = together.rank > 0
         root = NoCallbacks() if silent else self._init_callback_context(max_subtasks=n_epochs)
         root.call_on_fit_task_begin(estimator=self, X=records.source)
-        if n_epochs and len(records) < 2 * together.size:
+        n_seen = min(len(records), self.epoch_size or len(records))
+        if n_epochs and n_seen < 2 * together.size:
             raise InvalidECGError(
-                f"X has {len(records)} records, but each of {together.size} processes needs two."
+                f"An epoch has {n_seen} records, but each of {together.size} processes needs two."
             )
 
         def train_epoch():
@@ -364,7 +378,9 @@ class BasePretrainer(
         """Train for an epoch, and write its history."""
         learner, n_epochs, start = self._net.module_, len(self.history_), time.perf_counter()
         learner.start_epoch()
-        terms = self._net.fit_epoch(records, others, number=n_epochs, processes=together)
+        terms = self._net.fit_epoch(
+            records, others, number=n_epochs, size=self.epoch_size, processes=together
+        )
         statistics, *more = together.every(learner.statistics)
         for one in more:
             statistics.merge(one)

@@ -100,6 +100,9 @@ class BELLPretrainer(BasePretrainer):
     max_epochs : int, default=60
         How often all records are seen. 0 leaves the encoder untrained, but for
         the means and deviations of its batch normalisation.
+    epoch_size : int, default=None
+        How many records are seen in an epoch, drawn anew for each. None takes all. Of very many
+        records, a part lets `history_` and callbacks tell sooner how training goes.
     batch_size : int, default=128
         Records per step, and per batch in `transform`. Batches differ in size by one at most.
     lr : float, default=0.004
@@ -230,6 +233,7 @@ class BELLPretrainer(BasePretrainer):
         decay=0.99,
         head_width=512,
         max_epochs=60,
+        epoch_size=None,
         batch_size=128,
         lr=4e-3,
         lead_names=None,
@@ -245,6 +249,7 @@ class BELLPretrainer(BasePretrainer):
         self.decay = decay
         self.head_width = head_width
         self.max_epochs = max_epochs
+        self.epoch_size = epoch_size
         self.batch_size = batch_size
         self.lr = lr
         self.lead_names = lead_names

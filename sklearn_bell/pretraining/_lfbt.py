@@ -68,6 +68,9 @@ class LFBTPretrainer(BasePretrainer):
     max_epochs : int, default=60
         How often all records are seen. 0 leaves the encoder untrained, but for
         the means and deviations of its batch normalisation.
+    epoch_size : int, default=None
+        How many records are seen in an epoch, drawn anew for each. None takes all. Of very many
+        records, a part lets `history_` and callbacks tell sooner how training goes.
     batch_size : int, default=128
         Records per step, and per batch in `transform`. Batches differ in size by one at most.
     lr : float, default=0.004
@@ -145,6 +148,7 @@ class LFBTPretrainer(BasePretrainer):
         trade_off=0.005,
         head_width=512,
         max_epochs=60,
+        epoch_size=None,
         batch_size=128,
         lr=4e-3,
         lead_names=None,
@@ -159,6 +163,7 @@ class LFBTPretrainer(BasePretrainer):
         self.trade_off = trade_off
         self.head_width = head_width
         self.max_epochs = max_epochs
+        self.epoch_size = epoch_size
         self.batch_size = batch_size
         self.lr = lr
         self.lead_names = lead_names

@@ -59,6 +59,9 @@ class SimCLRPretrainer(BasePretrainer):
     max_epochs : int, default=60
         How often all records are seen. 0 leaves the encoder untrained, but for
         the means and deviations of its batch normalisation.
+    epoch_size : int, default=None
+        How many records are seen in an epoch, drawn anew for each. None takes all. Of very many
+        records, a part lets `history_` and callbacks tell sooner how training goes.
     batch_size : int, default=128
         Records per step, and per batch in `transform`. Batches differ in size by one at most.
     lr : float, default=0.004
@@ -132,6 +135,7 @@ class SimCLRPretrainer(BasePretrainer):
         temperature=0.1,
         head_width=512,
         max_epochs=60,
+        epoch_size=None,
         batch_size=128,
         lr=4e-3,
         lead_names=None,
@@ -145,6 +149,7 @@ class SimCLRPretrainer(BasePretrainer):
         self.temperature = temperature
         self.head_width = head_width
         self.max_epochs = max_epochs
+        self.epoch_size = epoch_size
         self.batch_size = batch_size
         self.lr = lr
         self.lead_names = lead_names
