@@ -6,6 +6,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from sklearn_bell.nn.vector_quantization import draw_codes
+
 __all__ = ["CodePrior"]
 
 
@@ -74,17 +76,13 @@ class CodePrior(nn.Module):
     ) -> Tensor:
         """Draw codes ``(batch, n_positions, n_codebooks)`` for classes ``(batch, n_classes)``."""
         condition = self.classes(classes)
-        temperature = max(temperature, torch.finfo(condition.dtype).tiny)
         before = self.embedding.weight[-1].expand(len(classes), -1)
         hidden, positions = None, []
         for _ in range(n_positions):
             state, hidden = self.recurrent((before + condition)[:, None], hidden)
             state, before, codes = state[:, 0], torch.zeros_like(before), []
             for head, offset in zip(self.heads, self.offsets, strict=True):
-                logits = head(state)
-                logits = logits - logits.amax(1, keepdim=True)  # or else all might overflow
-                chances = (logits / temperature).softmax(-1)
-                codes.append(torch.multinomial(chances, 1, generator=generator)[:, 0])
+                codes.append(draw_codes(head(state), temperature, generator))
                 embedded = self.embedding(codes[-1] + offset)
                 state, before = state + embedded, before + embedded
             positions.append(torch.stack(codes, -1))

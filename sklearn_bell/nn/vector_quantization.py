@@ -15,6 +15,17 @@ from torch.nn import functional as F
 __all__ = ["VQVAE", "Codebook", "ImageVQVAE", "ResidualQuantizer"]
 
 
+def draw_codes(logits: Tensor, temperature: Tensor | float, generator: Generator) -> Tensor:
+    """Return a random code for each row of logits ``(n, n_codes)``, over the temperature."""
+    logits = logits - logits.amax(1, keepdim=True)  # or else all might overflow
+    temperature = torch.as_tensor(temperature, dtype=logits.dtype, device=logits.device)
+    chances = (logits / temperature.clamp_min(torch.finfo(logits.dtype).tiny)).softmax(1)
+    # where a random number lies among the sums: much faster than torch.multinomial
+    sums = chances.cumsum(1)
+    at = torch.rand(len(sums), 1, generator=generator, device=sums.device) * sums[:, -1:]
+    return torch.searchsorted(sums, at, right=True)[:, 0].clamp_max(sums.shape[1] - 1)
+
+
 class Codebook(nn.Module):
     """Vectors that stand for latents, each the moving average of those it stood for.
 
@@ -81,11 +92,7 @@ class Codebook(nn.Module):
         the squared distance that latents usually have from the nearest vector.
         """
         unit = self.error.clamp_min(torch.finfo(z.dtype).tiny)
-        distances = self.squared_distances(z)
-        distances -= distances.amin(1, keepdim=True)  # or else all might overflow
-        temperature = max(temperature, torch.finfo(z.dtype).tiny)
-        chances = (-distances / unit / temperature).softmax(1)
-        return torch.multinomial(chances, 1, generator=generator)[:, 0]
+        return draw_codes(-self.squared_distances(z), unit * temperature, generator)
 
     @torch.no_grad()
     def start(self, z: Tensor, generator: Generator) -> None:
