@@ -1,12 +1,15 @@
 """Learn from multi-lead electrocardiograms with few labels, inside scikit-learn."""
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-from sklearn_bell.classification import ECGClassifier
-from sklearn_bell.feature_extraction import ECGFeatures
-from sklearn_bell.over_sampling import VQVAEOverSampler
-from sklearn_bell.pretraining import BELLPretrainer
-from sklearn_bell.vqvae import VQVAETransformer
+if TYPE_CHECKING:
+    from sklearn_bell.classification import ECGClassifier
+    from sklearn_bell.feature_extraction import ECGFeatures
+    from sklearn_bell.over_sampling import VQVAEOverSampler
+    from sklearn_bell.pretraining import BELLPretrainer
+    from sklearn_bell.vqvae import VQVAETransformer
 
 __all__ = [
     "BELLPretrainer",
@@ -17,3 +20,28 @@ __all__ = [
 ]
 
 __version__ = version("sklearn_bell")
+
+# imported when asked for: who reads records, in many processes, does not wait for PyTorch
+_MODULES = {
+    "BELLPretrainer": "pretraining",
+    "ECGClassifier": "classification",
+    "ECGFeatures": "feature_extraction",
+    "VQVAEOverSampler": "over_sampling",
+    "VQVAETransformer": "vqvae",
+}
+_SUBMODULES = {
+    *_MODULES.values(), "datasets", "evaluation", "exceptions", "images", "nn", "preprocessing"
+}  # fmt: skip
+
+
+def __getattr__(name):
+    if name in _MODULES:
+        globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        return globals()[name]
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_MODULES, *_SUBMODULES})

@@ -4,6 +4,8 @@ import ast
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,20 @@ def test_what_is_exported_is_what_all_lists(package):
 def test_constraints_name_no_place_of_one_machine():
     lines = (PACKAGE.parent / "constraints.txt").read_text().splitlines()
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines if line[:1] != "#")
+
+
+def test_what_the_package_exports_is_imported_when_asked_for():
+    script = (
+        "import sys, sklearn_bell\n"
+        "import sklearn_bell.datasets\n"
+        "assert 'torch' not in sys.modules\n"
+        "for name in (*sklearn_bell.__all__, *sklearn_bell._SUBMODULES):\n"
+        "    assert name in dir(sklearn_bell)\n"
+        "    getattr(sklearn_bell, name)\n"
+        "assert 'torch' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        sklearn_bell.Nothing  # noqa: B018
+    public = {m.name for m in pkgutil.iter_modules([str(PACKAGE)]) if not m.name.startswith("_")}
+    assert public - {"demo"} == sklearn_bell._SUBMODULES
