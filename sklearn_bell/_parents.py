@@ -118,7 +118,9 @@ class Parents:
     def draw(self, column, n_pairs, unwanted):
         """Return pairs of a class: of several drawn for each, one with few unwanted labels.
 
-        Where none is without, that of those with the fewest which has most of the others.
+        Among those with the fewest it is one of two that are as alike in labels as can be: a label
+        that only one of the two has is lost, though the child looks like it in part. Where some are
+        unwanted, it is one with most of the others.
 
         Parameters
         ----------
@@ -128,7 +130,8 @@ class Parents:
             The classes that are not to become more frequent.
         """
         rows, partners = self._rows(column), self.partners[column]
-        n_looked_at = _PAIRS_LOOKED_AT if unwanted.any() else 1
+        several = (self.indicator[rows].sum(1) > 1).any()
+        n_looked_at = _PAIRS_LOOKED_AT if several else 1
         first = self.rng.integers(len(rows), size=n_pairs * n_looked_at)
         if partners is None:
             second = self._of_others(rows, first)
@@ -137,7 +140,8 @@ class Parents:
         pairs = np.stack([rows[first], second], axis=-1).reshape(n_pairs, n_looked_at, 2)
         labels = self.labels(pairs)
         excess, wanted = (labels & unwanted).sum(-1), (labels & ~unwanted).sum(-1)
-        cost = excess * (1 + labels.shape[-1]) - wanted * (excess > 0)
+        lost = (self.indicator[pairs[..., 0]] ^ self.indicator[pairs[..., 1]]).sum(-1)
+        cost = excess * (1 + labels.shape[-1]) + np.where(excess > 0, -wanted, lost)
         return pairs[np.arange(n_pairs), cost.argmin(1)]
 
     def _of_others(self, rows, first):

@@ -131,8 +131,8 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
     -----
     In a multi-label problem a new record is of the classes that both of its parents have. Classes
     are raised one after the other, the rarest first; of many pairs drawn, those are taken whose
-    child has few labels that need not become more frequent. Those may become more frequent all the
-    same, where they always come along.
+    child has few labels that need not become more frequent, and whose parents have the same labels.
+    Labels may become more frequent all the same, where they always come along.
 
     Rows of y of -1 are unlabelled, as in :class:`sklearn_bell.ECGClassifier`, where at least two
     other classes occur: the VQ-VAE learns from them, and otherwise they stay as they are.

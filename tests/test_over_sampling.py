@@ -493,6 +493,15 @@ def test_an_indicator_of_nullable_columns_is_taken(ecg, vqvae, dtype):
     np.testing.assert_array_equal(found.to_numpy(dtype=int), expected)
 
 
+def test_parents_have_the_same_labels_where_such_are_to_be_had(ecg, vqvae):
+    X, _, _ = ecg
+    y = np.zeros((48, 2), int)
+    y[:12, 0], y[6:24, 1] = 1, 1  # half of the first have the second, too
+    sampler = small(vqvae=vqvae, sampling_strategy={0: 30, 1: 40})
+    sampler.fit_resample(X, y)
+    np.testing.assert_array_equal(*(y[rows] for rows in sampler.parents_.T))
+
+
 def test_where_a_common_label_always_comes_along_children_have_several_rare_ones(ecg, vqvae):
     X, _, _ = ecg
     y = np.zeros((48, 3), int)
