@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wfdb
+from joblib import Parallel, delayed
+from joblib.externals.loky import reusable_executor
 
 from sklearn_bell.datasets import _wfdb, read_wfdb
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
@@ -482,3 +484,13 @@ def test_the_bunch_holds_what_the_docstring_says(tmp_path):
     returns = read_wfdb.__doc__.split("Returns\n")[1].split("Raises\n")[0]
     documented = re.findall(r"^ +(\w+) : ", returns, flags=re.MULTILINE)[1:]
     assert sorted(documented) == sorted(read_wfdb([tmp_path / "a"]))
+
+
+def test_workers_that_have_read_are_not_those_that_fit(tmp_path):
+    # joblib ends workers that grow much: those that have no PyTorch yet would, once they fit
+    for seed in range(4):
+        write(tmp_path, f"r{seed}", seed=seed)
+    read_wfdb([tmp_path / f"r{seed}" for seed in range(4)], n_jobs=2)
+    readers = set(reusable_executor._executor._processes)
+    assert len(readers) == 2
+    assert not readers & set(Parallel(n_jobs=2)(delayed(os.getpid)() for _ in range(8)))

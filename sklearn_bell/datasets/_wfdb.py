@@ -21,6 +21,7 @@ from sklearn_bell.datasets._record import Layout, OtherLength, Reading, try_read
 from sklearn_bell.exceptions import InvalidECGError
 
 _RECORDS_PER_JOB = 64  # held in memory between two writes: 15 MB of 12 x 5000
+_IDLE = 30  # s until workers end that have nothing more to read
 _EXTENSIONS = (".hea", ".dat", ".mat")
 
 
@@ -190,7 +191,9 @@ class _Reader:
     def signals(self, layout: Layout, n_jobs: int | None) -> Iterator[np.ndarray]:
         """Yield the signals of the good records, (n_leads, n_samples), a chunk read at a time."""
         chunk = _RECORDS_PER_JOB * effective_n_jobs(n_jobs)
-        with Parallel(n_jobs=n_jobs) as parallel:
+        # workers of their own, by another timeout: those that have read without PyTorch would seem
+        # to joblib to leak memory once they fit, and that may end in a deadlock
+        with Parallel(n_jobs=n_jobs, idle_worker_timeout=_IDLE) as parallel:
             for start in range(0, len(self.paths), chunk):
                 names, paths = (x[start : start + chunk] for x in (self.names, self.paths))
                 readings = parallel(delayed(try_read)(path, layout) for path in paths)
