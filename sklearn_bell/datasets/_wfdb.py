@@ -192,7 +192,7 @@ class _Reader:
         """Yield the signals of the good records, (n_leads, n_samples), a chunk read at a time."""
         chunk = _RECORDS_PER_JOB * effective_n_jobs(n_jobs)
         # workers of their own, by another timeout: those that have read without PyTorch would seem
-        # to joblib to leak memory once they fit, and that may end in a deadlock
+        # to joblib to leak memory once they fit, and it would warn and end them
         with Parallel(n_jobs=n_jobs, idle_worker_timeout=_IDLE) as parallel:
             for start in range(0, len(self.paths), chunk):
                 names, paths = (x[start : start + chunk] for x in (self.names, self.paths))
