@@ -32,6 +32,7 @@ from sklearn_bell import VQVAEOverSampler, VQVAETransformer
 from sklearn_bell._children import fit_prior
 from sklearn_bell.datasets import load_ptbxl
 from sklearn_bell.feature_extraction import detect_qrs
+from sklearn_bell.preprocessing import STANDARD_LEADS
 
 CORRELATION, AMPLITUDE = 0.95, 0.10
 METHODS = ("interpolate", "sample", "prior")
@@ -39,7 +40,7 @@ NEW = "1,000 new records by {}, s"
 MOST = {"fit, with a prior, s": 600, "memory, MB": 2000} | dict.fromkeys(
     map(NEW.format, METHODS), 10
 )
-SHOWN = ("II", "V2", "V5")
+SHOWN = {name: STANDARD_LEADS.index(name) for name in ("II", "V2", "V5")}
 
 
 def correlations(x, y):
@@ -77,26 +78,40 @@ def median_with_interval(values, groups):
     return np.nanmedian(values, axis=0), *np.quantile(drawn, (0.025, 0.975), axis=0)
 
 
-def draw(x, y, found, lead_names, path):
-    """Draw the records that come back better than 10, 50 and 90 % of the others."""
-    order = np.argsort(np.median(found, axis=1))
-    rows = order[[len(order) // 10, len(order) // 2, 9 * len(order) // 10]]
+def draw_pairs(pairs, labels, title, path):
+    """Draw leads of pairs of records, one in each column: wide and grey, and thin on top of it.
+
+    A record may be None, and ``title(column, lead)`` gives the title of a panel.
+    """
     figure, axes = plt.subplots(
-        len(SHOWN), len(rows), figsize=(12, 6.5), sharex=True, layout="constrained"
+        len(SHOWN), len(pairs), figsize=(12, 6.5), sharex=True, layout="constrained"
     )
-    seconds = np.arange(x.shape[-1]) / 100
-    for column, row in enumerate(rows):
-        for line, name in enumerate(SHOWN):
-            axis, lead = axes[line, column], lead_names.index(name)
-            axis.plot(seconds, x[row, lead], color="0.6", linewidth=2.5, label="record")
-            axis.plot(seconds, y[row, lead], color="C3", linewidth=0.9, label="from its codes")
-            axis.set(xlim=(0, 4), title=f"{name}: correlation {found[row, lead]:.3f}")
+    styles = {"color": "0.6", "linewidth": 2.5}, {"color": "C3", "linewidth": 0.9}
+    for column, pair in enumerate(pairs):
+        for line, lead in enumerate(SHOWN.values()):
+            axis = axes[line, column]
+            for x, label, style in zip(pair, labels, styles, strict=True):
+                if x is not None:
+                    axis.plot(np.arange(x.shape[-1]) / 100, x[lead], label=label, **style)
+            axis.set(xlim=(0, 4), title=title(column, lead))
     for line in axes:
         line[0].set_ylabel("mV")
     for axis in axes[-1]:
         axis.set_xlabel("s")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     figure.savefig(path, dpi=100)
+
+
+def draw_back(x, y, found, path):
+    """Draw the records that come back better than 10, 50 and 90 % of the others."""
+    order = np.argsort(np.median(found, axis=1))
+    rows = order[[len(order) // 10, len(order) // 2, 9 * len(order) // 10]]
+    draw_pairs(
+        [(x[row], y[row]) for row in rows],
+        ("record", "from its codes"),
+        lambda column, lead: f"{STANDARD_LEADS[lead]}: correlation {found[rows[column], lead]:.3f}",
+        path,
+    )
 
 
 def make_records(method, vqvae, x, groups):
@@ -120,25 +135,14 @@ def make_records(method, vqvae, x, groups):
     return new[len(x) :], sampler.parents_, of_prior, time.perf_counter() - start - of_prior
 
 
-def draw_new(x, made, lead_names, path):
+def draw_new(x, made, path):
     """Draw the first new record of each method, and that of which it mostly is, if any."""
-    figure, axes = plt.subplots(
-        len(SHOWN), len(made), figsize=(12, 6.5), sharex=True, layout="constrained"
+    draw_pairs(
+        [(x[row] if row >= 0 else None, new[0]) for new, [[row, _], *_], *_ in made.values()],
+        ("parent", "new record"),
+        lambda column, lead: f"{list(made)[column]}: {STANDARD_LEADS[lead]}",
+        path,
     )
-    seconds = np.arange(x.shape[-1]) / 100
-    for column, (method, (new, parents, *_)) in enumerate(made.items()):
-        for line, name in enumerate(SHOWN):
-            axis, lead = axes[line, column], lead_names.index(name)
-            if (parent := parents[0, 0]) >= 0:
-                axis.plot(seconds, x[parent, lead], color="0.6", linewidth=2.5, label="parent")
-            axis.plot(seconds, new[0, lead], color="C3", linewidth=0.9, label="new record")
-            axis.set(xlim=(0, 4), title=f"{method}: {name}")
-    for line in axes:
-        line[0].set_ylabel("mV")
-    for axis in axes[-1]:
-        axis.set_xlabel("s")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
-    figure.savefig(path, dpi=100)
 
 
 def main():
@@ -162,11 +166,11 @@ def main():
     y = vqvae.inverse_transform(vqvae.transform(x))
     found = correlations(x, y)
     by_lead = [median_with_interval(one, groups) for one in (found, amplitude_errors(x, y))]
-    draw(x, y, found, ecg.lead_names, options.out / "reconstruction.png")
+    draw_back(x, y, found, options.out / "reconstruction.png")
 
     x, groups = ecg.data[train], ecg.groups[train]
     made = {method: make_records(method, vqvae, x, groups) for method in METHODS}
-    draw_new(x, made, ecg.lead_names, options.out / "new_records.png")
+    draw_new(x, made, options.out / "new_records.png")
     cost = {"fit, with a prior, s": fit + sum(of_prior for *_, of_prior, _ in made.values())}
     cost |= {NEW.format(method): of_records for method, (*_, of_records) in made.items()}
     cost["memory, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

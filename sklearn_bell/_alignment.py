@@ -31,7 +31,7 @@ def aligned(x, beats, target_beats):
     Returns
     -------
     x : ndarray of shape (n_leads, n_samples)
-        The record as it is, where there are not two beats in either.
+        The record as it is, where it or the target has fewer than two beats.
     """
     if min(len(beats), len(target_beats)) < 2:
         return x
@@ -40,7 +40,8 @@ def aligned(x, beats, target_beats):
     target = _with_two_more(target_beats, 0, n_samples - 1)
     whole = range(2, len(source) - 2)  # those that are really there
 
-    at, joins, beat = np.empty(n_samples), [], 0  # where each sample comes from
+    at = np.empty(n_samples)  # where in the record each sample comes from
+    joins, beat = [], 0
     ends = np.ceil((target[:-1] + target[1:]) / 2).clip(0, n_samples).astype(int)
     for number, (start, end) in enumerate(pairwise(ends), 1):
         if start == end:

@@ -36,7 +36,7 @@ class Processes(NamedTuple):
         return values[0]
 
     def every(self, value):
-        """Return the values of all processes, in order."""
+        """Return the values of all processes, in order; tensors in them are on the CPU."""
         if self.size == 1:
             return [value]
         values = [None] * self.size

@@ -235,7 +235,7 @@ class OwnLossNet(NeuralNet):
             self._share_batches(1)
             del self._together  # which lives no longer than the processes
         processes.average(self.module_.buffers())
-        every = processes.every((self._n_seen, self._sums))
+        every = processes.every((self._n_seen, {k: v.cpu() for k, v in self._sums.items()}))
         n_seen = sum(n for n, _ in every)
         means = {
             name: (sum(sums[name] for _, sums in every) / n_seen).tolist() for name in self._sums

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from distributed import Client, LocalCluster
 from joblib import parallel_config
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_predict
@@ -52,8 +53,6 @@ def test_a_pipeline_with_memory_pretrains_once_a_fold(ecg, tmp_path):
 
 @pytest.mark.filterwarnings("ignore")  # of distributed
 def test_a_dask_cluster_gives_the_same(ecg):
-    distributed = pytest.importorskip("distributed", reason="needs the extra dask")
-
     def predict(n_jobs):
         return cross_val_predict(
             pipeline(), ecg.data, ecg.target, cv=2, n_jobs=n_jobs, method="predict_proba"
@@ -61,10 +60,10 @@ def test_a_dask_cluster_gives_the_same(ecg):
 
     expected = predict(n_jobs=1)
     with (
-        distributed.LocalCluster(
+        LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
         ) as cluster,
-        distributed.Client(cluster),
+        Client(cluster),
         parallel_config(backend="dask"),
     ):
         found = predict(n_jobs=2)

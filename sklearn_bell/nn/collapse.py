@@ -40,6 +40,13 @@ class LatentStatistics:
         self.sum += centred.sum(1, keepdim=True)
         self.products += centred.mT @ centred
 
+    def cpu(self) -> LatentStatistics:
+        """Return the same on the CPU, where those of several devices can be merged."""
+        copied = LatentStatistics()
+        copied.n, copied.origin = self.n, self.origin.cpu()
+        copied.sum, copied.products = self.sum.cpu(), self.products.cpu()
+        return copied
+
     def merge(self, other: LatentStatistics) -> None:
         """Add what another has seen."""
         shift = other.origin - self.origin

@@ -381,7 +381,7 @@ class BasePretrainer(
         terms = self._net.fit_epoch(
             records, others, number=n_epochs, size=self.epoch_size, processes=together
         )
-        statistics, *more = together.every(learner.statistics)
+        statistics, *more = together.every(learner.statistics.cpu())
         for one in more:
             statistics.merge(one)
         self._deviations = statistics.deviations()

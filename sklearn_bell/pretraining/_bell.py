@@ -115,7 +115,7 @@ class BELLPretrainer(BasePretrainer):
         Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
     precision : {"float32", "bfloat16", "auto"}, default="float32"
         What layers are computed in, in `fit` and in `transform`. ``"auto"`` is bfloat16 where the
-        device has instructions for it, which is faster, and rounds latents by some hundredths of
+        device has instructions for it, which is faster, and rounds latents by about a hundredth of
         their deviation. The result of `transform` is float32 in any case.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights, the order of the records and the views.
@@ -176,11 +176,11 @@ class BELLPretrainer(BasePretrainer):
     there is only one of the predictions.
 
     A script that torchrun or accelerate has started in several processes trains in all of them
-    together, by ``torch.nn.parallel.DistributedDataParallel``: each reads its share of every batch,
-    `batch_size` being that of all shares together, all end with the same weights, and the first
-    process alone has callbacks. Batch normalisation in projectors and predictors is that of the
-    whole batch, and in encoders that of the share. Searches that have processes or threads of their
-    own train in each by itself.
+    together, by ``torch.nn.parallel.DistributedDataParallel``, and all have to call `fit`: each
+    reads its share of every batch, `batch_size` being that of all shares together, all end with the
+    same weights, and the first process alone has callbacks. Batch normalisation in projectors and
+    predictors is that of the whole batch, and in encoders that of the share. Searches that have
+    processes or threads of their own train in each by itself.
 
     As published: a branch for each lead, online network with predictor, target by moving average,
     mean squared errors within and between leads, and their fusion. Chosen here, by trials on folds

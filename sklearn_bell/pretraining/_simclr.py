@@ -74,7 +74,7 @@ class SimCLRPretrainer(BasePretrainer):
         Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
     precision : {"float32", "bfloat16", "auto"}, default="float32"
         What layers are computed in, in `fit` and in `transform`. ``"auto"`` is bfloat16 where the
-        device has instructions for it, which is faster, and rounds latents by some hundredths of
+        device has instructions for it, which is faster, and rounds latents by about a hundredth of
         their deviation. The result of `transform` is float32 in any case.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights, the order of the records and the views.
