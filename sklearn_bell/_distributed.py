@@ -1,4 +1,4 @@
-"""Training in several processes that torchrun or accelerate has started."""
+"""Training in several processes that torchrun has started."""
 
 from __future__ import annotations
 

@@ -175,12 +175,12 @@ class BELLPretrainer(BasePretrainer):
     different leads, averaged over the batch and over both ways round the views. With `gamma` 0 or 1
     there is only one of the predictions.
 
-    A script that torchrun or accelerate has started in several processes trains in all of them
-    together, by ``torch.nn.parallel.DistributedDataParallel``, and all have to call `fit`: each
-    reads its share of every batch, `batch_size` being that of all shares together, all end with the
-    same weights, and the first process alone has callbacks. Batch normalisation in projectors and
-    predictors is that of the whole batch, and in encoders that of the share. Searches that have
-    processes or threads of their own train in each by itself.
+    A script that torchrun has started in several processes trains in all of them together, by
+    ``torch.nn.parallel.DistributedDataParallel``, and all have to call `fit`: each reads its share
+    of every batch, `batch_size` being that of all shares together, all end with the same weights,
+    and the first process alone has callbacks. Batch normalisation in projectors and predictors is
+    that of the whole batch, and in encoders that of the share. Searches that have processes or
+    threads of their own train in each by itself.
 
     As published: a branch for each lead, online network with predictor, target by moving average,
     mean squared errors within and between leads, and their fusion. Chosen here, by trials on folds
