@@ -126,5 +126,5 @@ def test_memory_does_not_grow_with_the_records(tmp_path, monkeypatch):
     from bench_memory import PRETRAIN, run
 
     small, large = (run(PRETRAIN, tmp_path, n_records) for n_records in (1_000, 20_000))
-    for less, more in zip(small, large, strict=True):  # after fit, and after transform; in MB
+    for less, more in zip(small, large, strict=True):  # in fit, and in transform; in MB
         assert more < less + 60  # of 640 MB

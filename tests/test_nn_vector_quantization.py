@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_bell.nn.vector_quantization import VQVAE, Codebook, ResidualQuantizer
+from sklearn_bell.nn.vector_quantization import VQVAE, Codebook, ResidualQuantizer, draw_codes
 
 
 def generator(seed=0):
@@ -61,6 +61,15 @@ def test_near_vectors_are_drawn_oftener_and_at_low_temperature_only_the_nearest(
     distances = (z[:1] - codebook.vectors).square().sum(1)
     expected = torch.softmax(-distances / codebook.error / 2.0, 0)
     torch.testing.assert_close(frequency, expected, atol=0.04, rtol=0)
+
+
+@pytest.mark.parametrize("offset", [0.0, -1e30, 1e30])
+@pytest.mark.parametrize("temperature", [1e-3, 1e-30, 1e-300])
+def test_at_the_lowest_temperatures_the_likeliest_code_is_drawn(offset, temperature):
+    step = max(1.0, 1e-6 * abs(offset))  # that float32 can tell apart
+    logits = offset + step * torch.stack([torch.randperm(6) for _ in range(50)]).float()
+    drawn = draw_codes(logits, temperature, generator())
+    torch.testing.assert_close(drawn, logits.argmax(1))
 
 
 def test_residual_codes_describe_what_is_left_one_after_the_other():
