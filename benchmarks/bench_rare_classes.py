@@ -15,7 +15,7 @@ regression for each class, on scaled features. Before it comes one of
 - ``jitter``: the same, each lead scaled by 0.8 to 1.25, with noise of 0.02 mV;
 - ``mixup``: the mean, weighted evenly from 0 to 0.5, of the signals of two records of a class;
 - ``SMOTE``: the same, weighted evenly from 0 to 1, of a record and one of its 5 nearest, by
-  signals;
+  signals (of 3 in LUDB, where a class may have no more);
 - ``interpolate``, ``sample``, ``prior``: VQVAEOverSampler, whose VQ-VAE has learnt from all records
   of PTB-XL in the other folds; ``unaligned`` interpolates without bringing beats together. The
   prior of a fold is fitted for the first seed, and then draws for all.
@@ -58,6 +58,7 @@ from sklearn_bell.exceptions import RecordWarning
 from sklearn_bell.preprocessing import INDEPENDENT_LEADS
 
 RARE = {"ptbxl": (30, 150, 200), "ludb": (10, 60, 100)}  # from, to, and raised to, records
+N_NEIGHBORS = {"ptbxl": 5, "ludb": 3}  # of SMOTE
 BEST = 6.0
 C = 0.005  # of logistic regression
 VERSION = 3  # one more when code changes what comes out: then old results do not count
@@ -141,13 +142,13 @@ class Jittered(Signals):
         return (gain * x + self.rng.normal(0, 0.02, x.shape)).astype(np.float32)
 
 
-def sampler_of(method, vqvae, y, n_raised, seed, fit_prior=fit_prior):
+def sampler_of(method, vqvae, y, n_raised, seed, n_neighbors=5, fit_prior=fit_prior):
     """Return what raises the rare classes."""
     plain = {
         "random": (Signals, {"method": "sample"}),
         "jitter": (Jittered, {"method": "sample"}),
         "mixup": (Signals, {}),
-        "SMOTE": (Signals, {"n_neighbors": 5, "alpha": 1.0}),
+        "SMOTE": (Signals, {"n_neighbors": n_neighbors, "alpha": 1.0}),
         "unaligned": (Children, {"sampling_rate": None}),
     }
     children, params = plain.get(method, (Children, {"method": method}))
@@ -210,8 +211,8 @@ def run_part(part, data, options):
                 features, vqvae = bell.transform(data.X), vqvae_of(learnt, options)
             start, X, y = time.perf_counter(), features[train], data.y[train]
             if method not in PLAIN[:2]:
-                n_raised = RARE[data.name][2]
-                sampler = sampler_of(method, vqvae, y, n_raised, seed, fit_prior_once)
+                n_raised, n_neighbors = RARE[data.name][2], N_NEIGHBORS[data.name]
+                sampler = sampler_of(method, vqvae, y, n_raised, seed, n_neighbors, fit_prior_once)
                 new, y = sampler.fit_resample(data.X[train], y, groups=data.groups[train])
                 X = np.concatenate([X, bell.transform(new[len(train) :])])
             weight = "balanced" if method == "class weights" else None
