@@ -38,7 +38,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from sklearn_bell import BELLPretrainer
-from sklearn_bell._training import choose_device, to_tensor
+from sklearn_bell._batches import to_tensor
+from sklearn_bell._training import choose_device
 from sklearn_bell.nn.augmentation import Compose, RandomResizedCrop, TimeOut
 from sklearn_bell.nn.encoders import VGG1d
 

@@ -8,12 +8,8 @@ import numpy as np
 import torch
 
 from sklearn_bell._alignment import aligned
-from sklearn_bell._training import (
-    OwnLossNet,
-    default_generators_seeded,
-    derived_seed,
-    to_tensor,
-)
+from sklearn_bell._batches import to_tensor
+from sklearn_bell._training import OwnLossNet, default_generators_seeded, derived_seed
 from sklearn_bell.feature_extraction import detect_qrs
 from sklearn_bell.nn.code_prior import CodePrior
 

@@ -10,7 +10,8 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from sklearn_bell._training import forward_batches, set_seed
+from sklearn_bell._batches import forward_batches
+from sklearn_bell._training import set_seed
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.pretraining import BELLPretrainer
 

@@ -1,4 +1,4 @@
-"""The one place where skorch is driven: batches, seeds, devices, precision, and epochs."""
+"""The one place where skorch is driven: seeds, devices, precision, and epochs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ import torch
 from sklearn.utils import check_random_state
 from skorch import NeuralNet
 from torch import nn
-from torch.utils.data import Dataset
 
+from sklearn_bell._batches import RowDataset, ShuffledBatches, one_ahead, to_tensor
 from sklearn_bell._distributed import ALONE, processes
 from sklearn_bell.exceptions import DivergenceError
 from sklearn_bell.nn.batch_norm import SharedBatchNorm1d
-
-_FEWEST_RECORDS = 16
-_CHUNKS_AT_ONCE = 8
 
 # torch's default generators are shared by all threads of a process: one at a time may borrow them
 _default_generators = threading.RLock()
@@ -85,117 +82,6 @@ def computed_in(precision, device):
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
 
 
-def to_tensor(array, device):
-    """Move an array, or each of a tuple, to the device; what may not be written to is copied."""
-    if isinstance(array, tuple):
-        return tuple(to_tensor(one, device) for one in array)
-    return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)
-
-
-def forward_batches(function, records, batch_size, device):
-    """Yield slices of rows, and as an array what the function makes of a batch of these records.
-
-    Small batches are filled up with zeros: for few records there are other kernels, which round
-    otherwise, and what comes out should not depend on what else is in the batch.
-    """
-    with torch.inference_mode():
-        for start in range(0, len(records), batch_size):
-            rows = slice(start, start + batch_size)
-            x = to_tensor(records[rows], device)
-            missing = max(0, _FEWEST_RECORDS - len(x))
-            filled = torch.cat([x, x.new_zeros(missing, *x.shape[1:])])
-            yield rows, function(filled)[: len(x)].cpu().numpy()
-
-
-class Rows:
-    """Some rows of records, which are read when they are asked for."""
-
-    def __init__(self, records, rows):
-        self.records, self.rows = records, rows
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, positions):
-        return self.records[self.rows[positions]]
-
-
-class RowDataset(Dataset):
-    """Records that are drawn many rows at a time: ``dataset[rows]`` is one slice, not a loop."""
-
-    def __init__(self, X, y=None):
-        self.X, self.y = X, y
-
-    def __len__(self):
-        return len(self.X)
-
-    def __getitem__(self, rows):
-        return self.X[rows] if self.y is None else (self.X[rows], self.y[rows])
-
-    @property
-    def rows_of_chunk(self):
-        """How many rows are stored together, and can only be read together."""
-        return getattr(self.X, "rows_of_chunk", 1)
-
-
-class ShuffledBatches:
-    """Batches of nearly equal size in an order that only the seed decides.
-
-    Of every batch each of several processes has its share, and none has fewer than two rows, so
-    that batch normalisation has a deviation to divide by.
-
-    What is stored in chunks of rows, which can only be read whole, is shuffled by chunks, and then
-    among those that are read at once.
-
-    Parameters
-    ----------
-    dataset : RowDataset
-    batch_size, seed : int
-    size : int, default=None
-        How many rows are drawn; None takes all.
-    processes : Processes, default=ALONE
-    """
-
-    def __init__(self, dataset, batch_size, seed, size=None, processes=ALONE):
-        self.dataset, self.seed, self.processes = dataset, seed, processes
-        self.size = min(len(dataset), size or len(dataset))
-        self.n_batches = max(1, min(-(-self.size // batch_size), self.size // (2 * processes.size)))
-
-    def __len__(self):
-        return self.n_batches
-
-    def __iter__(self):
-        rng = np.random.default_rng(self.seed)
-        n_rows, n_together = len(self.dataset), self.dataset.rows_of_chunk
-        order = rng.permutation(-(-n_rows // n_together))
-        if n_together > 1:
-            order = order[:, None] * n_together + np.arange(n_together)
-            order = order[order < n_rows]
-        batches = np.array_split(order[: self.size], self.n_batches)
-        n_at_once = -(-_CHUNKS_AT_ONCE * n_together // len(batches[0])) if n_together > 1 else 1
-        for first in range(0, self.n_batches, n_at_once):
-            some = batches[first : first + n_at_once]
-            if n_at_once > 1:
-                some = _split(rng.permutation(np.concatenate(some)), some)
-            shares = [self.processes.share(rows) for rows in some]
-            yield from _split(self.dataset[np.concatenate(shares)], shares)
-
-    def n_rows(self, step):
-        """Return the size of a batch, with the shares of all processes."""
-        least, n_larger = divmod(self.size, self.n_batches)
-        return least + (step < n_larger)
-
-
-def _split(rows, like):
-    """Yield as many rows, or of each array in a tuple, as there are in each of `like`."""
-    ends = np.cumsum([len(one) for one in like])
-    for start, end in zip([0, *ends[:-1]], ends, strict=True):
-        if isinstance(rows, tuple):
-            yield tuple(one[start:end] for one in rows)
-        else:
-            yield rows[start:end]
-
-
 class OwnLossNet(NeuralNet):
     """skorch's net for a module that computes its own loss from a batch.
 
@@ -253,7 +139,7 @@ class OwnLossNet(NeuralNet):
         self._batches = ShuffledBatches(
             dataset, self.batch_size, seed, self._size, self._together[0]
         )
-        return self._batches
+        return one_ahead(self._batches, torch.device(self.device))
 
     def train_step_single(self, batch, **fit_params):
         """Compute the terms of the loss, and the gradients."""
@@ -264,7 +150,7 @@ class OwnLossNet(NeuralNet):
         generator = torch.Generator(self.device).manual_seed(seed)
         n_rows = len(batch[0]) if isinstance(batch, tuple) else len(batch)
         with default_generators_seeded(seed, self.device):
-            terms = module(to_tensor(batch, self.device), generator)
+            terms = module(batch, generator)
         # gradients are averaged over processes, some of which may have a record more
         share = n_rows / self._batches.n_rows(self.n_steps_)
         (terms["loss"] * share * processes.size).backward()

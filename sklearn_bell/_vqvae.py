@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from torch import Generator, Tensor, nn
 
+from sklearn_bell._batches import forward_batches, near, to_tensor
 from sklearn_bell._training import (
     OwnLossNet,
     choose_device,
@@ -23,9 +24,7 @@ from sklearn_bell._training import (
     default_generators_seeded,
     derived_seed,
     draw_seed,
-    forward_batches,
     run_epochs,
-    to_tensor,
 )
 from sklearn_bell._validation import ECGInputMixin
 from sklearn_bell.exceptions import DivergenceError, InvalidECGError
@@ -168,6 +167,7 @@ class BaseVQVAE(CallbackSupportMixin, ECGInputMixin, TransformerMixin, BaseEstim
         root = self._init_callback_context(max_subtasks=self.max_epochs)
         root.call_on_fit_task_begin(estimator=self, X=X)
         try:
+            records = near(records, self._net.device, len(records) * self.max_epochs)
             run_epochs(self, root, X, self.max_epochs, lambda: self._train_epoch(records))
         except (DivergenceError, InvalidECGError):  # the loss, or a record, is no number
             del self._net

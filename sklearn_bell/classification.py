@@ -16,18 +16,17 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sklearn_bell._batches import Rows, forward_batches, near
 from sklearn_bell._labels import class_weights, hold_out, read_labels, weighted_targets
 from sklearn_bell._linear_head import linear_head
 from sklearn_bell._start import count_latents, pretrained_encoder, spread_of_latents
 from sklearn_bell._training import (
     HeldOut,
     OwnLossNet,
-    Rows,
     choose_device,
     default_generators_seeded,
     derived_seed,
     draw_seed,
-    forward_batches,
     run_epochs,
     set_seed,
 )
@@ -449,6 +448,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         self._net.set_params(lr=self.lr, batch_size=self.batch_size)
         self._net.set_params(optimizer__param_groups__0__lr=self.encoder_lr)
 
+        data = near(data, self._net.device, len(data) * n_epochs)
         task = context.subcontext(task_name="fine-tune", max_subtasks=n_epochs)
         task.call_on_fit_task_begin(estimator=self, X=X)
         if held_out is not None:  # the start may be the best

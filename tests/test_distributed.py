@@ -10,8 +10,8 @@ import pytest
 import torch
 from sklearn.base import clone
 
+from sklearn_bell._batches import RowDataset, ShuffledBatches
 from sklearn_bell._distributed import ALONE, Processes, processes
-from sklearn_bell._training import RowDataset, ShuffledBatches
 
 SCRIPT = '''
 import os

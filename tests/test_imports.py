@@ -24,7 +24,7 @@ LAYERS = [
     {"exceptions"},
     {"_leads", "_validation", "_distributed"},
     {"nn", "_signal", "_labels", "_linear_head", "_metrics", "_vote", "_parents", "_alignment"},
-    {"_base", "_predictions"},
+    {"_base", "_predictions", "_batches"},
     {"preprocessing", "feature_extraction", "datasets", "_training"},
     {"pretraining", "_vqvae"},
     {"_start", "_children", "images", "vqvae"},

@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from sklearn_bell import BELLPretrainer, ECGClassifier, VQVAETransformer
-from sklearn_bell._training import RowDataset, ShuffledBatches
+from sklearn_bell._batches import RowDataset, ShuffledBatches
 from sklearn_bell._validation import Records
 from sklearn_bell.exceptions import InvalidECGError
 

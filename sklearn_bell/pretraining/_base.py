@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from torch import Generator, Tensor, nn
 
+from sklearn_bell._batches import forward_batches, near, to_tensor
 from sklearn_bell._distributed import processes
 from sklearn_bell._leads import check_lead_names
 from sklearn_bell._training import (
@@ -29,9 +30,7 @@ from sklearn_bell._training import (
     default_generators_seeded,
     derived_seed,
     draw_seed,
-    forward_batches,
     run_epochs,
-    to_tensor,
 )
 from sklearn_bell._validation import ECGInputMixin, check_ecg
 from sklearn_bell.exceptions import CollapseWarning, DivergenceError, InvalidECGError
@@ -359,8 +358,10 @@ class BasePretrainer(
                 f"An epoch has {n_seen} records, but each of {together.size} processes needs two."
             )
 
+        near_by = near(records, self._net.device, n_seen * n_epochs)
+
         def train_epoch():
-            return self._train_epoch(records, others, together)
+            return self._train_epoch(near_by, others, together)
 
         try:
             run_epochs(self, root, records.source, n_epochs, train_epoch, together)
