@@ -1,11 +1,13 @@
 """Records that memory does not hold: read by batches or chunks, and written where one wants."""
 
+import contextlib
 import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import zarr
 from torch import nn
 
 from sklearn_bell import BELLPretrainer, ECGClassifier, VQVAETransformer
@@ -71,13 +73,26 @@ def test_targets_go_with_their_rows(X):
             np.testing.assert_array_equal(x[:, 0, 0], y)
 
 
-def test_hdf5_is_learnt_from(X, tmp_path):
-    with h5py.File(tmp_path / "X.h5", "w") as file:
-        source = file.create_dataset("X", data=X, chunks=(16, 2, 80))
+@contextlib.contextmanager
+def hdf5(path):
+    with h5py.File(path / "data.h5", "w") as file:
+        yield file.create_dataset
+
+
+@contextlib.contextmanager
+def zarr_group(path):
+    yield zarr.open_group(path / "data.zarr", mode="w").create_array
+
+
+@pytest.mark.parametrize("store", [hdf5, zarr_group])
+def test_chunks_on_disk_are_learnt_from(store, X, tmp_path):
+    with store(tmp_path) as create:
+        source = create("X", shape=X.shape, dtype=X.dtype, chunks=(16, 2, 80))
+        source[:] = X
         bell = make().fit(source)
         expected = bell.transform(X)
         np.testing.assert_array_equal(bell.transform(source), expected)
-        out = file.create_dataset("latents", shape=expected.shape, dtype=np.float32)
+        out = create("latents", shape=expected.shape, dtype=np.float32)
         assert bell.transform(source, out=out) is out
         np.testing.assert_array_equal(out[:], expected)
         y = np.arange(203) % 2
