@@ -11,7 +11,6 @@ from torch.utils.data import Dataset
 from sklearn_bell._distributed import ALONE
 
 _FEWEST_RECORDS = 16
-_CHUNKS_AT_ONCE = 8
 _ROWS_AT_ONCE = 1024  # that are moved together
 
 
@@ -36,24 +35,32 @@ def _pinned(array):
     return tensor if tensor.is_cuda else tensor.pin_memory()
 
 
-def one_ahead(batches, device):
-    """Yield batches as tensors on the device; meanwhile a thread reads the next one."""
-    iterator, cuda = iter(batches), device.type == "cuda"
+def one_ahead(readings, device):
+    """Yield batches as tensors on the device; meanwhile a thread reads the next ones.
+
+    Parameters
+    ----------
+    readings : iterable of list
+        The batches that are read at once, each an array or a tuple of arrays.
+    device : torch.device
+    """
+    iterator, cuda = iter(readings), device.type == "cuda"
     if cuda and device.index is None:
         device = torch.device("cuda", torch.cuda.current_device())  # of this thread
 
     def read():
-        batch = next(iterator, None)
-        if batch is None or not cuda:
-            return batch
+        batches = next(iterator, None)
+        if batches is None or not cuda:
+            return batches
         with torch.cuda.device(device):
-            return _pinned(batch)
+            return [_pinned(batch) for batch in batches]
 
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(read)
-        while (batch := coming.result()) is not None:
+        while (batches := coming.result()) is not None:
             coming = reader.submit(read)
-            yield to_tensor(batch, device)
+            for batch in batches:
+                yield to_tensor(batch, device)
 
 
 def near(records, device, n_rows):
@@ -92,13 +99,33 @@ def forward_batches(function, records, batch_size, device):
     Small batches are filled up with zeros: for few records there are other kernels, which round
     otherwise, and what comes out should not depend on what else is in the batch.
     """
+    start = 0
     with torch.inference_mode():
-        for start in range(0, len(records), batch_size):
-            rows = slice(start, start + batch_size)
-            x = to_tensor(records[rows], device)
+        for x in one_ahead(_in_order(records, batch_size), device):
             missing = max(0, _FEWEST_RECORDS - len(x))
             filled = torch.cat([x, x.new_zeros(missing, *x.shape[1:])])
+            rows = slice(start, start := start + len(x))
             yield rows, function(filled)[: len(x)].cpu().numpy()
+
+
+def _in_order(records, batch_size):
+    """Yield the batches that are read at once."""
+    n_at_once = max(batch_size, _blocks(records)[1])
+    for start in range(0, len(records), n_at_once):
+        some = records[start : start + n_at_once]
+        yield [some[first : first + batch_size] for first in range(0, len(some), batch_size)]
+
+
+def _blocks(records):
+    """Return for each row the block it is stored in, and how many rows are read at once.
+
+    They are None and 1 where any rows are read as fast as neighbours.
+    """
+    if isinstance(records, Rows):
+        blocks, n_at_once = _blocks(records.records)
+        return None if blocks is None else blocks[records.rows], n_at_once
+    n_rows = getattr(records, "rows_of_block", 1)
+    return (None, 1) if n_rows == 1 else (np.arange(len(records)) // n_rows, records.rows_at_once)
 
 
 class Rows:
@@ -126,20 +153,16 @@ class RowDataset(Dataset):
     def __getitem__(self, rows):
         return self.X[rows] if self.y is None else (self.X[rows], self.y[rows])
 
-    @property
-    def rows_of_chunk(self):
-        """How many rows are stored together, and can only be read together."""
-        return getattr(self.X, "rows_of_chunk", 1)
-
 
 class ShuffledBatches:
     """Batches of nearly equal size in an order that only the seed decides.
 
     Of every batch each of several processes has its share, and none has fewer than two rows, so
-    that batch normalisation has a deviation to divide by.
+    that batch normalisation has a deviation to divide by. Iteration yields lists, each of the
+    shares that are read at once.
 
-    What is stored in chunks of rows, which can only be read whole, is shuffled by chunks, and then
-    among those that are read at once.
+    What is stored in blocks of rows, which are best read whole, is shuffled by blocks, and then
+    among those that a process reads at once.
 
     Parameters
     ----------
@@ -155,24 +178,30 @@ class ShuffledBatches:
         self.size = min(len(dataset), size or len(dataset))
         self.n_batches = max(1, min(-(-self.size // batch_size), self.size // (2 * processes.size)))
 
-    def __len__(self):
-        return self.n_batches
-
     def __iter__(self):
         rng = np.random.default_rng(self.seed)
-        n_rows, n_together = len(self.dataset), self.dataset.rows_of_chunk
-        order = rng.permutation(-(-n_rows // n_together))
-        if n_together > 1:
-            order = order[:, None] * n_together + np.arange(n_together)
-            order = order[order < n_rows]
+        blocks, n_at_once = _blocks(self.dataset.X)
+        if blocks is None:
+            order = rng.permutation(len(self.dataset))
+        else:
+            order = np.argsort(rng.permutation(blocks.max() + 1)[blocks], kind="stable")
         batches = np.array_split(order[: self.size], self.n_batches)
-        n_at_once = -(-_CHUNKS_AT_ONCE * n_together // len(batches[0])) if n_together > 1 else 1
+        n_at_once = -(-n_at_once // len(batches[0]))
         for first in range(0, self.n_batches, n_at_once):
             some = batches[first : first + n_at_once]
-            if n_at_once > 1:
-                some = _split(rng.permutation(np.concatenate(some)), some)
             shares = [self.processes.share(rows) for rows in some]
-            yield from _split(self.dataset[np.concatenate(shares)], shares)
+            rows = np.concatenate(shares) if blocks is None else self._whole_blocks(some, rng)
+            yield list(_split(self.dataset[rows], map(len, shares)))
+
+    def _whole_blocks(self, batches, rng):
+        """Return rows for this process that are as many as its shares, but lie together."""
+        n_processes = self.processes.size
+        n_rows = [
+            sum(-(-(len(rows) - rank) // n_processes) for rows in batches)
+            for rank in range(n_processes)
+        ]
+        parts = _split(np.concatenate(batches), n_rows)
+        return [rng.permutation(part) for part in parts][self.processes.rank]
 
     def n_rows(self, step):
         """Return the size of a batch, with the shares of all processes."""
@@ -180,10 +209,11 @@ class ShuffledBatches:
         return least + (step < n_larger)
 
 
-def _split(rows, like):
-    """Yield as many rows, or of each array in a tuple, as there are in each of `like`."""
-    ends = np.cumsum([len(one) for one in like])
-    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+def _split(rows, sizes):
+    """Yield parts of rows, or of each array in a tuple, of these sizes."""
+    end = 0
+    for size in sizes:
+        start, end = end, end + size
         if isinstance(rows, tuple):
             yield tuple(one[start:end] for one in rows)
         else:

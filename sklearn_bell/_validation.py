@@ -17,6 +17,8 @@ from sklearn.utils.validation import validate_data
 from sklearn_bell.exceptions import InvalidECGError
 
 _ROWS_PER_CHECK = 256  # rows whose values are looked at together: a few MB of 12 x 1000 records
+_BYTES_AT_ONCE = 2**26  # of what is stored in chunks
+_BLOCKS_AT_ONCE = 8
 
 
 class ECGInputMixin:
@@ -89,13 +91,11 @@ class Records:
 
     def __getitem__(self, rows):
         """Return the records at ``rows``, a slice or an array of row numbers, in that order."""
-        if isinstance(rows, slice) or isinstance(self.source, np.ndarray):
-            values = self.source[rows]
-        else:  # h5py and its kind want increasing row numbers
-            order = np.argsort(rows)
-            values = np.asarray(self.source[np.asarray(rows)[order]])[np.argsort(order)]
         with np.errstate(over="ignore"):  # what overflows becomes infinite, and is told below
-            values = np.asarray(values, dtype=self.dtype)
+            if isinstance(rows, slice) or isinstance(self.source, np.ndarray):
+                values = np.asarray(self.source[rows], dtype=self.dtype)
+            else:
+                values = self._by_blocks(np.asarray(rows))
         values = values.reshape(len(values), *self.shape[1:])
         if not self._checked:
             finite = np.isfinite(values)
@@ -111,11 +111,35 @@ class Records:
                 )
         return values
 
+    def _by_blocks(self, rows):
+        """Read rows by slices, one for each block: that is quick, and all that a source must do."""
+        order = np.argsort(rows)
+        blocks = rows[order] // self.rows_of_block
+        values = np.empty((len(rows), *self.source.shape[1:]), self.dtype)
+        for there in np.split(order, np.flatnonzero(np.diff(blocks)) + 1):
+            if len(there):
+                first, last = rows[there[0]], rows[there[-1]]
+                values[there] = np.asarray(self.source[first : last + 1])[rows[there] - first]
+        return values
+
     @property
-    def rows_of_chunk(self):
-        """How many rows are stored in a chunk, as in HDF5 and zarr: 1 where they are not."""
-        first = (getattr(self.source, "chunks", None) or (1,))[0]
-        return first if isinstance(first, int) else max(first)  # dask tells of every chunk
+    def rows_of_block(self):
+        """How many rows are best read together: those of a chunk, as of HDF5 and zarr, or 1.
+
+        Where a chunk has too many, since it does not hold whole records, it is a part of them.
+        """
+        n_rows = (getattr(self.source, "chunks", None) or (1,))[0]
+        n_rows = n_rows if isinstance(n_rows, int) else max(n_rows)  # dask tells of every chunk
+        return -(-n_rows // -(-n_rows // self._rows_of(_BYTES_AT_ONCE)))
+
+    @property
+    def rows_at_once(self):
+        """How many rows of several blocks are read at once, so that they can be shuffled."""
+        n_blocks = self._rows_of(_BYTES_AT_ONCE) // self.rows_of_block
+        return self.rows_of_block * min(n_blocks, _BLOCKS_AT_ONCE)
+
+    def _rows_of(self, n_bytes):
+        return max(1, n_bytes // (self.dtype.itemsize * self.shape[1] * self.shape[2]))
 
     def batches(self, n_rows=_ROWS_PER_CHECK):
         """Yield the records in order, ``n_rows`` at a time."""
