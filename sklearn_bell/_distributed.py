@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import inspect
 import multiprocessing
 import os
 import threading
@@ -14,7 +15,13 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 _STARTED_BY = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells
-_PATIENCE = timedelta(minutes=10)  # for the others, who may have to read what they train on
+# buffers are averaged after an epoch; torch has renamed what sets them to the first's at each step
+_SYNC_BUFFERS = (
+    "forward_sync_buffers"
+    if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+    else "broadcast_buffers"
+)
+_PATIENCE = timedelta(hours=2)  # for the others, who may have to read what they train on
 
 
 class Processes(NamedTuple):
@@ -47,7 +54,9 @@ class Processes(NamedTuple):
         """Return the module, or what trains it together with the other processes."""
         if self.size == 1:
             return module
-        return DistributedDataParallel(module)
+        # a static graph: weights without a gradient are none to wait for
+        buffers: dict = {_SYNC_BUFFERS: False}
+        return DistributedDataParallel(module, static_graph=True, **buffers)
 
     @torch.no_grad()
     def average(self, tensors):
@@ -79,10 +88,11 @@ def processes():
     if not distributed.is_initialized():
         if not all(name in os.environ for name in _STARTED_BY) or os.environ["WORLD_SIZE"] == "1":
             return ALONE
-        if torch.cuda.is_available():
+        backend, n_here = "gloo", int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        if torch.cuda.device_count() >= n_here:
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-        # gloo for what is on the CPU, which is all that is not a tensor of weights
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+            # gloo for what is on the CPU, which is all that is not a tensor of weights
+            backend = "cpu:gloo,cuda:nccl"
         distributed.init_process_group(backend, timeout=_PATIENCE)
         atexit.register(_leave)
     return Processes(distributed.get_rank(), distributed.get_world_size())

@@ -141,6 +141,13 @@ class OwnLossNet(NeuralNet):
         )
         return one_ahead(self._batches, torch.device(self.device))
 
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Take the steps; unlike skorch's own, wait for none of them to be computed."""
+        for batch in iterator or ():  # no batches to validate by
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+
     def train_step_single(self, batch, **fit_params):
         """Compute the terms of the loss, and the gradients."""
         self._set_training(True)
@@ -201,12 +208,23 @@ class NoCallbacks:
         """Return the same."""
         return self
 
+    def propagate_callback_context(self, estimator):
+        """Return a context that does nothing."""
+        return contextlib.nullcontext()
+
     def call_on_fit_task_begin(self, **kwargs):
         """Do nothing."""
 
     def call_on_fit_task_end(self, **kwargs):
         """Do nothing, and do not end training."""
         return False
+
+
+def callbacks_of(estimator, n_tasks):
+    """Return the context of an estimator's callbacks; of several processes only the first tells."""
+    if processes().rank > 0:
+        return NoCallbacks()
+    return estimator._init_callback_context(max_subtasks=n_tasks)
 
 
 def run_epochs(estimator, context, X, n_epochs, train_epoch, processes=ALONE):

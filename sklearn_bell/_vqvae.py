@@ -18,6 +18,7 @@ from torch import Generator, Tensor, nn
 from sklearn_bell._batches import forward_batches, near, to_tensor
 from sklearn_bell._training import (
     OwnLossNet,
+    callbacks_of,
     choose_device,
     choose_precision,
     computed_in,
@@ -164,7 +165,7 @@ class BaseVQVAE(CallbackSupportMixin, ECGInputMixin, TransformerMixin, BaseEstim
         self.__dict__.pop("_net", None)  # what fails below must not look fitted
         records = self._check_X(self, X, reset=True, min_records=2)
         self._initialize(records)
-        root = self._init_callback_context(max_subtasks=self.max_epochs)
+        root = callbacks_of(self, self.max_epochs)
         root.call_on_fit_task_begin(estimator=self, X=X)
         try:
             records = near(records, self._net.device, len(records) * self.max_epochs)

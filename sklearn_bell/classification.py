@@ -23,6 +23,7 @@ from sklearn_bell._start import count_latents, pretrained_encoder, spread_of_lat
 from sklearn_bell._training import (
     HeldOut,
     OwnLossNet,
+    callbacks_of,
     choose_device,
     default_generators_seeded,
     derived_seed,
@@ -412,7 +413,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         self, records, labels, n_epochs, first, vote=False, early_stopping=False, groups=None
     ):
         """Pretrain and initialise where it is the first time; gather what to learn from; train."""
-        root = self._init_callback_context(max_subtasks=1 + first)
+        root = callbacks_of(self, 1 + first)
         root.call_on_fit_task_begin(estimator=self, X=records.source)
         seed = self._seed() if first else self._net.seed
         if groups is not None:

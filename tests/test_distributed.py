@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ class Encoder(nn.Module):
     def __init__(self, in_channels):
         super().__init__()
         self.layers = nn.Sequential(nn.Conv1d(in_channels, 8, 9, 4), nn.Tanh())
+        self.unused = nn.Parameter(torch.zeros(1))  # as in many a network of others
 
     def forward(self, x):
         x = self.layers(x)
@@ -50,15 +52,15 @@ class Seen:
         self.X, self.shape, self.dtype, self.rows = X, X.shape, X.dtype, []
 
     def __getitem__(self, rows):
-        self.rows.append(np.arange(len(self.X))[rows].tolist())
+        self.rows += np.arange(len(self.X))[rows].tolist()
         return self.X[rows]
 
     def __len__(self):
         return len(self.X)
 
 
-class Twice:
-    """A callback that says what it is told, and ends training after two epochs."""
+class Tells:
+    """A callback that says what it is told."""
 
     max_propagation_depth = None
 
@@ -69,21 +71,29 @@ class Twice:
         pass
 
     def on_fit_task_end(self, estimator, context, **kwargs):
-        return context.task_name == "epoch" and len(estimator.history_) == 2
+        pass
 
     def teardown(self, estimator, context):
         pass
 
 
+class Twice(Tells):
+    """Ends training after two epochs."""
+
+    def on_fit_task_end(self, estimator, context, **kwargs):
+        return context.task_name == "epoch" and len(estimator.history_) == 2
+
+
 X = np.random.default_rng(0).normal(0, 0.2, (45, 2, 200)).astype(np.float32).cumsum(axis=-1)
-params = {"head_width": 16, "batch_size": 16, "max_epochs": 3}
+params = {"head_width": 16, "batch_size": 16, "max_epochs": 3, "device": "cpu"}
 free = BELLPretrainer(**params)  # with batch normalisation, and without a seed of its own
 free.set_callbacks(Twice()).fit(seen := Seen(X))
 bell = BELLPretrainer(Encoder, augmentation=Compose(), random_state=0, **params).fit(X)
 classifier = ECGClassifier(BELLPretrainer(Encoder, **params), max_epochs=1, n_trees=5)
-classifier.fit(X, np.arange(45) % 2)
+classifier.set_params(device="cpu").set_callbacks(Tells()).fit(X, np.arange(45) % 2)
+BELLPretrainer(Encoder, **params).fit(np.ones((8, 1, 200), np.float32))  # all the same
 found = {
-    "rows": seen.rows[: 3 * len(free.history_)],
+    "rows": seen.rows,
     "history": free.history_,
     "weights": {k: v.numpy() for k, v in free._net.module_.state_dict().items()},
     "latents": bell.transform(X),
@@ -132,16 +142,10 @@ def alone(tmp_path_factory):
 
 def test_each_reads_its_share_and_all_is_read_once_an_epoch(both):
     (one, other), _ = both
-    assert len(one["rows"]) == len(other["rows"]) == 2 * 3  # two epochs of three batches
-    for epoch in range(2):
-        batches = slice(3 * epoch, 3 * epoch + 3)
-        first, second = (
-            {row for batch in of["rows"][batches] for row in batch} for of in (one, other)
-        )
-        assert not first & second
-        assert first | second == set(range(45))
-    sizes = {len(batch) for of in (one, other) for batch in of["rows"]}
-    assert sizes <= {7, 8}
+    rows = [np.reshape(of["rows"], (2, -1)) for of in (one, other)]  # two epochs
+    assert [of.shape[1] for of in rows] == [3 * 8, 3 * 7]  # of three batches
+    for first, second in zip(*rows, strict=True):
+        assert sorted([*first, *second]) == list(range(45))
 
 
 def test_all_end_with_the_same_weights_and_history(both):
@@ -155,18 +159,19 @@ def test_all_end_with_the_same_weights_and_history(both):
 
 def test_one_is_told_and_stops_all(both):
     (one, other), done = both
-    assert done.stdout.count("told") == 1
+    assert done.stdout.count("told") == 2  # of pretraining, and of the classifier
     assert len(one["history"]) == len(other["history"]) == 2
 
 
 def test_nothing_else_is_printed(both):
-    assert both[1].stdout.strip() == "told"
-    assert "Warning" not in both[1].stderr
+    assert both[1].stdout.split() == ["told", "told"]
+    assert both[1].stderr.count("Warning") == both[1].stderr.count("CollapseWarning") == 1
 
 
 def test_two_learn_what_one_learns_where_records_are_seen_by_themselves(both, alone):
     (one, _), _ = both
-    np.testing.assert_allclose(one["terms"], alone["terms"], rtol=1e-3)
+    np.testing.assert_allclose(one["terms"][0], alone["terms"][0], rtol=1e-4)
+    np.testing.assert_allclose(one["terms"], alone["terms"], rtol=1e-2)  # roundings have grown
     np.testing.assert_allclose(one["latents"], alone["latents"], rtol=1e-2, atol=1e-3)
 
 
@@ -197,19 +202,23 @@ def test_a_process_by_itself_is_alone():
     assert ALONE.every(3) == [3]
 
 
+def batches_of(dataset, *args, **kwargs):
+    return list(chain(*ShuffledBatches(dataset, *args, **kwargs)))
+
+
 def test_batches_are_shared_out():
     parts = [
-        list(ShuffledBatches(RowDataset(np.arange(50)), 16, 0, processes=Processes(rank, 3)))
+        batches_of(RowDataset(np.arange(50)), 16, 0, processes=Processes(rank, 3))
         for rank in range(3)
     ]
-    whole = list(ShuffledBatches(RowDataset(np.arange(50)), 16, 0))
+    whole = batches_of(RowDataset(np.arange(50)), 16, 0)
     for number, batch in enumerate(whole):
         shares = [part[number] for part in parts]
         assert sorted(np.concatenate(shares)) == sorted(batch)
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
     assert all(len(share) >= 2 for part in parts for share in part)
     batches = ShuffledBatches(RowDataset(np.arange(50)), 16, 0)
-    assert [batches.n_rows(step) for step in range(len(batches))] == [len(one) for one in whole]
+    assert [batches.n_rows(step) for step in range(4)] == [len(one) for one in whole]
 
 
 def test_batch_normalisation_alone_is_that_of_pytorch():

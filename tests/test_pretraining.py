@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from sklearn_bell import pretraining
+from sklearn_bell import BELLPretrainer, pretraining
 from sklearn_bell.exceptions import CollapseWarning, DivergenceError, InvalidECGError
 from sklearn_bell.nn.encoders import JointEncoder, ResNet1d
 
@@ -540,3 +540,18 @@ def test_by_default_a_view_is_half_of_the_record(method):
 
     getattr(pretraining, method)(Encoder, max_epochs=1, random_state=0).fit(two_kinds(20))
     assert lengths == {N_SAMPLES // 2}
+
+
+def test_records_that_cannot_be_learnt_from_leave_nothing_that_looks_fitted(tmp_path):
+    X = np.memmap(tmp_path / "X", np.float32, "w+", shape=(8, 2, 300))
+    X[:] = np.random.default_rng(0).normal(size=X.shape)
+    X[5, 1, 7] = np.nan
+    for learn in (BELLPretrainer(max_epochs=1).fit, BELLPretrainer().partial_fit):
+        with pytest.raises(InvalidECGError, match="record 5, lead 1, sample 7"):
+            learn(X)
+        with pytest.raises(NotFittedError):
+            learn.__self__.transform(X[:5])
+    bell = BELLPretrainer().partial_fit(X[:5])
+    with pytest.raises(InvalidECGError, match="NaN"):
+        bell.partial_fit(X)
+    bell.transform(X[:5])

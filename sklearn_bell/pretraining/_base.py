@@ -22,8 +22,8 @@ from sklearn_bell._batches import forward_batches, near, to_tensor
 from sklearn_bell._distributed import processes
 from sklearn_bell._leads import check_lead_names
 from sklearn_bell._training import (
-    NoCallbacks,
     OwnLossNet,
+    callbacks_of,
     choose_device,
     choose_precision,
     computed_in,
@@ -274,7 +274,12 @@ class BasePretrainer(
         if first:
             self._initialize()
         self._net.set_params(lr=self.lr, batch_size=self.batch_size)
-        self._train(records, others, 1)
+        try:
+            self._train(records, others, 1)
+        except InvalidECGError:  # found when it was read
+            if first:
+                del self._net
+            raise
         return self
 
     def _one_encoder(self, in_channels):
@@ -349,8 +354,7 @@ class BasePretrainer(
     def _train(self, records, others, n_epochs):
         """Train, and tell scikit-learn's callbacks, which may end it."""
         together = processes()
-        silent = together.rank > 0
-        root = NoCallbacks() if silent else self._init_callback_context(max_subtasks=n_epochs)
+        root = callbacks_of(self, n_epochs)
         root.call_on_fit_task_begin(estimator=self, X=records.source)
         n_seen = min(len(records), self.epoch_size or len(records))
         if n_epochs and n_seen < 2 * together.size:
@@ -358,7 +362,7 @@ class BasePretrainer(
                 f"An epoch has {n_seen} records, but each of {together.size} processes needs two."
             )
 
-        near_by = near(records, self._net.device, n_seen * n_epochs)
+        near_by = near(records, self._net.device, n_seen * n_epochs // together.size)
 
         def train_epoch():
             return self._train_epoch(near_by, others, together)
@@ -371,7 +375,7 @@ class BasePretrainer(
         finally:
             if hasattr(self, "_net"):
                 self.encoder_.eval()
-        if n_epochs:
+        if n_epochs and together.rank == 0:
             self._warn_of_collapse()
         root.call_on_fit_task_end(estimator=self, X=records.source, reconstruction_attributes=dict)
 
