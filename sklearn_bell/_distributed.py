@@ -55,20 +55,27 @@ class Processes(NamedTuple):
         if self.size == 1:
             return module
         # a static graph: weights without a gradient are none to wait for
-        buffers: dict = {_SYNC_BUFFERS: False}
-        return DistributedDataParallel(module, static_graph=True, **buffers)
+        how: dict = {"static_graph": True, "gradient_as_bucket_view": True, _SYNC_BUFFERS: False}
+        return DistributedDataParallel(module, **how)
 
     @torch.no_grad()
     def average(self, tensors):
         """Set tensors to their average over processes; integers are those of the first."""
         if self.size == 1:
             return
-        for one in tensors:
-            if one.is_floating_point():
-                distributed.all_reduce(one)
-                one /= self.size
+        tensors = list(tensors)
+        for integers in (False, True):
+            some = [one for one in tensors if one.is_floating_point() != integers]
+            if not some:
+                continue
+            flat = torch.cat([one.flatten() for one in some])  # messages take their time each
+            if integers:
+                distributed.broadcast(flat, src=0)
             else:
-                distributed.broadcast(one, src=0)
+                distributed.all_reduce(flat)
+                flat /= self.size
+            for one, averaged in zip(some, flat.split([one.numel() for one in some]), strict=True):
+                one.copy_(averaged.view_as(one))
 
 
 ALONE = Processes()

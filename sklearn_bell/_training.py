@@ -103,23 +103,37 @@ class OwnLossNet(NeuralNet):
             **kwargs,
         )
 
-    def fit_epoch(self, X, y=None, *, number, size=None, processes=ALONE):
+    @contextlib.contextmanager
+    def together(self, processes):
+        """Train the epochs within in all processes: each takes a share of every batch."""
+        parallel = processes.parallel(self.module_)  # which lives no longer than the processes
+        self._share_batches(processes.size)
+        self._together = processes, parallel
+        try:
+            yield
+        finally:
+            self._share_batches(1)
+            del self._together
+
+    def fit_epoch(self, X, y=None, *, number, size=None):
         """Train for the epoch of this number, counted from zero; return the mean of each term.
 
-        `size` is how many rows are seen, and None takes all. Several processes take a share of
-        every batch each, and the same step. What is no gradient, such as the running means of batch
-        normalisation, is averaged after the epoch.
+        `size` is how many rows are seen, and None takes all. Where several processes train
+        together, what is no gradient, such as the running means of batch normalisation, is averaged
+        after the epoch.
         """
         self.epoch_, self.n_steps_, self._n_seen = number, 0, 0
         self._sums: dict[str, torch.Tensor] = {}
         self.initialize_history()  # of one epoch: its summary is kept elsewhere
-        self._together, self._size = (processes, processes.parallel(self.module_)), size
-        self._share_batches(processes.size)
-        try:
-            self.fit_loop(X, y, epochs=1)
-        finally:
-            self._share_batches(1)
-            del self._together  # which lives no longer than the processes
+        self._size = size
+        if not hasattr(self, "_together"):
+            with self.together(ALONE):
+                return self._fit_epoch(X, y)
+        return self._fit_epoch(X, y)
+
+    def _fit_epoch(self, X, y):
+        self.fit_loop(X, y, epochs=1)
+        processes, _ = self._together
         processes.average(self.module_.buffers())
         every = processes.every((self._n_seen, {k: v.cpu() for k, v in self._sums.items()}))
         n_seen = sum(n for n, _ in every)
@@ -128,7 +142,7 @@ class OwnLossNet(NeuralNet):
         }
         if not np.isfinite(means["loss"]):
             raise DivergenceError(
-                f"The loss became {means['loss']} in epoch {number + 1} with lr={self.lr}. Train "
+                f"The loss became {means['loss']} in epoch {self.epoch_ + 1} with lr={self.lr}. Train "
                 "with a smaller lr."
             )
         return means

@@ -39,8 +39,13 @@ class Encoder(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(nn.Conv1d(in_channels, 8, 9, 4), nn.Tanh())
         self.unused = nn.Parameter(torch.zeros(1))  # as in many a network of others
+        self.register_buffer("n_seen", torch.zeros(()))
+        self.register_buffer("n_calls", torch.zeros((), dtype=torch.long))
 
     def forward(self, x):
+        if self.training:
+            self.n_seen += len(x)
+            self.n_calls += 1
         x = self.layers(x)
         return torch.cat([x.mean(-1), x.std(-1)], dim=1)
 
@@ -97,6 +102,7 @@ found = {
     "history": free.history_,
     "weights": {k: v.numpy() for k, v in free._net.module_.state_dict().items()},
     "latents": bell.transform(X),
+    "buffers": {k: v.numpy() for k, v in bell.encoder_.named_buffers()},
     "terms": [[one[name] for name in TERMS] for one in bell.history_],
     "probabilities": classifier.predict_proba(X),
     "pickled": pickle.dumps(bell),
@@ -173,6 +179,16 @@ def test_two_learn_what_one_learns_where_records_are_seen_by_themselves(both, al
     np.testing.assert_allclose(one["terms"][0], alone["terms"][0], rtol=1e-4)
     np.testing.assert_allclose(one["terms"], alone["terms"], rtol=1e-2)  # roundings have grown
     np.testing.assert_allclose(one["latents"], alone["latents"], rtol=1e-2, atol=1e-3)
+
+
+def test_buffers_are_averaged_after_each_epoch_and_not_before(both, alone):
+    (one, other), _ = both
+    for of in (one, other):
+        seen = {name: float(x) for name, x in of["buffers"].items() if name.endswith("n_seen")}
+        assert set(seen.values()) == {3 * 2 * 45 / 2}  # epochs, views
+        assert set(seen) == {name for name in alone["buffers"] if name.endswith("n_seen")}
+        calls = [int(x) for name, x in of["buffers"].items() if name.endswith("n_calls")]
+        assert set(calls) == {3 * 2 * 3}  # epochs, views, batches
 
 
 def test_what_was_trained_by_two_is_used_by_one(both, alone, tmp_path):

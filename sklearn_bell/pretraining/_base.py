@@ -368,7 +368,8 @@ class BasePretrainer(
             return self._train_epoch(near_by, others, together)
 
         try:
-            run_epochs(self, root, records.source, n_epochs, train_epoch, together)
+            with self._net.together(together):
+                run_epochs(self, root, records.source, n_epochs, train_epoch, together)
         except DivergenceError:  # of what is no number nothing can be made
             del self._net
             raise
@@ -384,7 +385,7 @@ class BasePretrainer(
         learner, n_epochs, start = self._net.module_, len(self.history_), time.perf_counter()
         learner.start_epoch()
         terms = self._net.fit_epoch(
-            records, others, number=n_epochs, size=self.epoch_size, processes=together
+            records, others, number=n_epochs, size=self.epoch_size
         )
         statistics, *more = together.every(learner.statistics.cpu())
         for one in more:
