@@ -16,6 +16,9 @@ averaged over seeds, with bootstrap 95 % intervals over patients. Settings of BE
 of BELLPretrainer, but bfloat16 where the processor can. These were chosen by explore.py on folds
 1-7, of which the cross-validated figures are no independent test; fold 8 is.
 
+With ``--float32`` there are rows of BELL in float32, too, and their differences to bfloat16, paired
+by records, labels and bootstrap draws.
+
 Features are kept in the folder ``--out``, by settings, machine and commit, so that a run that was
 ended goes on. The script exits with an error when BELL's features are not clearly better than those
 of the untrained encoder.
@@ -36,6 +39,7 @@ from _common import (
     linear_probe,
     machine,
     mean_auroc,
+    metrics_by_bootstrap,
     scores_of,
     settings_key,
     trees,
@@ -49,7 +53,6 @@ from sklearn_bell.preprocessing import INDEPENDENT_LEADS
 SEEDS = (0, 1, 2)
 SHARES = (0.01, 0.1, 1.0)
 PARTS = ((1, 2), (3, 4), (5, 6, 7))
-TRANSFORMERS = ("untrained", "BELL", "hand-made")
 ROWS = {  # name: features, classifier
     "untrained encoder, linear": ("untrained", lambda seed: linear_probe()),
     "BELL, linear": ("BELL", lambda seed: linear_probe()),
@@ -58,13 +61,18 @@ ROWS = {  # name: features, classifier
     "hand-made features, 300 extra trees": ("hand-made", trees),
     "hand-made features, linear and trees vote": ("hand-made", vote),
 }
+IN_FLOAT32 = {
+    "BELL in float32, linear": ("BELL float32", lambda seed: linear_probe()),
+    "BELL in float32, linear and trees vote": ("BELL float32", vote),
+}
 
 
 def make_transformer(name, seed, options):
     """Return what makes the features of that name."""
     if name == "hand-made":
         return ECGFeatures()
-    bell = BELLPretrainer(random_state=seed, precision="auto")
+    precision = "float32" if name == "BELL float32" else "auto"
+    bell = BELLPretrainer(random_state=seed, precision=precision)
     if name == "untrained":
         return bell.set_params(max_epochs=0)
     return bell if options.max_epochs is None else bell.set_params(max_epochs=options.max_epochs)
@@ -83,7 +91,7 @@ def features_of(name, seed, split, data, train, options):
     """Return the features of all records by what was fitted on the training records, or kept."""
     transformer = make_transformer(name, seed, options)
     key = settings_key(str(transformer.get_params()), data.shape, options.machine)
-    path = options.out / f"{name}-{split}-{seed}-{key}.npy"
+    path = options.out / f"{name.replace(' ', '_')}-{split}-{seed}-{key}.npy"
     if not path.exists():
         if options.jobs > 1:
             torch.set_num_threads(1)
@@ -104,11 +112,27 @@ def read_options():
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--max-epochs", type=int, default=None)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--float32", action="store_true")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     options.machine = machine()
+    options.rows = ROWS | (IN_FLOAT32 if options.float32 else {})
     return options
+
+
+def tell_difference(row, predicted, y, groups, labelled):
+    """Print by how much bfloat16 is better, over all records."""
+    for share in SHARES:
+        drawn = []
+        for name in (row.replace(" in float32", ""), row):
+            scores = [of_seed[labelled] for of_seed in predicted[name, share]]
+            several = [(of_seed, of_seed > 0.5) for of_seed in scores]
+            value, draws = metrics_by_bootstrap(y, several, groups)["auroc"]
+            drawn.append(np.array([value, *draws]))
+        value, *draws = 100 * (drawn[0] - drawn[1])
+        low, high = np.quantile(draws, (0.025, 0.975))
+        print(f"bfloat16 - {row}, {share:.0%}: {value:+.1f} ({low:+.1f} to {high:+.1f}) points")
 
 
 def main():
@@ -122,7 +146,7 @@ def main():
         (name, seed, split, ptbxl.data, train, options)
         for seed in options.seeds
         for split, train, _ in splits(fold)
-        for name in TRANSFORMERS
+        for name in dict.fromkeys(name for name, _ in options.rows.values())
     ]
     joblib.Parallel(options.jobs)(joblib.delayed(features_of)(*one) for one in todo)
 
@@ -131,8 +155,8 @@ def main():
     print(f"{len(y)} records of {len(np.unique(groups))} patients; BELL: {bell.get_params()}\n")
     print("| features, classifier | labels | folds 1-7, cross-validated | fold 8 |")
     print("|---|---|---|---|")
-    intervals = {}
-    for row, (name, classifier) in ROWS.items():
+    intervals, predicted = {}, {}
+    for row, (name, classifier) in options.rows.items():
         for share in SHARES:
             scores = [np.full(y.shape, np.nan) for _ in options.seeds]
             for seed, out in zip(options.seeds, scores, strict=True):
@@ -142,6 +166,7 @@ def main():
                     drawn = draw_labels(rows, share, y, groups, seed)
                     model = classifier(seed).fit(features[drawn], y[drawn])
                     out[test] = scores_of(model, features[test])
+            predicted[row, share] = scores
             cells = []
             for which in (fold <= 7, fold == 8):
                 rows = which & labelled
@@ -150,6 +175,8 @@ def main():
                 intervals.setdefault((name, share), []).append((low, high))
                 cells.append(f"{mean_auroc(y[rows], held_out):.3f} ({low:.3f} to {high:.3f})")
             print(f"| {row} | {share:.0%} | {cells[0]} | {cells[1]} |", flush=True)
+    for row in IN_FLOAT32 if options.float32 else ():
+        tell_difference(row, predicted, y[labelled], groups[labelled], labelled)
     return [
         f"BELL at {share:.0%} of labels: {intervals['BELL', share][0][0]:.3f}"
         for share in SHARES

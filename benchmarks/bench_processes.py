@@ -1,11 +1,13 @@
 """Measure what a second process is worth: to pretraining, and to a search.
 
-    python benchmarks/bench_processes.py [--records 2048] [--repeats 3]
+    python benchmarks/bench_processes.py [--records 4096] [--repeats 3]
 
-Pretraining: the same script alone and in two processes that torchrun starts, with one thread each,
-in turns. The time is that of `fit`, without imports; records are noise of 8 leads and 1000 samples,
-and BELLPretrainer has its defaults. The marks are that two processes are FASTER times as fast, and
-end with the same weights.
+Pretraining, of BELLPretrainer's own encoder and of VGG16 of width 1/8, in batches of 128 and of 512
+records: the same script alone, in two processes that torchrun starts, and in two that know nothing
+of each other and have half of the records and of the batch each, which is what the machine has to
+give; one thread each, in turns. The time is that of `fit`, without imports; records are noise of 8
+leads and 1000 samples, precision is "auto" for the one encoder and float32 for the other. The marks
+are that two processes are FASTER times as fast, and end with the same weights.
 
 A search: four fits of BELLPretrainer by cross_val_score, with ``n_jobs=1`` and ``n_jobs=2``, in
 turns; all threads that PyTorch takes by itself. The mark is that two jobs are not slower.
@@ -14,6 +16,7 @@ turns; all threads that PyTorch takes by itself. The mark is that two jobs are n
 import argparse
 import hashlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -29,8 +32,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_bell import BELLPretrainer
+from sklearn_bell.nn.encoders import ResNet1d, VGG1d
 
-FASTER = 1.7
+FASTER, BATCHES = 1.7, (128, 512)
+SETTINGS = {"ResNet1d": (ResNet1d, "auto"), "VGG1d": (VGG1d, "float32")}
 
 
 def noise(n_records):
@@ -40,11 +45,15 @@ def noise(n_records):
     return X, np.arange(n_records) % 2
 
 
-def pretrain(n_records):
+def pretrain(options):
     """Print how long `fit` took, and what its weights are."""
     torch.set_num_threads(1)
-    X, _ = noise(n_records)
-    bell = BELLPretrainer(max_epochs=1, random_state=0, precision="auto", device="cpu")
+    X, _ = noise(options.records)
+    encoder, precision = SETTINGS[options.encoder]
+    bell = BELLPretrainer(
+        encoder, max_epochs=1, batch_size=options.batch_size, random_state=0, precision=precision,
+        device="cpu",
+    )  # fmt: skip
     clone(bell).fit(X[:256])  # what is done once is done
     start = time.perf_counter()
     bell.fit(X)
@@ -53,13 +62,21 @@ def pretrain(n_records):
     print(json.dumps([seconds, hashlib.sha256(b"".join(weights)).hexdigest()]), flush=True)
 
 
-def run(n_records, n_processes):
-    """Return what each process has printed."""
+def start(encoder, batch_size, n_records, n_processes=1):
+    """Start a process, or several that train together."""
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}"]
     command = [sys.executable, *(launcher if n_processes > 1 else []), __file__]
-    command += ["--pretrain", "--records", str(n_records)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    command += ["--encoder", encoder, f"--records={n_records}", f"--batch-size={batch_size}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def ended(process):
+    """Return what each process has printed."""
+    lines, _ = process.communicate()
+    if process.returncode:
+        sys.exit(process.returncode)
+    return [json.loads(line) for line in lines.splitlines() if line.startswith("[")]
 
 
 def search(n_records, n_jobs):
@@ -73,48 +90,59 @@ def search(n_records, n_jobs):
 
 
 def tell(what, times):
-    """Print how many times as fast the second is, and return it."""
-    ratios = [a / b for a, b in zip(*times, strict=True)]
-    medians = [statistics.median(one) for one in times]
-    print(
-        f"{what}: {medians[0]:.1f} s and {medians[1]:.1f} s, {statistics.median(ratios):.2f} times "
-        f"as fast ({min(ratios):.2f} to {max(ratios):.2f})"
-    )
-    return statistics.median(ratios)
+    """Print how many times as fast each is as the first, and return it of the second."""
+    first, *others = times.values()
+    cells = [f"{statistics.median(first):.1f} s"]
+    ratios = [[a / b for a, b in zip(first, other, strict=True)] for other in others]
+    for other, each in zip(others, ratios, strict=True):
+        spread = f"{min(each):.2f} to {max(each):.2f}"
+        median = statistics.median(each)
+        cells.append(f"{statistics.median(other):.1f} s, {median:.2f} times as fast ({spread})")
+    print(f"| {what} | {' | '.join(cells)} |", flush=True)
+    return statistics.median(ratios[0])
 
 
 def main(options):
     """Print the figures, and return what is missed."""
     missed = []
     print(machine())
-    times = [], []
+    print("\n| encoder, batch | one process | two | two that do not train together |")
+    print("|---|---|---|---|")
+    for encoder in SETTINGS:
+        for batch_size in BATCHES:
+            times = {"one": [], "two": [], "apart": []}
+            for _ in range(options.repeats):
+                [(alone, _)] = ended(start(encoder, batch_size, options.records))
+                two = ended(start(encoder, batch_size, options.records, 2))
+                apart = [start(encoder, batch_size // 2, options.records // 2) for _ in range(2)]
+                apart = [seconds for one in apart for seconds, _ in ended(one)]
+                times["one"].append(alone)
+                times["two"].append(max(seconds for seconds, _ in two))
+                times["apart"].append(max(apart))
+                if len({weights for _, weights in two}) > 1:
+                    missed.append("equal weights")
+            if tell(f"{encoder}, {batch_size}", times) < FASTER:
+                missed.append(f"two processes with {encoder} in batches of {batch_size}")
+    print("\n| | `n_jobs=1` | `n_jobs=2` |\n|---|---|---|")
+    search(options.records // 8, 2)  # processes start
+    times = {1: [], 2: []}
     for _ in range(options.repeats):
-        [(alone, _)] = run(options.records, 1)
-        two = run(options.records, 2)
-        times[0].append(alone)
-        times[1].append(max(seconds for seconds, _ in two))
-        if len({weights for _, weights in two}) > 1:
-            missed.append("equal weights")
-    if tell("one process and two", times) < FASTER:
-        missed.append("two processes")
-    search(options.records // 4, 2)  # processes start
-    times = [], []
-    for _ in range(options.repeats):
-        for n_jobs, of_jobs in zip((1, 2), times, strict=True):
-            of_jobs.append(search(options.records // 2, n_jobs))
-    if tell("n_jobs=1 and n_jobs=2", times) < 1:
+        for n_jobs, of_jobs in times.items():
+            of_jobs.append(search(options.records // 4, n_jobs))
+    if tell("cross-validation", times) < 1:
         missed.append("n_jobs=2")
     return missed
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--records", type=int, default=2048)
+    parser.add_argument("--records", type=int, default=4096)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--pretrain", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--encoder", default=None, help=argparse.SUPPRESS)
+    parser.add_argument("--batch-size", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.pretrain:
-        pretrain(options.records)
+    if options.encoder:
+        pretrain(options)
     else:
         missed = main(options)
         sys.exit("missed: " + ", ".join(missed) if missed else 0)

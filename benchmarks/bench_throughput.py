@@ -15,6 +15,7 @@ the greatest. Ratios are those of neighbours in turns, the median again. Then co
 - the driver, history, the watch for collapse and a callback: an epoch of `fit` against a bare loop
   over the same steps;
 - where the time of a step goes, each part measured by itself;
+- by how much bfloat16 rounds the latents of a pretrained encoder, in deviations over records;
 - the operations of the layers, of which a multiplication and an addition count as two, as a share
   of what the machine reaches in a large matrix product;
 - with ``--scaling``, how the time of `fit` grows with records, leads, samples, batch (for as many
@@ -42,8 +43,10 @@ from torch.nn import functional as F
 from sklearn_bell import BELLPretrainer
 from sklearn_bell._batches import to_tensor
 from sklearn_bell._training import choose_device
+from sklearn_bell.datasets import make_ecg
 from sklearn_bell.nn.augmentation import Compose, RandomResizedCrop, TimeOut
 from sklearn_bell.nn.encoders import VGG1d
+from sklearn_bell.preprocessing import INDEPENDENT_LEADS
 
 N_LEADS, BATCH, RATIOS = 8, 128, (("float32", 1.7, 1.3), ("bfloat16", 3.0, 2.5))
 DRIVER = 0.03  # of the time of the steps
@@ -321,6 +324,16 @@ def parts_of_a_step(device, precision, X, repeats):
     return found
 
 
+def rounding(device, X):
+    """Return the mean and the greatest difference of latents in bfloat16, in their deviations."""
+    bell = ours(device, "float32", max_epochs=2).fit(X)
+    exact = bell.transform(X)
+    rounded = bell.set_params(precision="bfloat16").transform(X)
+    deviation = exact.std(axis=0)
+    off = np.abs(rounded - exact)[:, deviation > 0] / deviation[deviation > 0]
+    return off.mean(), off.max()
+
+
 def operations(n_leads, n_samples, width):
     """Return the operations of a forward pass of all branches for a record, of convolutions."""
     count = 0
@@ -431,6 +444,9 @@ def main():
             if ratios[precision] < of_transform:
                 missed.append(f"transform in {precision}, {n_samples} samples")
 
+    ecgs = make_ecg(options.records, leads=INDEPENDENT_LEADS, sampling_rate=100, random_state=0)
+    mean, most = rounding(device, ecgs.data)
+    print(f"\nbfloat16 rounds latents by {mean:.1%} of their deviation, {most:.0%} at most")
     X = noise(options.records, N_LEADS, 1000)
     for precision, *_ in RATIOS:
         cost = driver_cost(device, precision, np.tile(X, (2, 1, 1)), options.repeats)
