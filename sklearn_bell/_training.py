@@ -142,8 +142,8 @@ class OwnLossNet(NeuralNet):
         }
         if not np.isfinite(means["loss"]):
             raise DivergenceError(
-                f"The loss became {means['loss']} in epoch {self.epoch_ + 1} with lr={self.lr}. Train "
-                "with a smaller lr."
+                f"The loss became {means['loss']} in epoch {self.epoch_ + 1} with lr={self.lr}. "
+                "Train with a smaller lr."
             )
         return means
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sklearn_bell.nn.narrow import NarrowBatchNorm2d, PairwiseMaxPool
+
 __all__ = ["JointEncoder", "LeadwiseEncoder", "ResNet1d", "SharedEncoder", "VGG1d"]
 
 
@@ -50,11 +52,11 @@ class VGG1d(nn.Module):
             for _ in range(n_convolutions):
                 layers += [
                     nn.Conv2d(in_channels, out_channels, kernel_size=(1, 3), padding=(0, 1)),
-                    nn.BatchNorm2d(out_channels),
+                    NarrowBatchNorm2d(out_channels),
                     nn.ReLU(inplace=True),
                 ]
                 in_channels = out_channels
-            layers.append(nn.MaxPool2d((1, 2), ceil_mode=True))
+            layers.append(PairwiseMaxPool())
         self.layers = nn.Sequential(*layers)
         for module in self.layers:
             if isinstance(module, nn.Conv2d):

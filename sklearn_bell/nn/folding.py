@@ -9,10 +9,16 @@ from typing import TypeVar
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from sklearn_bell.nn.narrow import NarrowBatchNorm2d
+
 __all__ = ["folded"]
 
 M = TypeVar("M", bound=nn.Module)
-_PAIRS = ((nn.Conv1d, nn.BatchNorm1d), (nn.Conv2d, nn.BatchNorm2d))
+_PAIRS = (
+    (nn.Conv1d, nn.BatchNorm1d),
+    (nn.Conv2d, nn.BatchNorm2d),
+    (nn.Conv2d, NarrowBatchNorm2d),
+)
 
 
 def folded(module: M) -> M:

@@ -384,9 +384,7 @@ class BasePretrainer(
         """Train for an epoch, and write its history."""
         learner, n_epochs, start = self._net.module_, len(self.history_), time.perf_counter()
         learner.start_epoch()
-        terms = self._net.fit_epoch(
-            records, others, number=n_epochs, size=self.epoch_size
-        )
+        terms = self._net.fit_epoch(records, others, number=n_epochs, size=self.epoch_size)
         statistics, *more = together.every(learner.statistics.cpu())
         for one in more:
             statistics.merge(one)
