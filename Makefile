@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test soak lint bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m sklearn_bell demo $(if $(DATA),--data $(DATA))
@@ -13,6 +13,10 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
 	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -k array_api tests/test_common.py
+
+# minutes: training that is killed twenty times
+soak: $(INSTALLED)
+	SKLEARN_BELL_KILLS=20 $(BIN)/python -m pytest -k killed tests/test_checkpoints.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

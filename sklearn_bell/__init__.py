@@ -30,7 +30,8 @@ _MODULES = {
     "VQVAETransformer": "vqvae",
 }
 _SUBMODULES = {
-    *_MODULES.values(), "datasets", "evaluation", "exceptions", "images", "nn", "preprocessing"
+    *_MODULES.values(), "checkpoints", "datasets", "evaluation", "exceptions", "images", "nn",
+    "preprocessing",
 }  # fmt: skip
 
 

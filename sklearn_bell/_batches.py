@@ -171,10 +171,13 @@ class ShuffledBatches:
     size : int, default=None
         How many rows are drawn; None takes all.
     processes : Processes, default=ALONE
+    n_skipped : int, default=0
+        How many batches are left out at the beginning.
     """
 
-    def __init__(self, dataset, batch_size, seed, size=None, processes=ALONE):
+    def __init__(self, dataset, batch_size, seed, size=None, processes=ALONE, n_skipped=0):
         self.dataset, self.seed, self.processes = dataset, seed, processes
+        self.n_skipped = n_skipped
         self.size = min(len(dataset), size or len(dataset))
         self.n_batches = max(1, min(-(-self.size // batch_size), self.size // (2 * processes.size)))
 
@@ -191,7 +194,9 @@ class ShuffledBatches:
             some = batches[first : first + n_at_once]
             shares = [self.processes.share(rows) for rows in some]
             rows = np.concatenate(shares) if blocks is None else self._whole_blocks(some, rng)
-            yield list(_split(self.dataset[rows], map(len, shares)))
+            shares = list(_split(rows, map(len, shares)))[max(0, self.n_skipped - first) :]
+            if shares:
+                yield list(_split(self.dataset[np.concatenate(shares)], map(len, shares)))
 
     def _whole_blocks(self, batches, rng):
         """Return rows for this process that are as many as its shares, but lie together."""

@@ -10,6 +10,7 @@ import torch
 from sklearn_bell._alignment import aligned
 from sklearn_bell._batches import to_tensor
 from sklearn_bell._training import OwnLossNet, default_generators_seeded, derived_seed
+from sklearn_bell.checkpoints import following
 from sklearn_bell.feature_extraction import detect_qrs
 from sklearn_bell.nn.code_prior import CodePrior
 
@@ -146,7 +147,7 @@ class Children:
         return torch.cat(found).numpy()
 
 
-def fit_prior(children, indicator, n_epochs, seed):
+def fit_prior(children, indicator, n_epochs, seed, keeper=None):
     """Return a prior that has learnt the codes of all records, given what they are.
 
     Parameters
@@ -155,6 +156,8 @@ def fit_prior(children, indicator, n_epochs, seed):
         Has the records.
     indicator : ndarray of shape (n_records, n_classes)
     n_epochs, seed : int
+    keeper : Keeper, default=None
+        Keeps states of the training.
 
     Returns
     -------
@@ -166,9 +169,16 @@ def fit_prior(children, indicator, n_epochs, seed):
     net = OwnLossNet(
         prior, seed=seed, optimizer=torch.optim.Adam, lr=2e-3, batch_size=32, device=children.device
     ).initialize()
-    for number in range(n_epochs):
-        net.set_params(lr=2e-3 * (1 - number / n_epochs))
-        net.fit_epoch(codes, indicator.astype(np.float32), number=number)
+    state = keeper.newest(n_epochs) if keeper else None
+    if state is not None:
+        net.set_state(state["net"])
+    first = 0 if state is None else state["net"]["n_epochs"]
+    with following(keeper, net, dict):
+        for number in range(first, n_epochs):
+            net.set_params(lr=2e-3 * (1 - number / n_epochs))
+            net.fit_epoch(codes, indicator.astype(np.float32), number=number)
+            if keeper:
+                keeper.after_epoch(number == n_epochs - 1)
     return net.module_.eval()
 
 

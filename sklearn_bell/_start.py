@@ -11,12 +11,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sklearn_bell._batches import forward_batches
-from sklearn_bell._training import set_seed
+from sklearn_bell._training import set_where_missing
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.pretraining import BELLPretrainer
 
 
-def pretrained_encoder(pretrainer, X, shape, groups, seed, context):
+def pretrained_encoder(pretrainer, X, shape, groups, context, **missing):
     """Return a copy of what prepares records, and of the encoder, pretrained on X.
 
     Parameters
@@ -28,10 +28,10 @@ def pretrained_encoder(pretrainer, X, shape, groups, seed, context):
         Leads and samples of a record.
     groups : ndarray of shape (n_records,) or None
         Patients, for a pretrainer whose `fit` takes them.
-    seed : int
-        For a pretrainer without one.
     context : CallbackContext
         Passes callbacks on to the pretrainer.
+    **missing : dict
+        Parameters for a pretrainer without them.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def pretrained_encoder(pretrainer, X, shape, groups, seed, context):
         check_is_fitted(pretrainer)
     else:
         pretrainer = BELLPretrainer(max_epochs=0) if pretrainer is None else clone(pretrainer)
-        set_seed(pretrainer, seed)
+        set_where_missing(pretrainer, **missing)
         takes_groups = groups is not None and has_fit_parameter(pretrainer, "groups")
         with context.propagate_callback_context(pretrainer):
             pretrainer.fit(X, **({"groups": groups} if takes_groups else {}))

@@ -42,20 +42,27 @@ def derived_seed(*key):
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
 
 
-def draw_seed(random_state):
-    """Return a seed that a parameter ``random_state`` gives, the same to all processes."""
-    seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
-    return processes().first(int(seed))
+def draw_seed(random_state, keeper=None):
+    """Return a seed that a parameter ``random_state`` gives, the same to all processes.
+
+    A run that goes on has the seed that it began with.
+    """
+    together = processes()
+    seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    if keeper is not None and together.rank == 0:
+        seed = keeper.first_seed(seed)
+    return together.first(seed)
 
 
-def set_seed(estimator, seed):
-    """Give an estimator, and what is in it, a seed where it takes one and has none of its own.
+def set_where_missing(estimator, **values):
+    """Set parameters of an estimator, and of what is in it, where they are there and None.
 
     What is frozen stays as it is: a FrozenEstimator does not tell of parameters within.
     """
     for name, value in estimator.get_params().items():
-        if value is None and name.split("__")[-1] == "random_state":
-            estimator.set_params(**{name: seed})
+        short = name.split("__")[-1]
+        if value is None and values.get(short) is not None:
+            estimator.set_params(**{name: values[short]})
 
 
 def choose_device(device):
@@ -86,13 +93,16 @@ class OwnLossNet(NeuralNet):
     """skorch's net for a module that computes its own loss from a batch.
 
     The module is called as ``module(batch, generator)`` and returns a dict of tensors, one of them
-    the ``"loss"``; its method ``after_step()`` is called when the optimiser has stepped. A batch is
-    a tensor of records, or with targets a pair of tensors. All that is random in a step follows
-    from the seed and the numbers of epoch and step, so that a run can be taken up anywhere.
+    the ``"loss"``; its method ``after_step()`` is called when the optimiser has stepped, and what
+    it gathers over an epoch it tells by ``epoch_state()`` and takes by ``load_epoch_state()``. A
+    batch is a tensor of records, or with targets a pair of tensors. All that is random in a step
+    follows from the seed and the numbers of epoch and step, so that a run can be taken up anywhere.
     """
 
     def __init__(self, module, *, seed, **kwargs):
         self.seed = seed
+        self._keeper = None  # of checkpoints
+        self._taken_up = None  # what was gathered in an epoch that was not ended
         super().__init__(
             module,
             criterion=nn.Identity,
@@ -124,6 +134,8 @@ class OwnLossNet(NeuralNet):
         """
         self.epoch_, self.n_steps_, self._n_seen = number, 0, 0
         self._sums: dict[str, torch.Tensor] = {}
+        if self._taken_up is not None:
+            self._take_up(self._taken_up)
         self.initialize_history()  # of one epoch: its summary is kept elsewhere
         self._size = size
         if not hasattr(self, "_together"):
@@ -151,7 +163,7 @@ class OwnLossNet(NeuralNet):
         """Return the batches of the epoch."""
         seed = derived_seed(self.seed, self.epoch_)
         self._batches = ShuffledBatches(
-            dataset, self.batch_size, seed, self._size, self._together[0]
+            dataset, self.batch_size, seed, self._size, self._together[0], self.n_steps_
         )
         return one_ahead(self._batches, torch.device(self.device))
 
@@ -190,10 +202,58 @@ class OwnLossNet(NeuralNet):
         super().on_batch_end(net, batch=batch, training=training, **kwargs)
         self.module_.after_step()
         self.n_steps_ += 1
+        alone = self._together[0].size == 1
+        if self._keeper is not None and alone and self.n_steps_ < self._batches.n_batches:
+            self._keeper.after_step()
+
+    def get_state(self, n_epochs):
+        """Return all that further training depends on, after so many epochs and perhaps steps."""
+        in_epoch = None
+        if self.epoch_ == n_epochs:
+            in_epoch = {
+                "n_steps": self.n_steps_,
+                "n_seen": self._n_seen,
+                "sums": self._sums,
+                "module": self.module_.epoch_state(),
+            }
+        optimizer = [self.optimizer_.state.get(one, {}) for one in self._trained()]
+        return {
+            "seed": self.seed,
+            "weights": self.module_.state_dict(),
+            "optimizer": optimizer,
+            "n_epochs": n_epochs,
+            "in_epoch": in_epoch,
+        }
+
+    def set_state(self, state):
+        """Go on from such a state."""
+        self.seed, self._taken_up = state["seed"], state["in_epoch"]
+        self.module_.load_state_dict(state["weights"])
+        self.optimizer_.state.clear()
+        for one, of_one in zip(self._trained(), state["optimizer"], strict=True):
+            if of_one:  # in the memory format of the weight
+                averages = {
+                    name: torch.empty_like(one).copy_(value)
+                    for name, value in of_one.items()
+                    if name != "step"
+                }
+                on_device = self.optimizer_.defaults["fused"]
+                step = of_one["step"].to(one.device if on_device else "cpu")
+                self.optimizer_.state[one] = {"step": step, **averages}
+
+    def _trained(self):
+        return [one for group in self.optimizer_.param_groups for one in group["params"]]
+
+    def _take_up(self, state):
+        """Go on within an epoch."""
+        self.n_steps_, self._n_seen = state["n_steps"], state["n_seen"]
+        self._sums = {name: to_tensor(one, self.device) for name, one in state["sums"].items()}
+        self.module_.load_epoch_state(state["module"])
+        self._taken_up = None
 
     def __getstate__(self):
         # module_ is the same network, and skorch moves only that between devices
-        return {**super().__getstate__(), "module": None}
+        return {**super().__getstate__(), "module": None, "_keeper": None}
 
 
 class HeldOut:
@@ -213,6 +273,14 @@ class HeldOut:
             self.loss, self.epoch = loss, epoch
             self.weights = copy.deepcopy(learner.state_dict())
         return loss
+
+    def get_state(self):
+        """Return what was found so far."""
+        return {"loss": self.loss, "epoch": self.epoch, "weights": self.weights}
+
+    def set_state(self, state):
+        """Go on from what was found."""
+        self.loss, self.epoch, self.weights = state["loss"], state["epoch"], state["weights"]
 
 
 class NoCallbacks:
@@ -241,13 +309,13 @@ def callbacks_of(estimator, n_tasks):
     return estimator._init_callback_context(max_subtasks=n_tasks)
 
 
-def run_epochs(estimator, context, X, n_epochs, train_epoch, processes=ALONE):
+def run_epochs(estimator, context, X, n_epochs, train_epoch, processes=ALONE, keeper=None):
     """Train epoch by epoch, and tell scikit-learn's callbacks, which may end it, as may the epoch.
 
     ``train_epoch()`` trains for one epoch, appends to ``estimator.history_`` and returns whether to
     stop. Of several processes, the first one decides.
     """
-    for _ in range(n_epochs):
+    for number in range(n_epochs):
         task = context.subcontext(task_name="epoch")
         task.call_on_fit_task_begin(estimator=estimator, X=X)
         finished = train_epoch()
@@ -257,5 +325,8 @@ def run_epochs(estimator, context, X, n_epochs, train_epoch, processes=ALONE):
             metadata=estimator.history_[-1],
             reconstruction_attributes=dict,
         )
-        if processes.first(finished or asked_to_stop):
+        is_last = processes.first(finished or asked_to_stop) or number == n_epochs - 1
+        if keeper is not None and processes.rank == 0:
+            keeper.after_epoch(is_last)
+        if is_last:
             break

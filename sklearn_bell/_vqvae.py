@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from numbers import Integral, Real
+from os import PathLike
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from torch import Generator, Tensor, nn
 
 from sklearn_bell._batches import forward_batches, near, to_tensor
+from sklearn_bell._fingerprint import some_rows
 from sklearn_bell._training import (
     OwnLossNet,
     callbacks_of,
@@ -28,6 +31,7 @@ from sklearn_bell._training import (
     run_epochs,
 )
 from sklearn_bell._validation import ECGInputMixin
+from sklearn_bell.checkpoints import Checkpoint, following, keeper_of
 from sklearn_bell.exceptions import DivergenceError, InvalidECGError
 from sklearn_bell.nn.losses import reconstruction_loss
 
@@ -78,6 +82,12 @@ class Learner(nn.Module):
         shape = len(quantizer.codebooks), quantizer.n_codes
         self.counts = torch.zeros(shape, dtype=torch.int64, device=device)
 
+    def epoch_state(self):
+        return {"counts": self.counts}
+
+    def load_epoch_state(self, state):
+        self.counts.copy_(state["counts"])
+
     def perplexity(self):
         """Return, for each codebook, how many codes of equal frequency would be as varied."""
         frequency = self.counts / self.counts.sum(1, keepdim=True)
@@ -105,6 +115,7 @@ class BaseVQVAE(CallbackSupportMixin, ECGInputMixin, TransformerMixin, BaseEstim
         "lr": [Interval(Real, 0, None, closed="neither")],
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", "bfloat16", "auto"})],
+        "checkpoint": [str, PathLike, Checkpoint, None],
         "random_state": ["random_state"],
     }
 
@@ -123,6 +134,7 @@ class BaseVQVAE(CallbackSupportMixin, ECGInputMixin, TransformerMixin, BaseEstim
         lr=1e-3,
         device="auto",
         precision="float32",
+        checkpoint=None,
         random_state=None,
     ):
         self.n_codes = n_codes
@@ -137,6 +149,7 @@ class BaseVQVAE(CallbackSupportMixin, ECGInputMixin, TransformerMixin, BaseEstim
         self.lr = lr
         self.device = device
         self.precision = precision
+        self.checkpoint = checkpoint
         self.random_state = random_state
 
     @property
@@ -164,12 +177,21 @@ class BaseVQVAE(CallbackSupportMixin, ECGInputMixin, TransformerMixin, BaseEstim
         """
         self.__dict__.pop("_net", None)  # what fails below must not look fitted
         records = self._check_X(self, X, reset=True, min_records=2)
-        self._initialize(records)
-        root = callbacks_of(self, self.max_epochs)
+        data = {"records": some_rows(records)} if self.checkpoint else None
+        keeper = keeper_of(self, {"device"}, data)
+        self._initialize(records, keeper)
+        state = keeper.newest(self.max_epochs) if keeper else None
+        if state is not None:
+            self._net.set_state(state["net"])
+            self.history_ = state["history"]
+        n_epochs = self.max_epochs - len(self.history_)
+        root = callbacks_of(self, n_epochs)
         root.call_on_fit_task_begin(estimator=self, X=X)
         try:
-            records = near(records, self._net.device, len(records) * self.max_epochs)
-            run_epochs(self, root, X, self.max_epochs, lambda: self._train_epoch(records))
+            records = near(records, self._net.device, len(records) * n_epochs)
+            with following(keeper, self._net, lambda: {"history": self.history_}):
+                train_epoch = partial(self._train_epoch, records)
+                run_epochs(self, root, X, n_epochs, train_epoch, keeper=keeper)
         except (DivergenceError, InvalidECGError):  # the loss, or a record, is no number
             del self._net
             raise
@@ -258,14 +280,14 @@ class BaseVQVAE(CallbackSupportMixin, ECGInputMixin, TransformerMixin, BaseEstim
         tags.transformer_tags.preserves_dtype = []  # codes are integers
         return tags
 
-    def _initialize(self, records):
+    def _initialize(self, records, keeper):
         """Make a new network, and the net that trains it."""
         strides = tuple(self.strides)
         if not strides or not all(isinstance(one, Integral) and int(one) > 0 for one in strides):
             raise InvalidECGError(
                 f"strides must be whole numbers, such as (8,), but are {strides}."
             )
-        seed = draw_seed(self.random_state)
+        seed = draw_seed(self.random_state, keeper)
         device = choose_device(self.device)
         with default_generators_seeded(derived_seed(seed)):
             vqvae = self._make_network(

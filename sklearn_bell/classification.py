@@ -6,6 +6,7 @@ import copy
 import time
 from inspect import signature
 from numbers import Integral, Real
+from os import PathLike
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_bell._batches import Rows, forward_batches, near
+from sklearn_bell._fingerprint import some_rows
 from sklearn_bell._labels import class_weights, hold_out, read_labels, weighted_targets
 from sklearn_bell._linear_head import linear_head
 from sklearn_bell._start import count_latents, pretrained_encoder, spread_of_latents
@@ -29,10 +31,11 @@ from sklearn_bell._training import (
     derived_seed,
     draw_seed,
     run_epochs,
-    set_seed,
+    set_where_missing,
 )
 from sklearn_bell._validation import ECGInputMixin, Records, check_ecg
 from sklearn_bell._vote import tree_probabilities
+from sklearn_bell.checkpoints import Checkpoint, following, keeper_of
 from sklearn_bell.exceptions import DivergenceError, InvalidECGError
 from sklearn_bell.nn.augmentation import RandomCrop
 from sklearn_bell.nn.fine_tuning import FineTuning
@@ -106,6 +109,9 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         Whether `fit` goes on from the weights of the last `fit`, without pretraining.
     device : str or torch.device, default="auto"
         Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
+    checkpoint : str, path or Checkpoint, default=None
+        Where to keep the state of training, so that `fit` goes on from it when it was ended: a
+        folder, or a :class:`sklearn_bell.checkpoints.Checkpoint`. None keeps nothing.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights, the order of the records, the views, what is held out, which
         records are voted on, and the forest; and what a pretrainer draws whose own ``random_state``
@@ -199,6 +205,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         "sampler": [HasMethods("fit_resample"), None],
         "warm_start": ["boolean"],
         "device": [str, torch.device],
+        "checkpoint": [str, PathLike, Checkpoint, None],
         "random_state": ["random_state"],
     }
 
@@ -222,6 +229,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         sampler=None,
         warm_start=False,
         device="auto",
+        checkpoint=None,
         random_state=None,
     ):
         self.pretrainer = pretrainer
@@ -241,6 +249,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         self.sampler = sampler
         self.warm_start = warm_start
         self.device = device
+        self.checkpoint = checkpoint
         self.random_state = random_state
 
     @property
@@ -276,7 +285,14 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         labels = read_labels(y, len(records), None if first else self.classes_)
         self._check_labels(labels, first)
         vote = self.n_trees > 0 and self.sampler is None
-        self._train(records, labels, self.max_epochs, first, vote, self.early_stopping, groups)
+        keeper = None
+        if self.checkpoint is not None:
+            start = None if first else self._net.module_.state_dict()
+            data = {"records": some_rows(records), "y": labels, "groups": groups, "start": start}
+            keeper = keeper_of(self, {"max_epochs", "device"}, data)
+        self._train(
+            records, labels, self.max_epochs, first, vote, self.early_stopping, groups, keeper
+        )
         return self
 
     @with_callbacks
@@ -410,12 +426,13 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
             raise InvalidECGError("y is an indicator now, but was not before, or the reverse.")
 
     def _train(
-        self, records, labels, n_epochs, first, vote=False, early_stopping=False, groups=None
-    ):
+        self, records, labels, n_epochs, first, vote=False, early_stopping=False, groups=None,
+        keeper=None,
+    ):  # fmt: skip
         """Pretrain and initialise where it is the first time; gather what to learn from; train."""
         root = callbacks_of(self, 1 + first)
         root.call_on_fit_task_begin(estimator=self, X=records.source)
-        seed = self._seed() if first else self._net.seed
+        seed = draw_seed(self.random_state, keeper) if first else self._net.seed
         if groups is not None:
             groups = self._check_groups(groups, len(records))
         unlabelled = np.setdiff1d(np.arange(len(records)), labels.rows)
@@ -441,10 +458,10 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         if held_out is not None:
             there = Rows(records, held_out.rows)
             held_out = HeldOut(there, weighted_targets(held_out.codes, self._weights))
-        self._fine_tune(records.source, data, targets, held_out, n_epochs, root)
+        self._fine_tune(records.source, data, targets, held_out, n_epochs, root, keeper)
         root.call_on_fit_task_end(estimator=self, X=records.source, reconstruction_attributes=dict)
 
-    def _fine_tune(self, X, data, targets, held_out, n_epochs, context):
+    def _fine_tune(self, X, data, targets, held_out, n_epochs, context, keeper):
         """Train epoch by epoch, and keep the best or the last; X is for callbacks."""
         self._net.set_params(lr=self.lr, batch_size=self.batch_size)
         self._net.set_params(optimizer__param_groups__0__lr=self.encoder_lr)
@@ -452,10 +469,27 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         data = near(data, self._net.device, len(data) * n_epochs)
         task = context.subcontext(task_name="fine-tune", max_subtasks=n_epochs)
         task.call_on_fit_task_begin(estimator=self, X=X)
-        if held_out is not None:  # the start may be the best
+        last = len(self.history_) + n_epochs
+        state = keeper.newest(last) if keeper else None
+        if state is not None:
+            self._net.set_state(state["net"])
+            self.history_[:] = state["history"]
+            if held_out is not None:
+                held_out.set_state(state["held_out"])
+        elif held_out is not None:  # the start may be the best
             self._look(held_out, len(self.history_))
+        n_epochs = 0 if self._is_enough(held_out) else last - len(self.history_)
+
+        def train_epoch():
+            return self._train_epoch(data, targets, held_out)
+
+        def describe():
+            kept = None if held_out is None else held_out.get_state()
+            return {"history": self.history_, "held_out": kept}
+
         try:
-            run_epochs(self, task, X, n_epochs, lambda: self._train_epoch(data, targets, held_out))
+            with following(keeper, self._net, describe):
+                run_epochs(self, task, X, n_epochs, train_epoch, keeper=keeper)
         except DivergenceError:  # of what is no number nothing can be made
             del self._net
             raise
@@ -473,14 +507,14 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
             self._net.module_.load_state_dict(held_out.weights)
         self._net.module_.eval()
 
-    def _seed(self):
-        return draw_seed(self.random_state)
-
     def _pretrained(self, X, groups, seed, context):
         """Return what prepares records, and the encoder, pretrained on X."""
         context = context.subcontext(task_name="pretrain")
         context.call_on_fit_task_begin(estimator=self, X=X)
-        encoder = pretrained_encoder(self.pretrainer, X, self._shape, groups, seed, context)
+        encoder = pretrained_encoder(
+            self.pretrainer, X, self._shape, groups, context,
+            random_state=seed, checkpoint=self.checkpoint,
+        )  # fmt: skip
         context.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes=dict)
         return encoder
 
@@ -496,7 +530,7 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
     def _resampled(self, data, codes, classes, groups, seed):
         """Return records and codes as the sampler makes them of records, classes and patients."""
         sampler = clone(self.sampler)
-        set_seed(sampler, seed)
+        set_where_missing(sampler, random_state=seed, checkpoint=self.checkpoint)
         X = data[np.arange(len(data))]
         X = X[:, 0] if self._n_dimensions_in == 2 else X
         y, params = classes[codes] if codes.ndim == 1 else codes, {}
@@ -571,6 +605,11 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
         if held_out is not None:
             entry["valid_loss"] = self._look(held_out, epoch)
         self.history_.append({**entry, "frozen": frozen, "duration": time.perf_counter() - start})
+        return self._is_enough(held_out)
+
+    def _is_enough(self, held_out):
+        """Return whether the loss of what is held out has not become less for long."""
         if held_out is None:
             return False
-        return epoch >= max(held_out.epoch, self.n_frozen_epochs) + self.n_iter_no_change
+        waited_since = max(held_out.epoch, self.n_frozen_epochs)
+        return len(self.history_) >= waited_since + self.n_iter_no_change

@@ -1,6 +1,13 @@
 """Errors and warnings that users of the library may want to catch."""
 
-__all__ = ["CollapseWarning", "DivergenceError", "InvalidECGError", "RecordWarning"]
+__all__ = [
+    "CheckpointWarning",
+    "CollapseWarning",
+    "DivergenceError",
+    "InvalidECGError",
+    "InvalidFileError",
+    "RecordWarning",
+]
 
 
 class InvalidECGError(ValueError):
@@ -10,8 +17,16 @@ class InvalidECGError(ValueError):
     """
 
 
+class InvalidFileError(ValueError):
+    """Raised when a file is damaged, or not what was expected; it names the file."""
+
+
 class DivergenceError(ArithmeticError):
     """Raised when the loss of a training is no finite number any more."""
+
+
+class CheckpointWarning(UserWarning):
+    """Warned when a checkpoint is damaged, and training goes on from the one before."""
 
 
 class CollapseWarning(UserWarning):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from numbers import Integral, Real
+from os import PathLike
 
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
@@ -15,11 +16,13 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell._children import Children, NearItsClasses, fit_prior
+from sklearn_bell._fingerprint import some_rows
 from sklearn_bell._labels import read_labels
 from sklearn_bell._parents import Parents, wanted_children
-from sklearn_bell._training import derived_seed, draw_seed, set_seed
+from sklearn_bell._training import derived_seed, draw_seed, set_where_missing
 from sklearn_bell._validation import ECGInputMixin, check_groups
 from sklearn_bell._vqvae import BaseVQVAE
+from sklearn_bell.checkpoints import Checkpoint, keeper_of
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 from sklearn_bell.vqvae import VQVAETransformer
 
@@ -85,6 +88,9 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         Others are made again.
     max_redraws : int, default=10
         How often they are made again at most; then they are kept after all, with a warning.
+    checkpoint : str, path or Checkpoint, default=None
+        Where to keep the state of training, so that `fit` goes on from it when it was ended: a
+        folder, or a :class:`sklearn_bell.checkpoints.Checkpoint`. None keeps nothing.
     random_state : int, RandomState instance or None, default=None
         Determines all that is drawn; and what a VQ-VAE or a filter draws whose own
         ``random_state`` is None.
@@ -182,6 +188,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         "prior_epochs": [Interval(Integral, 1, None, closed="left")],
         "filter": [StrOptions({"latent"}), HasMethods(["fit", "predict"]), None],
         "max_redraws": [Interval(Integral, 1, None, closed="left")],
+        "checkpoint": [str, PathLike, Checkpoint, None],
     }
 
     _children, _fit_prior = Children, staticmethod(fit_prior)  # what makes new records
@@ -199,6 +206,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         prior_epochs=20,
         filter=None,
         max_redraws=10,
+        checkpoint=None,
         random_state=None,
     ):
         super().__init__(sampling_strategy=sampling_strategy)
@@ -211,6 +219,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         self.prior_epochs = prior_epochs
         self.filter = filter
         self.max_redraws = max_redraws
+        self.checkpoint = checkpoint
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -296,7 +305,11 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
 
     def _fit_resample(self, x, y, indicator, groups):
         """Make the new records, class by class."""
-        seed = draw_seed(self.random_state)
+        keeper = None
+        if self.checkpoint is not None:
+            data = {"records": some_rows(x), "classes": indicator, "groups": groups}
+            keeper = keeper_of(self, (), data)
+        seed = draw_seed(self.random_state, keeper)
         rng = np.random.default_rng(derived_seed(seed))
         parents = Parents(indicator, groups, rng, alone=self.method != "interpolate")
         wanted = np.array([int(self.sampling_strategy_.get(name, 0)) for name in self._names])
@@ -309,7 +322,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         children = self._children(vqvae, x, seed, sampling_rate)
         for column in rarest_first:
             parents.find_partners(column, self.n_neighbors, children.latents)
-        make = self._maker(children, indicator, rng, seed)
+        make = self._maker(children, indicator, rng, seed, keeper)
         agrees = self._filter(children, x, y, indicator, seed)
 
         n_new = wanted.sum()  # fewer in the end where a record is of several of these classes
@@ -354,10 +367,10 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
             self.vqvae_ = self.vqvae.estimator
         else:
             self.vqvae_ = VQVAETransformer() if self.vqvae is None else clone(self.vqvae)
-            set_seed(self.vqvae_, seed)
+            set_where_missing(self.vqvae_, random_state=seed, checkpoint=self.checkpoint)
             self.vqvae_.fit(x)
 
-    def _maker(self, children, indicator, rng, seed):
+    def _maker(self, children, indicator, rng, seed, keeper):
         """Return what makes records and alpha of pairs and labels; fit a prior where that does."""
         self.__dict__.pop("prior_", None)
         if self.method == "interpolate":
@@ -369,7 +382,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
             return make
         if self.method == "sample":
             return lambda pairs, labels: (children.sample(pairs[:, 0], self.temperature), 0)
-        self.prior_ = self._fit_prior(children, indicator, self.prior_epochs, seed)
+        self.prior_ = self._fit_prior(children, indicator, self.prior_epochs, seed, keeper)
         return lambda pairs, labels: (children.draw(self.prior_, labels, self.temperature), 0)
 
     def _filter(self, children, x, y, indicator, seed):
@@ -380,7 +393,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
             near = NearItsClasses(children.places(), indicator)
             return lambda new, labels: near(children.places(new), labels)
         classifier = clone(self.filter)
-        set_seed(classifier, seed)
+        set_where_missing(classifier, random_state=seed, checkpoint=self.checkpoint)
         labelled = indicator.any(axis=1) if y.ndim == 1 else (y >= 0).all(axis=1)
         classifier.fit(self._as_given(x[labelled]), y[labelled])
         classes = getattr(classifier, "classes_", None)

@@ -51,6 +51,9 @@ class VQVAETransformer(BaseVQVAE):
     precision : {"float32", "bfloat16", "auto"}, default="float32"
         What the layers are computed in while training. ``"auto"`` is bfloat16 where the device has
         instructions for it, which is faster; `transform` is always float32.
+    checkpoint : str, path or Checkpoint, default=None
+        Where to keep the state of training, so that `fit` goes on from it when it was ended: a
+        folder, or a :class:`sklearn_bell.checkpoints.Checkpoint`. None keeps nothing.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights and vectors, and the order of the records.
 
@@ -133,6 +136,7 @@ class VQVAETransformer(BaseVQVAE):
         lead_names=None,
         device="auto",
         precision="float32",
+        checkpoint=None,
         random_state=None,
     ):
         super().__init__(
@@ -148,6 +152,7 @@ class VQVAETransformer(BaseVQVAE):
             lr=lr,
             device=device,
             precision=precision,
+            checkpoint=checkpoint,
             random_state=random_state,
         )
         self.lead_names = lead_names

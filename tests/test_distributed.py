@@ -97,6 +97,10 @@ bell = BELLPretrainer(Encoder, augmentation=Compose(), random_state=0, **params)
 classifier = ECGClassifier(BELLPretrainer(Encoder, **params), max_epochs=1, n_trees=5)
 classifier.set_params(device="cpu").set_callbacks(Tells()).fit(X, np.arange(45) % 2)
 BELLPretrainer(Encoder, **params).fit(np.ones((8, 1, 200), np.float32))  # all the same
+kept = {**params, "random_state": 7, "checkpoint": OUT / "kept"}
+BELLPretrainer(**{**kept, "max_epochs": 1}).fit(X)
+prolonged = BELLPretrainer(**kept).fit(X)
+at_once = BELLPretrainer(**params, random_state=7).fit(X)
 found = {
     "rows": seen.rows,
     "history": free.history_,
@@ -106,6 +110,7 @@ found = {
     "terms": [[one[name] for name in TERMS] for one in bell.history_],
     "probabilities": classifier.predict_proba(X),
     "pickled": pickle.dumps(bell),
+    "prolonged": [prolonged.transform(X), at_once.transform(X)],
 }
 (OUT / f"{RANK}.pickle").write_bytes(pickle.dumps(found))
 if "die" in sys.argv:
@@ -189,6 +194,12 @@ def test_buffers_are_averaged_after_each_epoch_and_not_before(both, alone):
         assert set(seen) == {name for name in alone["buffers"] if name.endswith("n_seen")}
         calls = [int(x) for name, x in of["buffers"].items() if name.endswith("n_calls")]
         assert set(calls) == {3 * 2 * 3}  # epochs, views, batches
+
+
+def test_a_run_of_two_goes_on_from_a_checkpoint(both):
+    (one, other), _ = both
+    np.testing.assert_array_equal(one["prolonged"][0], other["prolonged"][0])
+    np.testing.assert_array_equal(*one["prolonged"])
 
 
 def test_what_was_trained_by_two_is_used_by_one(both, alone, tmp_path):

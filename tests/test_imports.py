@@ -22,8 +22,18 @@ MODULES = sorted(
 # each may import what stands on a line above its own, and its own neighbours
 LAYERS = [
     {"exceptions"},
-    {"_leads", "_validation", "_distributed"},
-    {"nn", "_signal", "_labels", "_linear_head", "_metrics", "_vote", "_parents", "_alignment"},
+    {"_leads", "_validation", "_distributed", "_files", "_fingerprint"},
+    {
+        "checkpoints",
+        "nn",
+        "_signal",
+        "_labels",
+        "_linear_head",
+        "_metrics",
+        "_vote",
+        "_parents",
+        "_alignment",
+    },
     {"_base", "_predictions", "_batches"},
     {"preprocessing", "feature_extraction", "datasets", "_training"},
     {"pretraining", "_vqvae"},

@@ -70,6 +70,13 @@ class CodePrior(nn.Module):
     def after_step(self):
         """Do nothing."""
 
+    def epoch_state(self):
+        """Nothing is gathered over an epoch."""
+        return {}
+
+    def load_epoch_state(self, state):
+        """Nothing is taken up."""
+
     @torch.inference_mode()
     def sample(
         self, classes: Tensor, n_positions: int, temperature: float, generator: Generator

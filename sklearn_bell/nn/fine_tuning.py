@@ -86,3 +86,10 @@ class FineTuning(nn.Module):
 
     def after_step(self):
         """Nothing follows a step."""
+
+    def epoch_state(self):
+        """Nothing is gathered over an epoch."""
+        return {}
+
+    def load_epoch_state(self, state):
+        """Nothing is taken up."""

@@ -8,6 +8,7 @@ import warnings
 from abc import ABCMeta, abstractmethod
 from itertools import chain
 from numbers import Integral, Real
+from os import PathLike
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch import Generator, Tensor, nn
 
 from sklearn_bell._batches import forward_batches, near, to_tensor
 from sklearn_bell._distributed import processes
+from sklearn_bell._fingerprint import some_rows
 from sklearn_bell._leads import check_lead_names
 from sklearn_bell._training import (
     OwnLossNet,
@@ -33,6 +35,7 @@ from sklearn_bell._training import (
     run_epochs,
 )
 from sklearn_bell._validation import ECGInputMixin, check_ecg
+from sklearn_bell.checkpoints import Checkpoint, following, keeper_of
 from sklearn_bell.exceptions import CollapseWarning, DivergenceError, InvalidECGError
 from sklearn_bell.nn.augmentation import RandomCrop, TwoViews
 from sklearn_bell.nn.collapse import LatentStatistics
@@ -96,6 +99,14 @@ class Learner(nn.Module):
     def start_epoch(self):
         self.statistics = LatentStatistics()
 
+    def epoch_state(self):
+        return vars(self.statistics)
+
+    def load_epoch_state(self, state):
+        device = next(self.buffers()).device
+        for name, one in state.items():
+            setattr(self.statistics, name, one if name == "n" else to_tensor(one, device))
+
 
 class BasePretrainer(
     CallbackSupportMixin, ECGInputMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
@@ -119,6 +130,7 @@ class BasePretrainer(
         "sampling_rate": [Interval(Real, 0, None, closed="neither")],
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", "bfloat16", "auto"})],
+        "checkpoint": [str, PathLike, Checkpoint, None],
         "random_state": ["random_state"],
     }
 
@@ -258,11 +270,14 @@ class BasePretrainer(
         """Fit, with what else is known of the records, row by row."""
         self.__dict__.pop("_net", None)  # what fails below must not look fitted
         records = check_ecg(self, X, reset=True, min_records=2)
-        self._initialize()
+        data = {"records": some_rows(records), "others": others} if self.checkpoint else None
+        keeper = keeper_of(self, {"max_epochs", "device"}, data)
+        self._initialize(keeper)
         if self.max_epochs == 0 and not isinstance(self.encoder, nn.Module):
             self._settle(records)
+        n_epochs = self.max_epochs - self._go_on(keeper)
         try:
-            self._train(records, others, self.max_epochs)
+            self._train(records, others, n_epochs, keeper)
         except InvalidECGError:  # found when it was read
             self.__dict__.pop("_net", None)
             raise
@@ -314,10 +329,10 @@ class BasePretrainer(
             )
         return latent.shape[1:]
 
-    def _initialize(self):
+    def _initialize(self, keeper=None):
         """Make a new encoder and the net that trains it."""
         self.lead_names_ = check_lead_names(self.lead_names, self.n_leads_in_)
-        seed = draw_seed(self.random_state)
+        seed = draw_seed(self.random_state, keeper)
         device = choose_device(self.device)
         if self.augmentation is None:
             augmentation = self._usual_augmentation()
@@ -340,6 +355,17 @@ class BasePretrainer(
         self._n_features_out = n_parts * n_features
         self.history_ = []
 
+    def _go_on(self, keeper):
+        """Take up the newest state that was kept, if any; return how many epochs it has behind."""
+        if keeper is None:
+            return 0
+        together = processes()
+        state = together.first(keeper.newest(self.max_epochs) if together.rank == 0 else None)
+        if state is not None:
+            self._net.set_state(state["net"])
+            self.history_, self._deviations = state["history"], state["deviations"]
+        return len(self.history_)
+
     def _settle(self, records):
         """Let the batch normalisation of a new encoder see some records."""
         n_rows = min(len(records), _SETTLED_BY)
@@ -351,7 +377,7 @@ class BasePretrainer(
         with default_generators_seeded(derived_seed(self._net.seed), self._net.device):
             estimate_running_statistics(self.encoder_, batches)
 
-    def _train(self, records, others, n_epochs):
+    def _train(self, records, others, n_epochs, keeper=None):
         """Train, and tell scikit-learn's callbacks, which may end it."""
         together = processes()
         root = callbacks_of(self, n_epochs)
@@ -368,15 +394,15 @@ class BasePretrainer(
             return self._train_epoch(near_by, others, together)
 
         try:
-            with self._net.together(together):
-                run_epochs(self, root, records.source, n_epochs, train_epoch, together)
+            with self._net.together(together), following(keeper, self._net, self._state):
+                run_epochs(self, root, records.source, n_epochs, train_epoch, together, keeper)
         except DivergenceError:  # of what is no number nothing can be made
             del self._net
             raise
         finally:
             if hasattr(self, "_net"):
                 self.encoder_.eval()
-        if n_epochs and together.rank == 0:
+        if self.history_ and together.rank == 0:
             self._warn_of_collapse()
         root.call_on_fit_task_end(estimator=self, X=records.source, reconstruction_attributes=dict)
 
@@ -398,6 +424,11 @@ class BasePretrainer(
                 "duration": time.perf_counter() - start,
             }
         )
+
+    def _state(self):
+        """Return what is kept beside the state of the net."""
+        deviations = getattr(self, "_deviations", None)  # none where no epoch has ended yet
+        return {"history": self.history_, "deviations": deviations}
 
     def _part_names(self):
         """Return whose latents there are, side by side."""

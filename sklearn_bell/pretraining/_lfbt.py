@@ -85,6 +85,9 @@ class LFBTPretrainer(BasePretrainer):
         What layers are computed in, in `fit` and in `transform`. ``"auto"`` is bfloat16 where the
         device has instructions for it, which is faster, and rounds latents by about a hundredth of
         their deviation. The result of `transform` is float32 in any case.
+    checkpoint : str, path or Checkpoint, default=None
+        Where to keep the state of training, so that `fit` goes on from it when it was ended: a
+        folder, or a :class:`sklearn_bell.checkpoints.Checkpoint`. None keeps nothing.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights, the order of the records and the views.
 
@@ -155,6 +158,7 @@ class LFBTPretrainer(BasePretrainer):
         sampling_rate=100,
         device="auto",
         precision="float32",
+        checkpoint=None,
         random_state=None,
     ):
         self.encoder = encoder
@@ -170,6 +174,7 @@ class LFBTPretrainer(BasePretrainer):
         self.sampling_rate = sampling_rate
         self.device = device
         self.precision = precision
+        self.checkpoint = checkpoint
         self.random_state = random_state
 
     def _make_method(self, encoder, n_parts, n_features):
