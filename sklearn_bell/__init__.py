@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sklearn_bell._persistence import load
     from sklearn_bell.classification import ECGClassifier
     from sklearn_bell.feature_extraction import ECGFeatures
     from sklearn_bell.over_sampling import VQVAEOverSampler
@@ -17,6 +18,7 @@ __all__ = [
     "ECGFeatures",
     "VQVAEOverSampler",
     "VQVAETransformer",
+    "load",
 ]
 
 __version__ = version("sklearn_bell")
@@ -28,11 +30,22 @@ _MODULES = {
     "ECGFeatures": "feature_extraction",
     "VQVAEOverSampler": "over_sampling",
     "VQVAETransformer": "vqvae",
+    "load": "_persistence",
 }
 _SUBMODULES = {
-    *_MODULES.values(), "checkpoints", "datasets", "evaluation", "exceptions", "images", "nn",
+    "checkpoints",
+    "classification",
+    "datasets",
+    "evaluation",
+    "exceptions",
+    "feature_extraction",
+    "images",
+    "nn",
+    "over_sampling",
     "preprocessing",
-}  # fmt: skip
+    "pretraining",
+    "vqvae",
+}
 
 
 def __getattr__(name):

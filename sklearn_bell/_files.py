@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 
 from sklearn_bell.exceptions import InvalidFileError
 
@@ -108,16 +109,23 @@ def _from_bytes(data, kind):
     blank = hashlib.sha256(data[:start] + _NO_DIGEST.encode() + data[end:])
     if blank.hexdigest().encode() != data[start:end]:
         raise InvalidFileError("it is damaged: its checksum is not that of its content")
-    metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-    description = json.loads(metadata["description"])
-    if description["format"] > FORMAT:
+    try:
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        description = json.loads(metadata["description"])
+        version, found = int(description["format"]), str(description["kind"])
+    except (LookupError, RecursionError, TypeError, ValueError) as error:
+        raise InvalidFileError(f"it has no description of sklearn_bell ({error})") from error
+    if version > FORMAT:
         raise InvalidFileError(
-            f"it has format {description['format']}, but this version of sklearn_bell reads up to "
-            f"{FORMAT}. Use a newer one"
+            f"it has format {version}, but this version of sklearn_bell reads up to {FORMAT}. Use "
+            "a newer one"
         )
-    if description["kind"] != kind:
-        raise InvalidFileError(f"it is a {description['kind']}, not a {kind}")
-    return _put_together(description["content"], safetensors.torch.load(data))
+    if found != kind:
+        raise InvalidFileError(f"it is a {found}, not a {kind}")
+    try:
+        return _put_together(description["content"], safetensors.torch.load(data))
+    except (LookupError, RecursionError, TypeError, ValueError, SafetensorError) as error:
+        raise InvalidFileError(f"its arrays are not those of its description ({error})") from error
 
 
 def _place_of_digest(data):

@@ -9,11 +9,14 @@ import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from torch import nn
 
 from sklearn_bell._batches import forward_batches
-from sklearn_bell._training import set_where_missing
+from sklearn_bell._training import default_generators_seeded, set_where_missing
 from sklearn_bell.exceptions import InvalidECGError
+from sklearn_bell.nn.preparation import Preparation
 from sklearn_bell.pretraining import BELLPretrainer
+from sklearn_bell.pretraining._base import BasePretrainer
 
 
 def pretrained_encoder(pretrainer, X, shape, groups, context, **missing):
@@ -59,10 +62,26 @@ def pretrained_encoder(pretrainer, X, shape, groups, context, **missing):
     return copy.deepcopy(pretrainer.encoder_)
 
 
+def unfitted_encoder(pretrainer, shape):
+    """Return what prepares records, and an encoder of the same layers, but of any weights.
+
+    The parameters are as in :func:`pretrained_encoder`.
+    """
+    if isinstance(pretrainer, FrozenEstimator):
+        pretrainer = pretrainer.estimator
+    elif isinstance(pretrainer, BasePretrainer | None):
+        pretrainer = BELLPretrainer(max_epochs=0) if pretrainer is None else clone(pretrainer)
+        pretrainer.n_leads_in_, pretrainer.n_samples_in_ = shape
+        prepare = Preparation(pretrainer.n_samples_in_, pretrainer.sampling_rate)
+        with default_generators_seeded(0):
+            return nn.Sequential(prepare, pretrainer._make_encoder())
+    return copy.deepcopy(pretrainer.encoder_)
+
+
 def count_latents(encoder, augmentation, shape, device):
     """Return the number of latents of a record, by a dry run in which views are tried too."""
     records = torch.zeros(2, *shape, device=device)
-    view = augmentation(records, torch.Generator(device))
+    view = augmentation(records, torch.Generator("cpu" if records.is_meta else device))
     with torch.no_grad():
         try:
             encoder(view)

@@ -19,6 +19,7 @@ from torch import Generator, Tensor, nn
 
 from sklearn_bell._batches import forward_batches, near, to_tensor
 from sklearn_bell._fingerprint import some_rows
+from sklearn_bell._persistence import SaveMixin, attributes_of, set_attributes, with_weights
 from sklearn_bell._training import (
     OwnLossNet,
     callbacks_of,
@@ -94,7 +95,7 @@ class Learner(nn.Module):
         return torch.special.entr(frequency).sum(1).exp()
 
 
-class BaseVQVAE(CallbackSupportMixin, ECGInputMixin, TransformerMixin, BaseEstimator):
+class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin, BaseEstimator):
     """Base of the VQ-VAEs. A subclass says what it takes, and what network learns it.
 
     Subclasses define ``_check_X(estimator, X, reset, ...)``, which makes records of X; the
@@ -281,15 +282,22 @@ class BaseVQVAE(CallbackSupportMixin, ECGInputMixin, TransformerMixin, BaseEstim
         return tags
 
     def _initialize(self, records, keeper):
-        """Make a new network, and the net that trains it."""
+        """Make a new network that has seen some records, and the net that trains it."""
+        seed = draw_seed(self.random_state, keeper)
+        learner = self._make_learner(derived_seed(seed))
+        some = np.linspace(0, len(records) - 1, min(len(records), _SETTLED_BY)).astype(int)
+        some = np.concatenate([records[rows] for rows in np.array_split(some, 8)])
+        learner.vqvae.settle(to_tensor(some, "cpu"))
+        self._make_net(learner, seed)
+
+    def _make_learner(self, seed):
+        """Return what learns: a new network."""
         strides = tuple(self.strides)
         if not strides or not all(isinstance(one, Integral) and int(one) > 0 for one in strides):
             raise InvalidECGError(
                 f"strides must be whole numbers, such as (8,), but are {strides}."
             )
-        seed = draw_seed(self.random_state, keeper)
-        device = choose_device(self.device)
-        with default_generators_seeded(derived_seed(seed)):
+        with default_generators_seeded(seed):
             vqvae = self._make_network(
                 width=self.width,
                 strides=strides,
@@ -298,21 +306,43 @@ class BaseVQVAE(CallbackSupportMixin, ECGInputMixin, TransformerMixin, BaseEstim
                 n_codes=self.n_codes,
                 decay=self.decay,
             )
-        some = np.linspace(0, len(records) - 1, min(len(records), _SETTLED_BY)).astype(int)
-        some = np.concatenate([records[rows] for rows in np.array_split(some, 8)])
-        vqvae.settle(to_tensor(some, "cpu"))
+        return Learner(vqvae, self.beta, choose_precision(self.precision, self._device))
+
+    def _make_net(self, learner, seed):
+        """Make the net that trains what learns."""
         self._net = OwnLossNet(
-            Learner(vqvae, self.beta, choose_precision(self.precision, device)),
+            learner,
             seed=seed,
             optimizer=torch.optim.Adam,
             optimizer__fused=True,
             lr=self.lr,
             batch_size=self.batch_size,
-            device=device,
+            device=self._device,
         ).initialize()
-        self._positions = vqvae.positions(self._size)
+        self._positions = self.vqvae_.positions(self._size)
         self._n_features_out = math.prod(self._positions) * self.n_codebooks
         self.history_ = []
+
+    def _get_state(self):
+        """Return what was fitted."""
+        return {
+            "records": attributes_of(self),
+            "seed": self._net.seed,
+            "weights": self._net.module_.state_dict(),
+            "history": self.history_,
+        }
+
+    def _set_state(self, state):
+        """Become what was fitted."""
+        set_attributes(self, state["records"])
+        make = partial(self._make_learner, 0)
+        self._make_net(with_weights(make, state["weights"]), state["seed"])
+        self.history_ = state["history"]
+        self.vqvae_.eval()
+
+    @property
+    def _device(self):
+        return choose_device(self.device)
 
     def _train_epoch(self, records):
         """Train for an epoch, and write its history."""

@@ -15,13 +15,19 @@ from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
+from torch import get_default_device, nn
 
 from sklearn_bell._batches import Rows, forward_batches, near
 from sklearn_bell._fingerprint import some_rows
 from sklearn_bell._labels import class_weights, hold_out, read_labels, weighted_targets
 from sklearn_bell._linear_head import linear_head
-from sklearn_bell._start import count_latents, pretrained_encoder, spread_of_latents
+from sklearn_bell._persistence import SaveMixin, attributes_of, set_attributes, with_weights
+from sklearn_bell._start import (
+    count_latents,
+    pretrained_encoder,
+    spread_of_latents,
+    unfitted_encoder,
+)
 from sklearn_bell._training import (
     HeldOut,
     OwnLossNet,
@@ -45,7 +51,7 @@ __all__ = ["ECGClassifier"]
 _VOTED_PER_LABEL = 10  # so that labels keep a part in what is learnt, however many have none
 
 
-class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEstimator):
+class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMixin, BaseEstimator):
     """Classify ECGs with few labels: pretrain on all records, then learn from the labelled ones.
 
     A linear layer on the latents of all leads, and the encoder under it, are trained by
@@ -560,21 +566,37 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
 
     def _initialize(self, encoder, records, data, codes, classes, seed):
         """Put a head on the encoder, fitted to what it is, and make the net that trains both."""
-        prepare, encoder = encoder.to(device := choose_device(self.device)).eval()
+        device, multilabel = choose_device(self.device), codes.ndim == 2
+        weights = class_weights(self.class_weight, codes, classes)
+        learner = self._make_learner(encoder, len(classes), multilabel, device, derived_seed(seed))
+        net = self._make_net(learner, seed, device)
+        latents_of = net.module_.eval().latents
+        center, scale = spread_of_latents(latents_of, records, self.batch_size, device)
+        latents = (self._forward("latents", data, net.module_) - center) / scale
+        weight, bias = linear_head(latents, codes, weights, self.C)
+        net.module_.start(center, scale, weight, bias)
+        self._net, self._weights = net, weights  # now nothing can fail
+        self.classes_, self.history_ = classes, []
+
+    def _make_learner(self, encoder, n_classes, multilabel, device, seed):
+        """Return what learns: an encoder under a new head."""
+        prepare, encoder = encoder.to(device).eval()
         augmentation = RandomCrop() if self.augmentation is None else self.augmentation
         n_latents = count_latents(encoder, augmentation, self._shape, device)
-        weights = class_weights(self.class_weight, codes, classes)
-        with default_generators_seeded(derived_seed(seed)):
-            learner = FineTuning(
+        with default_generators_seeded(seed):
+            return FineTuning(
                 prepare,
                 encoder,
                 n_latents,
-                len(classes),
+                n_classes,
                 copy.deepcopy(augmentation),
                 self.dropout,
-                multilabel=codes.ndim == 2,
+                multilabel=multilabel,
             )
-        net = OwnLossNet(
+
+    def _make_net(self, learner, seed, device):
+        """Return the net that trains what learns."""
+        return OwnLossNet(
             learner,
             seed=seed,
             optimizer=torch.optim.Adam,
@@ -583,13 +605,35 @@ class ECGClassifier(CallbackSupportMixin, ECGInputMixin, ClassifierMixin, BaseEs
             batch_size=self.batch_size,
             device=device,
         ).initialize()
-        latents_of = net.module_.eval().latents
-        center, scale = spread_of_latents(latents_of, records, self.batch_size, device)
-        latents = (self._forward("latents", data, net.module_) - center) / scale
-        weight, bias = linear_head(latents, codes, weights, self.C)
-        net.module_.start(center, scale, weight, bias)
-        self._net, self._weights = net, weights  # now nothing can fail
-        self.classes_, self.history_ = classes, []
+
+    def _get_state(self):
+        """Return what was fitted."""
+        return {
+            "records": attributes_of(self),
+            "classes": self.classes_.tolist(),
+            "dtype": self.classes_.dtype.str,
+            "multilabel": self._multilabel,
+            "class_weights": self._weights,
+            "seed": self._net.seed,
+            "weights": self._net.module_.state_dict(),
+            "history": self.history_,
+            "best_epoch": self.best_epoch_,
+        }
+
+    def _set_state(self, state):
+        """Become what was fitted."""
+        set_attributes(self, state["records"])
+        self.classes_ = np.array(state["classes"], dtype=state["dtype"])
+
+        def make():
+            encoder, device = unfitted_encoder(self.pretrainer, self._shape), get_default_device()
+            return self._make_learner(encoder, len(self.classes_), state["multilabel"], device, 0)
+
+        learner = with_weights(make, state["weights"])
+        self._net = self._make_net(learner, state["seed"], choose_device(self.device))
+        self._net.module_.eval()
+        self._weights, self.history_ = state["class_weights"], state["history"]
+        self.best_epoch_ = state["best_epoch"]
 
     def _look(self, held_out, epoch):
         """Return the loss of the records held out, after the epoch."""

@@ -25,6 +25,7 @@ LAYERS = [
     {"_leads", "_validation", "_distributed", "_files", "_fingerprint"},
     {
         "checkpoints",
+        "_persistence",
         "nn",
         "_signal",
         "_labels",

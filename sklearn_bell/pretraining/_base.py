@@ -6,6 +6,7 @@ import copy
 import time
 import warnings
 from abc import ABCMeta, abstractmethod
+from functools import partial
 from itertools import chain
 from numbers import Integral, Real
 from os import PathLike
@@ -23,6 +24,7 @@ from sklearn_bell._batches import forward_batches, near, to_tensor
 from sklearn_bell._distributed import processes
 from sklearn_bell._fingerprint import some_rows
 from sklearn_bell._leads import check_lead_names
+from sklearn_bell._persistence import SaveMixin, attributes_of, set_attributes, with_weights
 from sklearn_bell._training import (
     OwnLossNet,
     callbacks_of,
@@ -109,7 +111,12 @@ class Learner(nn.Module):
 
 
 class BasePretrainer(
-    CallbackSupportMixin, ECGInputMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
+    CallbackSupportMixin,
+    SaveMixin,
+    ECGInputMixin,
+    TransformerMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
 ):
     """Base of the pretraining methods. A method says what its network and its loss are.
 
@@ -272,7 +279,7 @@ class BasePretrainer(
         records = check_ecg(self, X, reset=True, min_records=2)
         data = {"records": some_rows(records), "others": others} if self.checkpoint else None
         keeper = keeper_of(self, {"max_epochs", "device"}, data)
-        self._initialize(keeper)
+        self._initialize(draw_seed(self.random_state, keeper))
         if self.max_epochs == 0 and not isinstance(self.encoder, nn.Module):
             self._settle(records)
         n_epochs = self.max_epochs - self._go_on(keeper)
@@ -287,7 +294,7 @@ class BasePretrainer(
         first = not hasattr(self, "encoder_")
         records = check_ecg(self, X, reset=first, min_records=2)
         if first:
-            self._initialize()
+            self._initialize(draw_seed(self.random_state))
         self._net.set_params(lr=self.lr, batch_size=self.batch_size)
         try:
             self._train(records, others, 1)
@@ -300,7 +307,7 @@ class BasePretrainer(
     def _one_encoder(self, in_channels):
         """Return an encoder as the parameter says."""
         if isinstance(self.encoder, nn.Module):
-            return copy.deepcopy(self.encoder)
+            return copy.deepcopy(self.encoder).to(torch.get_default_device())
         return self.encoder(in_channels)
 
     def _count_latents(self, encoder, views):
@@ -329,31 +336,55 @@ class BasePretrainer(
             )
         return latent.shape[1:]
 
-    def _initialize(self, keeper=None):
-        """Make a new encoder and the net that trains it."""
-        self.lead_names_ = check_lead_names(self.lead_names, self.n_leads_in_)
-        seed = draw_seed(self.random_state, keeper)
-        device = choose_device(self.device)
-        if self.augmentation is None:
-            augmentation = self._usual_augmentation()
-        else:
-            augmentation = copy.deepcopy(self.augmentation)
-        prepare = Preparation(self.n_samples_in_, self.sampling_rate)
-        with default_generators_seeded(derived_seed(seed)):
-            encoder, views = self._make_encoder(), self._make_views(augmentation)
-            n_parts, n_features = self._count_latents(encoder, views)
-            method = self._make_method(encoder, n_parts, n_features)
+    def _initialize(self, seed, weights=None):
+        """Make an encoder and the net that trains it, new ones or with these weights."""
+        make = partial(self._make_learner, derived_seed(seed))
         self._net = OwnLossNet(
-            Learner(prepare, views, method, choose_precision(self.precision, device)),
+            make() if weights is None else with_weights(make, weights),
             seed=seed,
             optimizer=torch.optim.Adam,
             optimizer__fused=True,
             lr=self.lr,
             batch_size=self.batch_size,
-            device=device,
+            device=choose_device(self.device),
         ).initialize()
-        self._n_features_out = n_parts * n_features
         self.history_ = []
+
+    def _make_learner(self, seed):
+        """Return what learns: how records are prepared, the views, and the method."""
+        self.lead_names_ = check_lead_names(self.lead_names, self.n_leads_in_)
+        if self.augmentation is None:
+            augmentation = self._usual_augmentation()
+        else:
+            augmentation = copy.deepcopy(self.augmentation)
+        prepare = Preparation(self.n_samples_in_, self.sampling_rate)
+        with default_generators_seeded(seed):
+            encoder, views = self._make_encoder(), self._make_views(augmentation)
+            n_parts, n_features = self._count_latents(encoder, views)
+            method = self._make_method(encoder, n_parts, n_features)
+        self._n_features_out = n_parts * n_features
+        precision = choose_precision(self.precision, choose_device(self.device))
+        return Learner(prepare, views, method, precision)
+
+    def _get_state(self):
+        """Return what was fitted."""
+        return {
+            "records": attributes_of(self),
+            "seed": self._net.seed,
+            "weights": self._net.module_.state_dict(),
+            "history": self.history_,
+        }
+
+    def _set_state(self, state):
+        """Become what was fitted."""
+        set_attributes(self, state["records"])
+        self._initialize(state["seed"], state["weights"])
+        self.history_ = state["history"]
+        self.encoder_.eval()
+
+    @property
+    def _shape(self):
+        return self.n_leads_in_, self.n_samples_in_
 
     def _go_on(self, keeper):
         """Take up the newest state that was kept, if any; return how many epochs it has behind."""
