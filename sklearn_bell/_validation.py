@@ -16,6 +16,7 @@ from sklearn.utils.validation import validate_data
 
 from sklearn_bell.exceptions import InvalidECGError
 
+_LARGEST = 1e12  # of values: the squares of larger ones leave float32, and ADCs have 32 bits
 _ROWS_PER_CHECK = 256  # rows whose values are looked at together: a few MB of 12 x 1000 records
 _BYTES_AT_ONCE = 2**26  # of what is stored in chunks
 _BLOCKS_AT_ONCE = 8
@@ -97,18 +98,16 @@ class Records:
             else:
                 values = self._by_blocks(np.asarray(rows))
         values = values.reshape(len(values), *self.shape[1:])
-        if not self._checked:
-            finite = np.isfinite(values)
-            if not finite.all():
-                first = np.argwhere(~finite)[0]
-                what = "NaN" if np.isnan(values[tuple(first)]) else "infinity"
-                first[0] = np.arange(len(self))[rows][first[0]]
-                axes = zip(self.words.axes, first, strict=True)
-                where = ", ".join(f"{axis} {number}" for axis, number in axes)
-                raise InvalidECGError(
-                    f"Input X contains {what}, or a value too large for {self.dtype}: first in "
-                    f"{where}. Leave such {self.words.axes[0]}s out, or fill their gaps, before."
-                )
+        if not self._checked and len(values) and not are_usual(values):
+            first = np.argwhere(~(np.abs(values) <= _LARGEST))[0]
+            what = _called(values[tuple(first)])
+            first[0] = np.arange(len(self))[rows][first[0]]
+            axes = zip(self.words.axes, first, strict=True)
+            where = ", ".join(f"{axis} {number}" for axis, number in axes)
+            raise InvalidECGError(
+                f"Input X contains {what}: first in {where}. Leave such {self.words.axes[0]}s "
+                "out, or fill their gaps, before."
+            )
         return values
 
     def _by_blocks(self, rows):
@@ -201,10 +200,26 @@ def check_signals(X):
             "Expected numbers of shape (n_records, n_leads, n_samples) or (n_records, n_samples), "
             f"each at least 1, but got {X.dtype} of shape {X.shape}."
         )
-    if not np.isfinite(X).all():
-        record = np.argwhere(~np.isfinite(X))[0][0]
-        raise InvalidECGError(f"Input X contains NaN or infinity: first in record {record}.")
+    if not are_usual(X):
+        X = X.astype(float)
+        first = np.argwhere(~(np.abs(X) <= _LARGEST))[0]
+        what = _called(X[tuple(first)])
+        raise InvalidECGError(f"Input X contains {what}: first in record {first[0]}.")
     return X.reshape(len(X), -1, X.shape[-1]).astype(np.float32, copy=False)
+
+
+def are_usual(values):
+    """Return whether all values are numbers that can be computed with, squares included."""
+    return values.min() >= -_LARGEST and values.max() <= _LARGEST  # NaN is neither
+
+
+def _called(value):
+    """Return what a value is that cannot be computed with."""
+    if np.isnan(value):
+        return "NaN"
+    if np.isinf(value):
+        return f"infinity, or a value too large for {value.dtype}"
+    return f"{value:.3g}, which is too large: {_LARGEST:.0e} is the most that is computed with"
 
 
 def check_groups(groups, n_records):

@@ -281,11 +281,11 @@ class VQVAE(nn.Module):
     def settle(self, x: Tensor) -> None:
         """Set what comes between records and layers: mean and deviation of each channel of these.
 
-        A channel in which they do not differ stays in its unit.
+        A channel in which they do not differ, or by less than has a square, stays in its unit.
         """
         others = (0, *range(2, x.ndim))
         deviation, mean = torch.std_mean(x, others, keepdim=True)
-        flat = deviation <= 1e-6 * mean.abs()
+        flat = deviation <= (1e-6 * mean.abs()).clamp(min=1e-18)
         self.center.copy_(mean[0])
         self.scale.copy_(deviation.masked_fill(flat, 1.0)[0])
 
