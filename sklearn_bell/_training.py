@@ -136,28 +136,40 @@ class OwnLossNet(NeuralNet):
         self._sums: dict[str, torch.Tensor] = {}
         if self._taken_up is not None:
             self._take_up(self._taken_up)
+        self._n_finite = torch.tensor(self.n_steps_, device=self.device)
         self.initialize_history()  # of one epoch: its summary is kept elsewhere
         self._size = size
-        if not hasattr(self, "_together"):
-            with self.together(ALONE):
+        before = {name: one.clone() for name, one in self.module_.state_dict().items()}
+        context = contextlib.nullcontext() if hasattr(self, "_together") else self.together(ALONE)
+        try:
+            with context:
                 return self._fit_epoch(X, y)
-        return self._fit_epoch(X, y)
+        except DivergenceError:
+            self.module_.load_state_dict(before)
+            self.optimizer_.state.clear()
+            raise
 
     def _fit_epoch(self, X, y):
         self.fit_loop(X, y, epochs=1)
         processes, _ = self._together
         processes.average(self.module_.buffers())
-        every = processes.every((self._n_seen, {k: v.cpu() for k, v in self._sums.items()}))
-        n_seen = sum(n for n, _ in every)
-        means = {
-            name: (sum(sums[name] for _, sums in every) / n_seen).tolist() for name in self._sums
-        }
-        if not np.isfinite(means["loss"]):
-            raise DivergenceError(
-                f"The loss became {means['loss']} in epoch {self.epoch_ + 1} with lr={self.lr}. "
-                "Train with a smaller lr."
-            )
-        return means
+        sums = {name: one.cpu() for name, one in self._sums.items()}
+        every = processes.every((self._n_seen, sums, int(self._n_finite)))
+        self._check_finite(min(n for _, _, n in every))
+        n_seen = sum(n for n, _, _ in every)
+        return {name: (sum(of[name] for _, of, _ in every) / n_seen).tolist() for name in sums}
+
+    def _check_finite(self, n_finite):
+        """Raise an error unless the loss of all steps so far was a number, and the weights are."""
+        weights = (torch.isfinite(one).all() for one in self.module_.parameters())
+        if n_finite == self.n_steps_ and torch.stack(list(weights)).all():
+            return
+        step = min(n_finite + 1, self.n_steps_)
+        raise DivergenceError(
+            f"The loss, or a gradient, became infinite or NaN in epoch {self.epoch_ + 1}, at step "
+            f"{step} of {self._batches.n_batches}, with lr={self.lr}. Such steps are too large: "
+            "train with a smaller lr. What was learnt in the epochs before is kept."
+        )
 
     def get_iterator(self, dataset, training=False):
         """Return the batches of the epoch."""
@@ -190,6 +202,8 @@ class OwnLossNet(NeuralNet):
         self._n_seen += n_rows
         for name, term in terms.items():
             self._sums[name] = self._sums.get(name, 0) + term.detach() * n_rows
+        # a sum stays infinite or NaN, and nothing waits for a GPU to say so
+        self._n_finite = self._n_finite + torch.isfinite(self._sums["loss"])
         return terms
 
     def _share_batches(self, n_processes):
@@ -203,6 +217,8 @@ class OwnLossNet(NeuralNet):
         self.module_.after_step()
         self.n_steps_ += 1
         alone = self._together[0].size == 1
+        if alone and self._n_finite.device.type == "cpu" and self._n_finite < self.n_steps_:
+            self._check_finite(int(self._n_finite))
         if self._keeper is not None and alone and self.n_steps_ < self._batches.n_batches:
             self._keeper.after_step()
 

@@ -193,7 +193,11 @@ class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin
             with following(keeper, self._net, lambda: {"history": self.history_}):
                 train_epoch = partial(self._train_epoch, records)
                 run_epochs(self, root, X, n_epochs, train_epoch, keeper=keeper)
-        except (DivergenceError, InvalidECGError):  # the loss, or a record, is no number
+        except DivergenceError:
+            if not self.history_:  # nothing was learnt
+                del self._net
+            raise
+        except InvalidECGError:  # found when it was read
             del self._net
             raise
         finally:

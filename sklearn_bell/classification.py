@@ -149,7 +149,8 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         classes are labelled, if y, `groups` or `class_weight` do not fit, or if `pretrainer` is
         none, or was fitted on records of another shape.
     DivergenceError
-        If the loss is no finite number any more. The classifier is not fitted then.
+        If the loss or a weight is no finite number any more. The classifier has the weights of the
+        last epoch that ended well then, and is not fitted if none did.
 
     See Also
     --------
@@ -496,8 +497,9 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         try:
             with following(keeper, self._net, describe):
                 run_epochs(self, task, X, n_epochs, train_epoch, keeper=keeper)
-        except DivergenceError:  # of what is no number nothing can be made
-            del self._net
+        except DivergenceError:
+            if not self.history_:  # nothing was learnt
+                del self._net
             raise
         finally:
             self._end(held_out)

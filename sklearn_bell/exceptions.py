@@ -22,7 +22,10 @@ class InvalidFileError(ValueError):
 
 
 class DivergenceError(ArithmeticError):
-    """Raised when the loss of a training is no finite number any more."""
+    """Raised when the loss of a training, or its weights, are no finite numbers any more.
+
+    The estimator has the weights of the last epoch that ended well, and is not fitted if none did.
+    """
 
 
 class CheckpointWarning(UserWarning):

@@ -154,7 +154,8 @@ class ImageVQVAETransformer(BaseVQVAE):
         A ``ValueError``: if X is not two images at least, of three dimensions (or two for images of
         one line) and finite; or if codes are not as `transform` returns them.
     DivergenceError
-        If the loss is no finite number any more. The transformer is not fitted then.
+        If the loss or a weight is no finite number any more. The transformer has the weights of the
+        last epoch that ended well then, and is not fitted if none did.
 
     See Also
     --------

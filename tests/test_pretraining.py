@@ -25,6 +25,18 @@ from sklearn_bell.nn.encoders import JointEncoder, ResNet1d
 N_LEADS, N_SAMPLES = 3, 40
 
 
+class BadView(nn.Module):
+    """Returns records as they are, but NaN when it is called so often by a network in training."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number, self.n_calls = number, 0
+
+    def forward(self, x, generator=None):
+        self.n_calls += self.training and len(x) > 2  # but in dry runs
+        return x * torch.nan if self.n_calls == self.number else x
+
+
 class TinyEncoder(nn.Module):
     """Small, so that the tests are fast, and with dropout, so that it draws random numbers."""
 
@@ -260,6 +272,17 @@ class TestFit:
             (pretrainer := make(lr=1e30, max_epochs=5)).fit(X)
         with pytest.raises(NotFittedError):
             pretrainer.transform(X)
+
+    def test_what_was_learnt_before_the_loss_was_no_number_is_kept(self, make, X):
+        n_views = 2 * (n_batches := 3)
+        of = {"max_epochs": 4, "batch_size": -(-len(X) // n_batches), "random_state": 0}
+        bad = BadView(2 * n_views + 2 + 1)  # in the third epoch, at the second step
+        with pytest.raises(DivergenceError, match=r"epoch 3, at step 2 of 3, with lr"):
+            (pretrainer := make(**of, augmentation=bad)).fit(X)
+        expected = make(**{**of, "max_epochs": 2}, augmentation=BadView(0)).fit(X)
+        np.testing.assert_array_equal(pretrainer.transform(X), expected.transform(X))
+        assert [one["epoch"] for one in pretrainer.history_] == [1, 2]
+        pretrainer.set_params(augmentation=None).partial_fit(X)
 
     def test_an_untrained_encoder_knows_the_spread_of_its_layers(self, make, X):
         pretrainer = make(max_epochs=0, encoder=Normed, batch_size=len(X)).fit(X)

@@ -1,5 +1,7 @@
 import threading
 
+import numpy as np
+import pytest
 import torch
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
@@ -7,7 +9,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_bell._training import choose_device, default_generators_seeded, derived_seed, set_seed
+from sklearn_bell._training import (
+    OwnLossNet,
+    choose_device,
+    default_generators_seeded,
+    derived_seed,
+    set_where_missing,
+)
+from sklearn_bell.exceptions import DivergenceError
 
 
 def test_derived_seeds_differ_in_every_part_of_the_key():
@@ -50,7 +59,29 @@ def test_a_seed_reaches_what_has_none_and_leaves_alone_what_is_frozen():
         FrozenEstimator(frozen), StandardScaler(), RandomForestClassifier(random_state=3)
     )
     pipeline.steps.append(("last", RandomForestClassifier()))
-    set_seed(pipeline, 7)
+    set_where_missing(pipeline, random_state=7, verbose=None, missing=1)
     assert frozen.random_state is None
     assert pipeline[2].random_state == 3
     assert pipeline[3].random_state == 7
+
+
+class Rooted(torch.nn.Module):
+    """Its loss is a number, but the gradient of it is none."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(2))
+
+    def forward(self, batch, generator):
+        return {"loss": (self.weight - 1).sqrt().sum() + batch.sum()}
+
+    def after_step(self):
+        pass
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_a_gradient_that_is_no_number_ends_the_training_and_spoils_no_weight(n_steps):
+    net = OwnLossNet(Rooted(), seed=0, optimizer=torch.optim.SGD, lr=0.1, batch_size=2).initialize()
+    with pytest.raises(DivergenceError, match=f"or a gradient, .* epoch 6, at step . of {n_steps}"):
+        net.fit_epoch(np.zeros((2 * n_steps, 1), np.float32), number=5)
+    assert torch.equal(net.module_.weight.data, torch.ones(2))

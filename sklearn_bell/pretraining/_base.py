@@ -427,8 +427,9 @@ class BasePretrainer(
         try:
             with self._net.together(together), following(keeper, self._net, self._state):
                 run_epochs(self, root, records.source, n_epochs, train_epoch, together, keeper)
-        except DivergenceError:  # of what is no number nothing can be made
-            del self._net
+        except DivergenceError:
+            if not self.history_:  # nothing was learnt
+                del self._net
             raise
         finally:
             if hasattr(self, "_net"):

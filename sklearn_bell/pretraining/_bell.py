@@ -148,7 +148,8 @@ class BELLPretrainer(BasePretrainer):
         A ``ValueError``: if X is not two records at least, of three dimensions (or two for one
         lead) and finite, or too short for the encoder.
     DivergenceError
-        If the loss is no finite number any more. The transformer is not fitted then.
+        If the loss or a weight is no finite number any more. The transformer has the weights of the
+        last epoch that ended well then, and is not fitted if none did.
 
     Warns
     -----
