@@ -33,7 +33,7 @@ class CheckpointWarning(UserWarning):
 
 
 class CollapseWarning(UserWarning):
-    """Warned when pretraining ends with nearly the same latent of a lead for every record."""
+    """Warned in pretraining as soon as an epoch has nearly the same latent for every record."""
 
 
 class RecordWarning(UserWarning):

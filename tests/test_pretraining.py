@@ -25,6 +25,18 @@ from sklearn_bell.nn.encoders import JointEncoder, ResNet1d
 N_LEADS, N_SAMPLES = 3, 40
 
 
+class LineEncoder(nn.Module):
+    """Makes latents that differ, but along one line."""
+
+    def __init__(self, in_channels=1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(5))
+
+    def forward(self, x):
+        size = x.square().mean((1, 2)).sqrt()
+        return size[:, None] * self.weight.detach() + 0 * self.weight
+
+
 class BadView(nn.Module):
     """Returns records as they are, but NaN when it is called so often by a network in training."""
 
@@ -189,6 +201,12 @@ class TestFit:
         with pytest.warns(CollapseWarning, match=r"latents of \w+ differ") as warned:
             make(encoder=ConstantEncoder).fit(X)
         assert warned[0].filename == __file__
+
+    @pytest.mark.parametrize("encoder", [ConstantEncoder, LineEncoder])
+    def test_a_collapse_is_told_while_it_happens_and_once(self, make, X, encoder):
+        with pytest.warns(CollapseWarning, match="collapsed in epoch 1: the latents") as warned:
+            make(encoder=encoder, max_epochs=3).fit(X)
+        assert len(warned) == 1
 
     def test_the_two_views_of_a_step_are_drawn_apart(self, make, X):
         views = []

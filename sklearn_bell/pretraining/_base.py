@@ -48,6 +48,7 @@ from sklearn_bell.nn.running_statistics import estimate_running_statistics
 
 _SETTLED_BY = 1024  # records: enough for means and deviations
 _COLLAPSED_DEVIATION = 1e-3  # deviation over records, relative to the size of the latents
+_COLLAPSED_RANK = 1.1  # effective rank, of latents of more than two features
 
 
 class Method(nn.Module):
@@ -394,7 +395,7 @@ class BasePretrainer(
         state = together.first(keeper.newest(self.max_epochs) if together.rank == 0 else None)
         if state is not None:
             self._net.set_state(state["net"])
-            self.history_, self._deviations = state["history"], state["deviations"]
+            self.history_ = state["history"]
         return len(self.history_)
 
     def _settle(self, records):
@@ -421,11 +422,18 @@ class BasePretrainer(
 
         near_by = near(records, self._net.device, n_seen * n_epochs // together.size)
 
+        has_warned = together.rank > 0  # once is enough
+
         def train_epoch():
-            return self._train_epoch(near_by, others, together)
+            nonlocal has_warned
+            statistics = self._train_epoch(near_by, others, together)
+            has_warned = has_warned or self._warn_of_collapse(statistics)
+
+        def describe():
+            return {"history": self.history_}
 
         try:
-            with self._net.together(together), following(keeper, self._net, self._state):
+            with self._net.together(together), following(keeper, self._net, describe):
                 run_epochs(self, root, records.source, n_epochs, train_epoch, together, keeper)
         except DivergenceError:
             if not self.history_:  # nothing was learnt
@@ -434,47 +442,50 @@ class BasePretrainer(
         finally:
             if hasattr(self, "_net"):
                 self.encoder_.eval()
-        if self.history_ and together.rank == 0:
-            self._warn_of_collapse()
         root.call_on_fit_task_end(estimator=self, X=records.source, reconstruction_attributes=dict)
 
     def _train_epoch(self, records, others, together):
-        """Train for an epoch, and write its history."""
+        """Train for an epoch, and write its history; return the statistics of its latents."""
         learner, n_epochs, start = self._net.module_, len(self.history_), time.perf_counter()
         learner.start_epoch()
         terms = self._net.fit_epoch(records, others, number=n_epochs, size=self.epoch_size)
         statistics, *more = together.every(learner.statistics.cpu())
         for one in more:
             statistics.merge(one)
-        self._deviations = statistics.deviations()
         self.history_.append(
             {
                 "epoch": n_epochs + 1,
                 **terms,
-                "latent_deviation": self._deviations.min().item(),
+                "latent_deviation": statistics.deviations().min().item(),
                 "effective_rank": statistics.effective_rank(),
                 "duration": time.perf_counter() - start,
             }
         )
-
-    def _state(self):
-        """Return what is kept beside the state of the net."""
-        deviations = getattr(self, "_deviations", None)  # none where no epoch has ended yet
-        return {"history": self.history_, "deviations": deviations}
+        return statistics
 
     def _part_names(self):
         """Return whose latents there are, side by side."""
         joint = isinstance(self._net.module_.method.encoder, JointEncoder)
         return [type(self).__name__.lower()] if joint else self.lead_names_
 
-    def _warn_of_collapse(self):
-        deviation = self.history_[-1]["latent_deviation"]
-        if deviation < _COLLAPSED_DEVIATION:
-            warnings.warn(
-                f"{type(self).__name__} has collapsed: the latents of "
-                f"{self._part_names()[int(self._deviations.argmin())]} differ between records by "
-                f"only {deviation:.1e} of their size. Train with a smaller lr, or see whether the "
-                "records differ there at all.",
-                CollapseWarning,
-                stacklevel=7,  # to the line that called fit
+    def _warn_of_collapse(self, statistics):
+        """Warn if latents of the epoch hardly differ, or on a line only; return whether they do."""
+        epoch, deviations = self.history_[-1], statistics.deviations()
+        if epoch["latent_deviation"] < _COLLAPSED_DEVIATION:
+            which = self._part_names()[int(deviations.argmin())]
+            how = f"of {which} differ between records by only {deviations.min():.1e} of their size"
+        elif self._n_features_out > 2 * len(deviations) and (
+            epoch["effective_rank"] < _COLLAPSED_RANK
+        ):
+            how = (
+                f"differ in hardly more than one way (effective rank {epoch['effective_rank']:.2f})"
             )
+        else:
+            return False
+        warnings.warn(
+            f"{type(self).__name__} has collapsed in epoch {epoch['epoch']}: the latents {how}. "
+            "Train with a smaller lr, or see whether the records differ there at all.",
+            CollapseWarning,
+            stacklevel=9,  # to the line that called fit
+        )
+        return True

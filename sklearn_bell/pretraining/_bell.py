@@ -154,7 +154,9 @@ class BELLPretrainer(BasePretrainer):
     Warns
     -----
     CollapseWarning
-        If training ends with nearly the same latents of a lead for all records.
+        If in an epoch the latents of a lead are nearly the same for all records, with a
+        ``latent_deviation`` under 0.001, or differ in one way only, with an ``effective_rank``
+        under 1.1.
 
     See Also
     --------
