@@ -19,6 +19,7 @@ from sklearn_bell.nn.batch_norm import SharedBatchNorm1d
 
 # torch's default generators are shared by all threads of a process: one at a time may borrow them
 _default_generators = threading.RLock()
+_casting = threading.RLock()
 
 
 @contextlib.contextmanager
@@ -84,9 +85,18 @@ def choose_precision(precision, device):
     return getattr(torch, precision)
 
 
+@contextlib.contextmanager
 def computed_in(precision, device):
-    """Return a context in which networks compute in this precision; float32 is as they are."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
+    """Compute networks within in this precision; float32 is as they are.
+
+    Threads take turns in bfloat16: PyTorch keeps what it has cast for all of them together, and
+    forgets it when one has ended, after which gradients of the others are rounded otherwise.
+    """
+    if precision != torch.bfloat16:
+        yield
+        return
+    with _casting, torch.autocast(device.type, torch.bfloat16):
+        yield
 
 
 class OwnLossNet(NeuralNet):
