@@ -1,21 +1,29 @@
 """Reckon what one and ten million records cost on machines, from what was measured.
 
-    python benchmarks/plan_scaling.py --fit RATE --transform RATE --read RATE --stream MB
+    python benchmarks/plan_scaling.py --fit RATE --transform RATE --read RATE
 
 The rates are those that the other benchmarks print on one machine: records per second and core of
 `fit` (bench_processes.py, one process), of `transform` (bench_throughput.py, the whole machine) and
-of `read_wfdb` (bench_memory.py, one process), and MB per second of reading an array on disk
-(bench_memory.py, `transform` of a memory-mapped one). Sizes are counted here, of BELLPretrainer's
-own encoder and heads: 8 leads, 10 s at 100 Hz. What is not measured is taken from the marks that
-the library has set itself (a GPU) or from what sellers state (disks, networks), and marked so. No
-machine is asked for anything: this is arithmetic, and prints docs/scaling.md's tables.
+of `read_wfdb` (bench_memory.py, one process). Measured here is how fast shuffled batches of 128 are
+read from a memory-mapped array of 2 GB and from an HDF5 file of 0.5 GB, both just written and thus
+still in memory: it is what the reading thread can do, whatever the disk. Sizes are counted, of
+BELLPretrainer's own encoder and heads: 8 leads, 10 s at 100 Hz. What is not measured is taken from
+the marks that the library has set itself (a GPU) or from what sellers state (disks, networks), and
+marked so. The rest is arithmetic, and prints the tables of docs/scaling.md.
 """
 
 import argparse
+import tempfile
+import time
 
+import h5py
+import numpy as np
+import torch
 from _common import machine
 
 from sklearn_bell import BELLPretrainer
+from sklearn_bell._batches import RowDataset, ShuffledBatches, one_ahead
+from sklearn_bell._validation import Records
 from sklearn_bell.datasets import make_ecg
 from sklearn_bell.preprocessing import INDEPENDENT_LEADS
 
@@ -47,6 +55,26 @@ def sizes():
     }
 
 
+def stream_rates():
+    """Return the MB per second of shuffled batches of a memory-mapped array, and of HDF5."""
+    block = np.random.default_rng(0).normal(0, 0.2, (1024, 8, 1000)).astype(np.float32)
+    rates = []
+    with tempfile.TemporaryDirectory() as folder:
+        X = np.memmap(f"{folder}/X", np.float32, "w+", shape=(64 * 1024, 8, 1000))
+        with h5py.File(f"{folder}/X.h5", "w") as file:
+            H = file.create_dataset("X", (16 * 1024, 8, 1000), np.float32, chunks=True)
+            for source in (X, H):
+                for start in range(0, len(source), len(block)):
+                    source[start : start + len(block)] = block
+                batches = ShuffledBatches(RowDataset(Records(source, (np.float32,))), 128, seed=0)
+                start = time.perf_counter()
+                for _ in one_ahead(batches, torch.device("cpu")):
+                    pass
+                n_bytes = len(source) * block[0].nbytes
+                rates.append(n_bytes / 1e6 / (time.perf_counter() - start))
+    return rates
+
+
 def hours(seconds):
     """Return a time as one reads it."""
     for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
@@ -58,7 +86,7 @@ def hours(seconds):
 def main():
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("fit", "transform", "read", "stream"):
+    for name in ("fit", "transform", "read"):
         parser.add_argument(f"--{name}", type=float, required=True, metavar="RATE")
     options = parser.parse_args()
     print(machine())
@@ -89,10 +117,17 @@ def main():
             ]
             print(f"| {name} | {' | '.join(cells)} |")
     seconds = 2 * found["gradients of a step"] / 1e6 / NETWORK
+    print("\n| read by | MB/s | records/s |\n|---|---|---|")
+    mapped, hdf5 = stream_rates()
+    rates = {
+        "one thread, memory-mapped": mapped,
+        "one thread, HDF5": hdf5,
+        "a disk (as sold)": DISK,
+    }
+    for name, rate in rates.items():
+        print(f"| {name} | {rate:,.0f} | {rate * 1e6 / found['record, float32']:,.0f} |")
     print(
-        f"\nOne reading thread gives {options.stream:,.0f} MB/s, "
-        f"{options.stream * 1e6 / found['record, float32']:,.0f} records/s; a disk {DISK} MB/s (as "
-        f"sold), {DISK * 1e6 / found['record, float32']:,.0f} records/s.\n"
+        "\n"
         f"Gradients over a network of {NETWORK} MB/s (as sold): {seconds:.2f} s for each step, in "
         f"which a GPU at {GPU} records/s sees {seconds * GPU:,.0f} records."
     )

@@ -55,6 +55,14 @@ TRAINED = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """Shells let what they start in the background ignore it."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
+
+
 def outcome(estimator):
     """All that a fit makes of the records, as arrays."""
     if isinstance(estimator, VQVAEOverSampler):
@@ -218,7 +226,7 @@ def test_ctrl_c_without_a_checkpoint_and_other_handlers_are_left_alone(tmp_path)
     finally:
         signal.signal(signal.SIGINT, usual)
     BELLPretrainer(**SMALL, checkpoint=tmp_path).fit(X)
-    assert signal.getsignal(signal.SIGINT) is usual
+    assert signal.getsignal(signal.SIGINT) is usual is signal.default_int_handler
 
 
 KILLED = """
