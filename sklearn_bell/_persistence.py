@@ -12,6 +12,7 @@ import platform
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,9 +32,13 @@ _NETWORKS = "nn.encoders", "nn.augmentation"
 class SaveMixin:
     """Mixin for estimators that can be saved.
 
-    They define ``_get_state()``, which returns what JSON and safetensors can hold of what was
-    fitted, and ``_set_state(state)``.
+    They define ``_set_state(state)``, which makes of an unfitted estimator the one whose
+    ``_get_state()`` it was: what JSON and safetensors can hold of what was fitted.
     """
+
+    _net: Any
+    _n_dimensions_in: int
+    history_: list[dict]
 
     def save(self, path):
         """Write the fitted estimator to a file, for :func:`sklearn_bell.load`.
@@ -57,6 +62,21 @@ class SaveMixin:
         """
         check_is_fitted(self)
         write_file(Path(path), _described(self), _KIND)
+
+    def _get_state(self):
+        """Return what was fitted."""
+        names = getattr(self, "feature_names_in_", None)
+        records = {
+            "sizes": {name: int(size) for name, size in vars(self).items() if name in _SIZES},
+            "feature_names": None if names is None else names.tolist(),
+            "n_dimensions": self._n_dimensions_in,
+        }
+        return {
+            "records": records,
+            "seed": self._net.seed,
+            "weights": self._net.module_.state_dict(),
+            "history": self.history_,
+        }
 
 
 def load(path, **params):
@@ -109,18 +129,8 @@ def load(path, **params):
         ) from error
 
 
-def attributes_of(estimator):
-    """Return what is known of the records that an estimator was fitted on."""
-    names = getattr(estimator, "feature_names_in_", None)
-    return {
-        "sizes": {name: int(size) for name, size in vars(estimator).items() if name in _SIZES},
-        "feature_names": None if names is None else names.tolist(),
-        "n_dimensions": estimator._n_dimensions_in,
-    }
-
-
 def set_attributes(estimator, found):
-    """Set the same of another estimator, unless it is out of all bounds."""
+    """Set what is known of the records that it was fitted on, unless it is out of all bounds."""
     if found["feature_names"] is not None:
         estimator.feature_names_in_ = np.array(found["feature_names"], dtype=object)
     estimator._n_dimensions_in = found["n_dimensions"]

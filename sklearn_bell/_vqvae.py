@@ -19,7 +19,7 @@ from torch import Generator, Tensor, nn
 
 from sklearn_bell._batches import forward_batches, near, to_tensor
 from sklearn_bell._fingerprint import some_rows
-from sklearn_bell._persistence import SaveMixin, attributes_of, set_attributes, with_weights
+from sklearn_bell._persistence import SaveMixin, set_attributes, with_weights
 from sklearn_bell._training import (
     OwnLossNet,
     callbacks_of,
@@ -326,15 +326,6 @@ class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin
         self._positions = self.vqvae_.positions(self._size)
         self._n_features_out = math.prod(self._positions) * self.n_codebooks
         self.history_ = []
-
-    def _get_state(self):
-        """Return what was fitted."""
-        return {
-            "records": attributes_of(self),
-            "seed": self._net.seed,
-            "weights": self._net.module_.state_dict(),
-            "history": self.history_,
-        }
 
     def _set_state(self, state):
         """Become what was fitted."""

@@ -21,7 +21,7 @@ from sklearn_bell._batches import Rows, forward_batches, near
 from sklearn_bell._fingerprint import some_rows
 from sklearn_bell._labels import class_weights, hold_out, read_labels, weighted_targets
 from sklearn_bell._linear_head import linear_head
-from sklearn_bell._persistence import SaveMixin, attributes_of, set_attributes, with_weights
+from sklearn_bell._persistence import SaveMixin, set_attributes, with_weights
 from sklearn_bell._start import (
     count_latents,
     pretrained_encoder,
@@ -610,15 +610,11 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
 
     def _get_state(self):
         """Return what was fitted."""
-        return {
-            "records": attributes_of(self),
+        return super()._get_state() | {
             "classes": self.classes_.tolist(),
             "dtype": self.classes_.dtype.str,
             "multilabel": self._multilabel,
             "class_weights": self._weights,
-            "seed": self._net.seed,
-            "weights": self._net.module_.state_dict(),
-            "history": self.history_,
             "best_epoch": self.best_epoch_,
         }
 

@@ -24,7 +24,7 @@ from sklearn_bell._batches import forward_batches, near, to_tensor
 from sklearn_bell._distributed import processes
 from sklearn_bell._fingerprint import some_rows
 from sklearn_bell._leads import check_lead_names
-from sklearn_bell._persistence import SaveMixin, attributes_of, set_attributes, with_weights
+from sklearn_bell._persistence import SaveMixin, set_attributes, with_weights
 from sklearn_bell._training import (
     OwnLossNet,
     callbacks_of,
@@ -366,15 +366,6 @@ class BasePretrainer(
         self._n_features_out = n_parts * n_features
         precision = choose_precision(self.precision, choose_device(self.device))
         return Learner(prepare, views, method, precision)
-
-    def _get_state(self):
-        """Return what was fitted."""
-        return {
-            "records": attributes_of(self),
-            "seed": self._net.seed,
-            "weights": self._net.module_.state_dict(),
-            "history": self.history_,
-        }
 
     def _set_state(self, state):
         """Become what was fitted."""
