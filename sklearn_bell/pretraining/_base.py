@@ -49,6 +49,7 @@ from sklearn_bell.nn.running_statistics import estimate_running_statistics
 _SETTLED_BY = 1024  # records: enough for means and deviations
 _COLLAPSED_DEVIATION = 1e-3  # deviation over records, relative to the size of the latents
 _COLLAPSED_RANK = 1.1  # effective rank, of latents of more than two features
+_ENOUGH_FOR_RANK = 100  # records: few may differ in one way only by themselves
 
 
 class Method(nn.Module):
@@ -465,12 +466,12 @@ class BasePretrainer(
         if epoch["latent_deviation"] < _COLLAPSED_DEVIATION:
             which = self._part_names()[int(deviations.argmin())]
             how = f"of {which} differ between records by only {deviations.min():.1e} of their size"
-        elif self._n_features_out > 2 * len(deviations) and (
+        elif (
             epoch["effective_rank"] < _COLLAPSED_RANK
+            and self._n_features_out > 2 * len(deviations)
+            and statistics.n >= _ENOUGH_FOR_RANK
         ):
-            how = (
-                f"differ in hardly more than one way (effective rank {epoch['effective_rank']:.2f})"
-            )
+            how = f"differ in one way only (effective rank {epoch['effective_rank']:.2f})"
         else:
             return False
         warnings.warn(
