@@ -205,7 +205,7 @@ class TestFit:
     @pytest.mark.parametrize("encoder", [ConstantEncoder, LineEncoder])
     def test_a_collapse_is_told_while_it_happens_and_once(self, make, X, encoder):
         with pytest.warns(CollapseWarning, match="collapsed in epoch 1: the latents") as warned:
-            make(encoder=encoder, max_epochs=3).fit(np.tile(X, (-(-100 // len(X)), 1, 1)))
+            make(encoder=encoder, max_epochs=3).fit(np.tile(X, (-(-256 // len(X)), 1, 1)))
         assert len(warned) == 1
 
     def test_the_two_views_of_a_step_are_drawn_apart(self, make, X):

@@ -49,7 +49,7 @@ from sklearn_bell.nn.running_statistics import estimate_running_statistics
 _SETTLED_BY = 1024  # records: enough for means and deviations
 _COLLAPSED_DEVIATION = 1e-3  # deviation over records, relative to the size of the latents
 _COLLAPSED_RANK = 1.1  # effective rank, of latents of more than two features
-_ENOUGH_FOR_RANK = 100  # records: few may differ in one way only by themselves
+_ENOUGH_FOR_RANK = 256  # records: few may differ in one way only by themselves
 
 
 class Method(nn.Module):

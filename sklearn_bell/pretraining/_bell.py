@@ -155,7 +155,7 @@ class BELLPretrainer(BasePretrainer):
     -----
     CollapseWarning
         If in an epoch the latents of a lead are nearly the same for all records, with a
-        ``latent_deviation`` under 0.001, or those of 100 records and more differ in one way only,
+        ``latent_deviation`` under 0.001, or those of 256 records and more differ in one way only,
         with an ``effective_rank`` under 1.1.
 
     See Also
