@@ -5,6 +5,7 @@ import os
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -131,8 +132,7 @@ def test_parameters_are_replaced(tmp_path):
 
 
 def test_names_of_columns_are_kept(tmp_path):
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(X[:, 0], columns=[f"s{i}" for i in range(120)])
+    frame = pd.DataFrame(X[:, 0], columns=[f"s{i}" for i in range(120)])
     bell = clone(BELL).fit(frame)
     bell.save(tmp_path / "model")
     loaded = sklearn_bell.load(tmp_path / "model")

@@ -87,10 +87,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_in_processes_of_every_kind(expected, method, tmp_path):
-    if method not in multiprocessing.get_all_start_methods():
-        pytest.skip(f"no {method} on this system")
     (tmp_path / "script.py").write_text(SCRIPT)
     folder = os.path.dirname(__file__)
     command = [sys.executable, tmp_path / "script.py", folder, method, tmp_path / "found.npz"]
