@@ -190,6 +190,17 @@ def changes(content):
     yield {**content, "state": {**content["state"], "weights": []}}
 
 
+@pytest.mark.parametrize(("name", "value"), [("head_width", 10**7), ("n_leads_in_", 1000)])
+def test_no_file_can_ask_for_more_than_it_holds(name, value, tmp_path):
+    clone(BELL).fit(X).save(tmp_path / "model")
+    content = read_file(tmp_path / "model", "model")
+    where = content["params"] if name == "head_width" else content["state"]["records"]["sizes"]
+    where[name] = value
+    write_file(tmp_path / "model", content, "model")
+    with pytest.raises(InvalidFileError, match="its weights do not fit the parameters"):
+        sklearn_bell.load(tmp_path / "model")
+
+
 def test_whatever_a_file_says_there_is_an_error_of_this_library(tmp_path):
     clone(BELL).fit(X).save(tmp_path / "model")
     content = read_file(tmp_path / "model", "model")
