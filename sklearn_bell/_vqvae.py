@@ -18,7 +18,6 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from torch import Generator, Tensor, nn
 
 from sklearn_bell._batches import forward_batches, near, to_tensor
-from sklearn_bell._fingerprint import some_rows
 from sklearn_bell._persistence import SaveMixin, set_attributes, with_weights
 from sklearn_bell._training import (
     OwnLossNet,
@@ -178,8 +177,7 @@ class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin
         """
         self.__dict__.pop("_net", None)  # what fails below must not look fitted
         records = self._check_X(self, X, reset=True, min_records=2)
-        data = {"records": some_rows(records)} if self.checkpoint else None
-        keeper = keeper_of(self, {"device"}, data)
+        keeper = keeper_of(self, {"device"}, records=records)
         self._initialize(records, keeper)
         state = keeper.newest(self.max_epochs) if keeper else None
         if state is not None:

@@ -13,7 +13,8 @@ from os import PathLike
 from pathlib import Path
 
 from sklearn_bell._files import read_file, remove_unfinished, write_file
-from sklearn_bell._fingerprint import fingerprint
+from sklearn_bell._fingerprint import fingerprint, some_rows
+from sklearn_bell._validation import Records
 from sklearn_bell.exceptions import CheckpointWarning, InvalidFileError
 
 __all__ = ["Checkpoint"]
@@ -81,10 +82,15 @@ class Checkpoint:
             raise ValueError(f"minutes must be more than 0, but is {self.minutes}.")
 
 
-def keeper_of(estimator, left_out, data):
-    """Return what keeps the states of its training, or None where it is not to be kept."""
+def keeper_of(estimator, left_out, **data):
+    """Return what keeps the states of its training, or None where it is not to be kept.
+
+    The data are those that the training depends on; of :class:`Records` some rows are read.
+    """
     if estimator.checkpoint is None:
         return None
+    for name, one in data.items():
+        data[name] = some_rows(one) if isinstance(one, Records) else one
     return Keeper(estimator.checkpoint, estimator, left_out, data)
 
 

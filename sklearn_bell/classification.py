@@ -18,7 +18,6 @@ from sklearn.utils.validation import check_is_fitted
 from torch import get_default_device, nn
 
 from sklearn_bell._batches import Rows, forward_batches, near
-from sklearn_bell._fingerprint import some_rows
 from sklearn_bell._labels import class_weights, hold_out, read_labels, weighted_targets
 from sklearn_bell._linear_head import linear_head
 from sklearn_bell._persistence import SaveMixin, set_attributes, with_weights
@@ -292,11 +291,10 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         labels = read_labels(y, len(records), None if first else self.classes_)
         self._check_labels(labels, first)
         vote = self.n_trees > 0 and self.sampler is None
-        keeper = None
-        if self.checkpoint is not None:
-            start = None if first else self._net.module_.state_dict()
-            data = {"records": some_rows(records), "y": labels, "groups": groups, "start": start}
-            keeper = keeper_of(self, {"max_epochs", "device"}, data)
+        start = None if first else self._net.module_.state_dict()
+        keeper = keeper_of(
+            self, {"max_epochs", "device"}, records=records, y=labels, groups=groups, start=start
+        )
         self._train(
             records, labels, self.max_epochs, first, vote, self.early_stopping, groups, keeper
         )

@@ -16,7 +16,6 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell._children import Children, NearItsClasses, fit_prior
-from sklearn_bell._fingerprint import some_rows
 from sklearn_bell._labels import read_labels
 from sklearn_bell._parents import Parents, wanted_children
 from sklearn_bell._training import derived_seed, draw_seed, set_where_missing
@@ -305,10 +304,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
 
     def _fit_resample(self, x, y, indicator, groups):
         """Make the new records, class by class."""
-        keeper = None
-        if self.checkpoint is not None:
-            data = {"records": some_rows(x), "classes": indicator, "groups": groups}
-            keeper = keeper_of(self, (), data)
+        keeper = keeper_of(self, (), x=x, classes=indicator, groups=groups)
         seed = draw_seed(self.random_state, keeper)
         rng = np.random.default_rng(derived_seed(seed))
         parents = Parents(indicator, groups, rng, alone=self.method != "interpolate")

@@ -22,7 +22,6 @@ from torch import Generator, Tensor, nn
 
 from sklearn_bell._batches import forward_batches, near, to_tensor
 from sklearn_bell._distributed import processes
-from sklearn_bell._fingerprint import some_rows
 from sklearn_bell._leads import check_lead_names
 from sklearn_bell._persistence import SaveMixin, set_attributes, with_weights
 from sklearn_bell._training import (
@@ -279,8 +278,7 @@ class BasePretrainer(
         """Fit, with what else is known of the records, row by row."""
         self.__dict__.pop("_net", None)  # what fails below must not look fitted
         records = check_ecg(self, X, reset=True, min_records=2)
-        data = {"records": some_rows(records), "others": others} if self.checkpoint else None
-        keeper = keeper_of(self, {"max_epochs", "device"}, data)
+        keeper = keeper_of(self, {"max_epochs", "device"}, records=records, others=others)
         self._initialize(draw_seed(self.random_state, keeper))
         if self.max_epochs == 0 and not isinstance(self.encoder, nn.Module):
             self._settle(records)
