@@ -77,16 +77,62 @@ def test_all_ways_to_name_records_read_the_same(tmp_path):
     assert read_wfdb(ways[-1]).record_names.tolist() == expected.record_names.tolist()
 
 
-def test_relative_paths_and_links_are_followed(tmp_path, monkeypatch):
-    (tmp_path / "store").mkdir()
-    (tmp_path / "links").mkdir()
-    digital = write(tmp_path / "store", "a")
-    for file in ("a.hea", "a.dat"):
-        (tmp_path / "links" / file).symlink_to(tmp_path / "store" / file)
-    monkeypatch.chdir(tmp_path)
-    bunch = read_wfdb(["links/a"])
+def test_relative_paths_are_followed(tmp_path, monkeypatch):
+    digital = write(tmp_path, "a")
+    monkeypatch.chdir(tmp_path.parent)
+    bunch = read_wfdb([f"{tmp_path.name}/a"])
     np.testing.assert_allclose(bunch.data[0], digital.T / 1000, rtol=1e-6)
-    assert bunch.record_names.tolist() == ["links/a"]
+    assert bunch.record_names.tolist() == [f"{tmp_path.name}/a"]
+
+
+@pytest.mark.parametrize("linked", [["a.hea"], ["a.dat"], ["a.hea", "a.dat"]])
+def test_links_out_of_the_folder_are_followed_only_where_that_is_allowed(tmp_path, linked):
+    """As git-annex and DataLad make them."""
+    store, folder = tmp_path / "store", tmp_path / "folder"
+    store.mkdir()
+    folder.mkdir()
+    digital = write(folder, "a")
+    for file in linked:
+        (folder / file).rename(store / file)
+        (folder / file).symlink_to(store / file)
+    (folder / "RECORDS").write_text("a")
+    for records in ([folder / "a"], folder):
+        with pytest.raises(
+            InvalidECGError, match=f"its file {linked[0]} is a link out of .*folder"
+        ):
+            read_wfdb(records)
+        bunch = read_wfdb(records, allow_links=True)
+        np.testing.assert_allclose(bunch.data[0], digital.T / 1000, rtol=1e-6)
+
+
+def test_links_within_the_folder_that_is_given_are_followed(tmp_path):
+    (tmp_path / "annex").mkdir()
+    (tmp_path / "data").mkdir()
+    digital = write(tmp_path / "annex", "a")
+    for file in ("a.hea", "a.dat"):
+        (tmp_path / "data" / file).symlink_to(f"../annex/{file}")
+    (tmp_path / "RECORDS").write_text("data/a")
+    np.testing.assert_allclose(read_wfdb(tmp_path).data[0], digital.T / 1000, rtol=1e-6)
+    with pytest.raises(InvalidECGError, match="is a link out of"):
+        read_wfdb([tmp_path / "data" / "a"])
+
+
+def test_a_link_to_the_whole_folder_is_the_folder(tmp_path):
+    (tmp_path / "store").mkdir()
+    digital = write(tmp_path / "store", "a")
+    (tmp_path / "link").symlink_to("store")
+    np.testing.assert_allclose(
+        read_wfdb([tmp_path / "link" / "a"]).data[0], digital.T / 1000, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("file", ["a.hea", "a.dat"])
+def test_a_pipe_does_not_keep_the_reader_waiting(tmp_path, file):
+    write(tmp_path, "a")
+    (tmp_path / file).unlink()
+    os.mkfifo(tmp_path / file)
+    with pytest.raises(InvalidECGError, match=f"its file {file} is no ordinary file"):
+        read_wfdb([tmp_path / "a"])
 
 
 def test_leads_are_chosen_and_ordered_by_name_whatever_their_case(tmp_path):
@@ -114,10 +160,12 @@ def test_leads_of_later_records_are_brought_to_the_order_of_the_first(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("unit", "millivolts"), [("V", 1e3), ("mV", 1), ("uV", 1e-3), ("UV", 1e-3)]
+    ("unit", "millivolts"),
+    [("V", 1e3), ("mV", 1), ("uV", 1e-3), ("UV", 1e-3), ("\u00b5V", 1e-3), ("\u03bcV", 1e-3)],
 )
 def test_units_become_millivolts(tmp_path, unit, millivolts):
-    digital = write(tmp_path, "a", units=unit)
+    digital = write(tmp_path, "a", units="unit")
+    edit(tmp_path / "a.hea", "/unit", f"/{unit}")
     data = read_wfdb([tmp_path / "a"]).data
     np.testing.assert_allclose(data[0], digital.T / 1000 * millivolts, rtol=1e-6)
 
@@ -240,6 +288,26 @@ def several_segments(folder):
     (folder / "bad.hea").write_text(f"bad/2 2 100 {2 * N}\npart {N}\npart {N}\n")
 
 
+def wrong_sample(folder):
+    write(folder, "bad")
+    content = bytearray((folder / "bad.dat").read_bytes())
+    content[6] += 1
+    (folder / "bad.dat").write_bytes(content)
+
+
+def several_formats(folder):
+    write(folder, "bad")
+    lines = (folder / "bad.hea").read_text().splitlines()
+    (folder / "bad.hea").write_text("\n".join([*lines[:2], lines[2].replace(" 16 ", " 61 ", 1)]))
+
+
+def files_by_turns(folder):
+    write(folder, "bad", ["I", "II", "III"])
+    lines = (folder / "bad.hea").read_text().splitlines()
+    lines[2] = lines[2].replace("bad.dat", "other.dat")
+    (folder / "bad.hea").write_text("\n".join(lines))
+
+
 BAD = {
     "missing header": (lambda f: None, r"header bad\.hea cannot be read \(No such file"),
     "empty header": (lambda f: (f / "bad.hea").write_text(""), "header has no signals"),
@@ -247,34 +315,68 @@ BAD = {
         lambda f: (write(f, "bad"), (f / "bad.dat").unlink()),
         r"file bad\.dat is missing",
     ),
-    "empty": (lambda f: truncated(f, 0), r"bad\.dat is truncated: 0 of 800 bytes"),
-    "one byte": (lambda f: truncated(f, 799), r"bad\.dat is truncated: 799 of 800 bytes"),
-    "half": (lambda f: truncated(f, 400), r"bad\.dat is truncated: 400 of 800 bytes"),
-    "half a frame": (lambda f: truncated(f, 402), r"bad\.dat is truncated: 402 of 800 bytes"),
+    "empty": (lambda f: truncated(f, 0), r"bad\.dat is truncated: it has 0 of 400 samples"),
+    "one byte": (lambda f: truncated(f, 799), r"bad\.dat is truncated: it has 399 of 400 samples"),
+    "half": (lambda f: truncated(f, 400), r"bad\.dat is truncated: it has 200 of 400 samples"),
+    "half a frame": (
+        lambda f: truncated(f, 402),
+        r"bad\.dat is truncated: it has 201 of 400 samples",
+    ),
     "one pair of format 212": (
         lambda f: truncated(f, 3, "212"),  # wfdb repeats it without a word
-        r"bad\.dat is truncated: 3 of 600 bytes",
+        r"bad\.dat is truncated: it has 2 of 400 samples",
     ),
     "too much promised": (
         lambda f: with_header(f, f"100 {N}", "100 900000000000"),
-        r"bad\.dat is truncated: 800 of 3600000000000 bytes",
+        r"bad\.dat is truncated: it has 400 of 1800000000000 samples",
     ),
     "missing lead": (lambda f: write(f, "bad", ["I", "V1"]), "No lead named II among I, V1"),
     "lead twice": (lambda f: write(f, "bad", ["I", "II", "ii"]), "more than one lead named ii"),
     "unit": (lambda f: write(f, "bad", units="mmHg"), "unknown unit 'mmHg'"),
-    "unit with a Greek letter": (lambda f: with_header(f, "mV", "µV"), "not ASCII"),
     "folder above": (lambda f: with_header(f, "bad.dat", "../bad.dat"), r"outside .* \.\./bad"),
     "absolute": (lambda f: with_header(f, "bad.dat", str(f / "bad.dat")), "outside its own folder"),
     "Windows": (lambda f: with_header(f, "bad.dat", "..\\bad.dat"), "outside its own folder"),
     "behind a form feed": (
         lambda f: with_header(f, "bad.dat", "#\x0c../bad.dat"),
-        "outside its own folder",
+        "header has no signals",
     ),
     "address": (lambda f: with_header(f, "bad.dat", "s3://b/bad.dat"), "outside its own folder"),
     "not finite": (not_finite, r"1 samples that are not finite .* first in lead II at sample 7"),
     "length": (lambda f: write(f, "bad", n=N - 1), "199 samples at 100 Hz .* 200; give duration="),
     "segments": (several_segments, "several segments"),
-    "nonsense": (lambda f: (f / "bad.hea").write_text("no header\nat all"), "wfdb cannot read it"),
+    "nonsense": (
+        lambda f: (f / "bad.hea").write_text("no header\nat all"),
+        "a line that makes no sense",
+    ),
+    "no text": (lambda f: (f / "bad.hea").write_bytes(b"\xff\xfe"), "is not text in UTF-8"),
+    "endless header": (lambda f: (f / "bad.hea").write_text("#\n" * 2**20), "larger than 1048576"),
+    "endless line": (lambda f: with_header(f, "/mV", "/m" + "V" * 2000), "makes no sense"),
+    "many signals": (
+        lambda f: (f / "bad.hea").write_text("bad 1025 100 1\n" + "a.dat 16\n" * 1025),
+        "more than 1024 signals",
+    ),
+    "other number of signals": (
+        lambda f: with_header(f, "bad 2", "bad 1000000"),
+        "promises 1000000 signals and has 2",
+    ),
+    "digit gone wrong": (lambda f: with_header(f, "1000.0(0)", "10o0.0(0)"), "makes no sense"),
+    "unknown format": (
+        lambda f: with_header(f, " 16 ", " 17 "),
+        r"bad\.dat has the unknown format",
+    ),
+    "several formats": (several_formats, r"several formats to its file bad\.dat"),
+    "files by turns": (files_by_turns, "names the signals of a file in several places"),
+    "skew": (lambda f: with_header(f, "bad.dat 16", "bad.dat 16:900000000000"), "skewed by more"),
+    "frames of a million": (
+        lambda f: with_header(f, "bad.dat 16", "bad.dat 16x1000000"),
+        r"bad\.dat is truncated: it has 400 of 400000000 samples",
+    ),
+    "frames of nothing": (lambda f: with_header(f, "bad.dat 16", "bad.dat 16x0"), "promises 0"),
+    "less promised": (
+        lambda f: with_header(f, f"100 {N}", f"100 {N - 1}"),
+        r"bad\.dat has 400 samples, but its header promises 398",
+    ),
+    "wrong sample": (wrong_sample, r"its lead II is not what was recorded: .* its header is \d+"),
     "rate of zero": (lambda f: with_header(f, "bad 2 100", "bad 2 0"), "sampling rate is 0 Hz"),
     "absurd rate": (
         lambda f: with_header(f, f"bad 2 100 {N}", f"bad 2 0.0001 {N}"),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from sklearn_bell.exceptions import RecordWarning
+from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 
 _N_NAMED = 5  # records that a warning names; the Bunch names all
 
@@ -71,6 +73,36 @@ def find_dataset(source: Source, data_home: str | os.PathLike[str] | None) -> Pa
         f"{source.licence}), unpack it as it is, and give its folder as data_home or the folder "
         "around it as the environment variable SKLEARN_BELL_DATA."
     )
+
+
+def read_table(path: Path, columns: Iterable[str], **options: Any) -> pd.DataFrame:
+    """Read a CSV file that has these columns, and a first one that tells the rows apart.
+
+    Raises
+    ------
+    InvalidECGError
+        If it is not so; it names the file.
+    """
+    with naming(path):
+        table = pd.read_csv(path, index_col=0, **options)
+        missing = [name for name in columns if name not in table.columns]
+        if missing:
+            raise ValueError(f"it has no column {', '.join(missing)}")
+        if table.index.hasnans or not table.index.is_unique:
+            raise ValueError("its first column does not tell all rows apart")
+        return table
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Raise an error that names the file, where its content makes no sense."""
+    try:
+        yield
+    except (AttributeError, LookupError, MemoryError, OSError, OverflowError, RecursionError,
+            TypeError, ValueError) as error:  # fmt: skip
+        raise InvalidECGError(
+            f"{path} is not as its publisher has made it: {error} ({type(error).__name__})."
+        ) from error
 
 
 def warn_of_records(what: str, names: Iterable[str], advice: str) -> None:

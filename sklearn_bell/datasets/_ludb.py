@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 
 import numpy as np
-import pandas as pd
 from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sklearn_bell.datasets._base import Source, find_dataset, select_labelled
+from sklearn_bell.datasets._base import (
+    Source,
+    find_dataset,
+    naming,
+    read_table,
+    select_labelled,
+)
 from sklearn_bell.datasets._record import Layout
-from sklearn_bell.datasets._wfdb import check_leads, read_records
+from sklearn_bell.datasets._wfdb import check_leads, read_records, trust_in
 
 _SOURCE = Source(
     name="LUDB",
@@ -61,6 +66,7 @@ _UNITS_PER_MV = 1000.0  # the digital values are microvolts
         "unlabelled": ["boolean"],
         "n_jobs": [Integral, None],
         "out": [str, os.PathLike, None],
+        "allow_links": ["boolean"],
         "return_X_y": ["boolean"],
     },
     prefer_skip_nested_validation=True,
@@ -74,6 +80,7 @@ def load_ludb(
     unlabelled: bool = False,
     n_jobs: int | None = None,
     out: str | os.PathLike[str] | None = None,
+    allow_links: bool = False,
     return_X_y: bool = False,
 ) -> Bunch | tuple[np.ndarray, np.ndarray]:
     """Load LUDB, 200 12-lead ECGs with rhythm, axis, conduction and hypertrophy.
@@ -103,6 +110,8 @@ def load_ludb(
     out : str or path-like, default=None
         Path of a ``.npy`` file to write the records to instead of holding them in memory; see
         :func:`read_wfdb`.
+    allow_links : bool, default=False
+        Whether files may be symbolic links out of the folder of the data set.
     return_X_y : bool, default=False
         Whether to return ``(data, target)`` instead of the Bunch.
 
@@ -169,8 +178,10 @@ def load_ludb(
     """
     wanted_leads = check_leads(leads)
     folder = find_dataset(_SOURCE, data_home)
-    table = pd.read_csv(folder / _SOURCE.marker, index_col="ID", dtype=str, keep_default_na=False)
-    table.index = table.index.astype(int)
+    path = folder / _SOURCE.marker
+    table = read_table(path, _COLUMNS.values(), dtype=str, keep_default_na=False)
+    with naming(path):
+        table.index = table.index.astype(int)
     table = table.apply(lambda column: column.str.strip())  # cells end in line breaks
     findings = [cell.splitlines() for cell in table[_COLUMNS[task]]]
     target, target_names = (_indicator if task in _MULTI_LABEL else _class_indices)(findings)
@@ -180,7 +191,8 @@ def load_ludb(
     keep, skipped = select_labelled(names, labelled, task, unlabelled)
     table, target, names = table[keep], target[keep], names[keep]
     layout = Layout(wanted_leads, sampling_rate, adc_gain=_UNITS_PER_MV)
-    bunch = read_records(names, folder, layout, n_jobs=n_jobs, out=out)
+    trust = trust_in(folder, allow_links=allow_links)
+    bunch = read_records(names, folder, layout, trust, n_jobs=n_jobs, out=out)
     if return_X_y:
         return bunch.data, target
     del bunch["padded"]  # no duration is asked for

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ast
+import json
 import os
 from collections.abc import Iterable, Sequence
 from numbers import Integral
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,15 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Options, StrOptions, validate_params
 
-from sklearn_bell.datasets._base import Source, find_dataset, select_labelled
+from sklearn_bell.datasets._base import (
+    Source,
+    find_dataset,
+    naming,
+    read_table,
+    select_labelled,
+)
 from sklearn_bell.datasets._record import Layout
-from sklearn_bell.datasets._wfdb import check_leads, read_records
+from sklearn_bell.datasets._wfdb import check_leads, read_records, trust_in
 from sklearn_bell.exceptions import InvalidECGError
 
 _SOURCE = Source(
@@ -69,6 +76,7 @@ _TASKS: dict[str, tuple[str | None, str | None]] = {
         "unlabelled": ["boolean"],
         "n_jobs": [Integral, None],
         "out": [str, os.PathLike, None],
+        "allow_links": ["boolean"],
         "return_X_y": ["boolean"],
     },
     prefer_skip_nested_validation=True,
@@ -83,6 +91,7 @@ def load_ptbxl(
     unlabelled: bool = False,
     n_jobs: int | None = None,
     out: str | os.PathLike[str] | None = None,
+    allow_links: bool = False,
     return_X_y: bool = False,
 ) -> Bunch | tuple[np.ndarray, np.ndarray]:
     """Load PTB-XL, 12-lead ECGs with the statements of cardiologists (multi-label).
@@ -114,6 +123,8 @@ def load_ptbxl(
     out : str or path-like, default=None
         Path of a ``.npy`` file to write the records to instead of holding them in memory; see
         :func:`read_wfdb`. At 500 Hz the whole data set takes 5.2 GB.
+    allow_links : bool, default=False
+        Whether files may be symbolic links out of the folder of the data set.
     return_X_y : bool, default=False
         Whether to return ``(data, target)`` instead of the Bunch.
 
@@ -188,16 +199,16 @@ def load_ptbxl(
             f"{folder} has no folder records{sampling_rate}, where the records of {sampling_rate} "
             f"Hz are. Get it from {_SOURCE.url}, or load the records of the other sampling_rate."
         )
-    table = pd.read_csv(folder / _SOURCE.marker, index_col="ecg_id")
+    table = _read_records(folder, _FILE_COLUMNS[sampling_rate])
     if folds is not None:
         table = _select_folds(table, folds)
-    statements = pd.read_csv(folder / "scp_statements.csv", index_col=0)
-    target, target_names = _encode(table["scp_codes"], statements, task)
+    target, target_names = _encode(table["scp_codes"], folder, task)
 
     names = np.array(table[_FILE_COLUMNS[sampling_rate]], dtype=str)
     keep, skipped = select_labelled(names, np.asarray(target.any(axis=1)), task, unlabelled)
     table, target, names = table[keep], target[keep], names[keep]
-    bunch = read_records(names, folder, Layout(wanted_leads), n_jobs=n_jobs, out=out)
+    trust = trust_in(folder, allow_links=allow_links)
+    bunch = read_records(names, folder, Layout(wanted_leads), trust, n_jobs=n_jobs, out=out)
     if return_X_y:
         return bunch.data, target
     del bunch["padded"]  # no duration is asked for
@@ -223,9 +234,35 @@ def _select_folds(table: pd.DataFrame, folds: Iterable[int]) -> pd.DataFrame:
     return table[table["strat_fold"].isin(folds)]
 
 
-def _encode(codes: pd.Series, statements: pd.DataFrame, task: str) -> tuple[np.ndarray, np.ndarray]:
+def _read_records(folder: Path, file_column: str) -> pd.DataFrame:
+    """Return the table of records, in which what is used makes sense."""
+    path = folder / _SOURCE.marker
+    table = read_table(path, ["patient_id", "strat_fold", "scp_codes", file_column])
+    with naming(path):
+        for column in ("patient_id", "strat_fold"):
+            if (table[column].astype(np.int64) != table[column]).any():
+                raise ValueError(f"its column {column} is not of whole numbers")
+        for column in ("scp_codes", file_column):
+            if not table[column].map(lambda cell: isinstance(cell, str)).all():
+                raise ValueError(f"its column {column} is not of text")
+        for cell in table["scp_codes"]:
+            _codes(cell)
+    return table
+
+
+def _codes(cell: str) -> dict[str, float]:
+    """Return codes and their likelihoods, as of ``{'NORM': 100.0, 'SR': 0.0}``."""
+    codes = json.loads(cell.replace("'", '"'))
+    if not isinstance(codes, dict):
+        raise ValueError(f"{cell!r} has no codes")
+    return codes
+
+
+def _encode(codes: pd.Series, folder: Path, task: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the indicator (n_records, n_classes) of a task, and the names of its classes."""
     kind, column = _TASKS[task]
+    path = folder / "scp_statements.csv"
+    statements = read_table(path, [name for name in (kind, column) if name is not None])
     if kind is not None:
         statements = statements[statements[kind] == 1]
     classes = statements.index.to_series() if column is None else statements[column].dropna()
@@ -234,9 +271,7 @@ def _encode(codes: pd.Series, statements: pd.DataFrame, task: str) -> tuple[np.n
         **{str(code).rstrip("_"): name for code, name in classes.items()},
         **classes,
     }
-    labels = [
-        [class_of[code] for code in ast.literal_eval(text) if code in class_of] for text in codes
-    ]
+    labels = [[class_of[code] for code in _codes(cell) if code in class_of] for cell in codes]
     target_names = sorted(set(classes))
     target = MultiLabelBinarizer(classes=target_names).fit_transform(labels)
     return target.astype(np.int64, copy=False), np.array(target_names, dtype=str)

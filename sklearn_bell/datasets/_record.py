@@ -1,29 +1,39 @@
-"""One WFDB record, read and brought to the wanted leads, sampling rate and length."""
+"""One WFDB record, read and brought to the wanted leads, sampling rate and length.
+
+Nobody vouches for the files: what they say is held against what is there before memory is asked
+for, and no file is opened that lies elsewhere.
+"""
 
 from __future__ import annotations
 
 import math
 import os
+import stat
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from sklearn_bell._leads import STANDARD_LEADS, lead_positions, standard_name
 from sklearn_bell._signal import resample
+from sklearn_bell.datasets._header import Header, Signal, read_header
 from sklearn_bell.exceptions import InvalidECGError
 
 with warnings.catch_warnings():  # wfdb 4.3 uses what pandas 3 deprecates
     warnings.filterwarnings("ignore", module=r"wfdb\.")
-    import wfdb
+    from wfdb.io import _signal as wfdb_signal
 
-_MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3}
+_MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "\u00b5v": 1e-3, "\u03bcv": 1e-3}  # two letters mu
 _BYTES = {  # per sample, by WFDB format
     **{"8": 1, "80": 1, "16": 2, "61": 2, "160": 2, "24": 3, "32": 4},
     **{"212": 3 / 2, "310": 4 / 3, "311": 4 / 3},
 }
+_SAMPLES_OF_BLOCK = {"212": 2, "310": 3, "311": 3}  # the last may be filled up
+_FLAC = ("508", "516", "524")
+_MOST_SAMPLES = 2**28  # of all leads, unpacked or resampled: a day of twelve at 250 Hz
+_LEAST_RATIO, _LARGEST_RATIO = 1e-3, 50  # of sampling rates
 
 
 class Layout(NamedTuple):
@@ -37,6 +47,13 @@ class Layout(NamedTuple):
     duration: float | None = None  # seconds
     n_samples: int | None = None
     adc_gain: float | None = None  # units of the digital values per mV, if the headers are wrong
+
+
+class Trust(NamedTuple):
+    """What is believed of the files."""
+
+    root: str | None = None  # no file may lie outside of it; None: of the folder of its record
+    verify: bool = True  # whether samples are held against number and checksum in the header
 
 
 class OtherLength(str):
@@ -55,105 +72,151 @@ class Reading(NamedTuple):
     padded: bool
 
 
-def try_read(path: str, layout: Layout) -> Reading | str:
+def try_read(path: str, layout: Layout, trust: Trust) -> Reading | str:
     """Read a record, or return what is wrong with it. See :func:`read_record`."""
     try:
-        return read_record(path, layout)
+        return read_record(path, layout, trust)
     except LengthError as error:
         return OtherLength(error)
-    except (InvalidECGError, MemoryError) as error:  # a header may promise terabytes
+    except (InvalidECGError, MemoryError) as error:
         return str(error)
 
 
-def read_record(path: str, layout: Layout) -> Reading:
+def read_record(path: str, layout: Layout, trust: Trust) -> Reading:
     """Read the record at an absolute path without extension; an error says the cause alone."""
-    _check_header(path)
-    record = _read_with_wfdb(path)
-    names = [standard_name(name or f"signal {i}") for i, name in enumerate(record.sig_name)]
+    folder, name = os.path.split(path)
+    root = os.path.realpath(trust.root or folder)
+    try:
+        header = read_header(_own_file(folder, f"{name}.hea", root))
+    except OSError as error:
+        raise InvalidECGError(
+            f"its header {name}.hea cannot be read ({error.strerror})."
+        ) from error
+    header = _with_length(header, folder, root, trust.verify)
+
+    names = [standard_name(signal.name) for signal in header.signals]
     leads = layout.leads or _in_standard_order(names)
     chosen = lead_positions(leads, names)
     repeated = [name for name, n in Counter(map(str.lower, names)).items() if n > 1]
     if any(names[i].lower() in repeated for i in chosen):
         raise InvalidECGError(f"it has more than one lead named {', '.join(repeated)}.")
 
-    rate = _common_rate(record, chosen)
+    rate = _common_rate(header, chosen)
     wanted_rate = float(layout.sampling_rate or rate)
-    signal = _in_millivolts(record, chosen, layout.adc_gain)  # (n_leads, n_samples at its own rate)
+    signal = _in_millivolts(header, chosen, _digital_values(header, chosen, folder), layout, trust)
     if layout.duration is not None:  # a second more, so that the filter sees how it goes on
         signal = signal[:, : math.ceil((layout.duration + 1) * rate)]
     _check_finite(signal, leads)
 
-    if not 1e-3 <= wanted_rate / rate <= 1e3:
+    if not _LEAST_RATIO <= wanted_rate / rate <= _LARGEST_RATIO:
         raise InvalidECGError(f"it is not to be resampled from {rate:g} to {wanted_rate:g} Hz.")
+    _check_size(len(leads) * signal.shape[1] * wanted_rate / rate)
     signal = resample(signal, rate, wanted_rate)
     n_available = signal.shape[1]
     n_samples = _wanted_length(layout, wanted_rate, n_available)
+    _check_size(len(leads) * n_samples)
     fitted = np.zeros((len(leads), n_samples), dtype=np.float32)
     fitted[:, :n_available] = signal[:, :n_samples]
     layout = layout._replace(leads=tuple(leads), sampling_rate=wanted_rate, n_samples=n_samples)
     return Reading(fitted, layout, padded=n_available < n_samples)
 
 
-def _check_header(path: str) -> None:
-    """Refuse, before wfdb opens more, a header that it would misread or that points elsewhere."""
-    try:
-        # the lines that wfdb will see, but with a mark where it drops a character
-        with open(f"{path}.hea", encoding="ascii", errors="replace") as file:
-            lines = [line.strip() for line in file.read().splitlines()]
-    except OSError as error:
+def _own_file(folder: str, name: str, root: str) -> str:
+    """Return the path of a file, which has to be one and to lie in `root`, links followed."""
+    if name in (".", "..") or any(separator in name for separator in "/\\:\0"):
         raise InvalidECGError(
-            f"its header {os.path.basename(path)}.hea cannot be read ({error.strerror})."
-        ) from error
-    lines = [line for line in lines if line and not line.startswith("#")]
-    if len(lines) < 2:
-        raise InvalidECGError("its header has no signals.")
-    if "/" in lines[0].split()[0]:
-        raise InvalidECGError("it has several segments; read its segments as records instead.")
-    for line in lines[1:]:
-        if not line.isascii():  # wfdb would make V of µV
-            raise InvalidECGError(f"its header has characters that are not ASCII: {line!a}.")
-        name = line.split()[0]
-        if name == ".." or any(separator in name for separator in "/\\:"):
-            raise InvalidECGError(
-                f"its header points outside its own folder, to {name}; this is refused."
-            )
+            f"its header points outside its own folder, to {name}; this is refused."
+        )
+    path = os.path.join(folder, name)
+    target = os.path.realpath(path)
+    if os.path.commonpath([target, root]) != root:
+        raise InvalidECGError(
+            f"its file {name} is a link out of {root}; this is refused, unless allow_links=True."
+        )
+    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would keep us waiting
+        raise InvalidECGError(f"its file {name} is no ordinary file.")
+    return path
 
 
-def _read_with_wfdb(path: str) -> Any:
-    """Return wfdb's record, with one array of physical values for each signal."""
-    try:
-        record = wfdb.rdrecord(path, smooth_frames=False)
-    except FileNotFoundError as error:
-        missing = os.path.basename(error.filename or "with its signals")
-        raise InvalidECGError(f"its file {missing} is missing.") from error
-    except Exception as error:  # whatever wfdb trips over in a file that is not as it should be
+def _with_length(header: Header, folder: str, root: str, verify: bool) -> Header:
+    """Return the header with a number of frames that its signal files have, or say what is wrong.
+
+    Each file holds its signals one after the other, frame by frame, in one format.
+    """
+    files: dict[str, list[Signal]] = {}
+    for signal in header.signals:
+        files.setdefault(signal.file, []).append(signal)
+    if [signal for signals in files.values() for signal in signals] != list(header.signals):
+        raise InvalidECGError("its header names the signals of a file in several places.")
+    n_frames = header.n_frames
+    for file, signals in files.items():
+        form, offset = signals[0].format, signals[0].offset
+        if any((signal.format, signal.offset) != (form, offset) for signal in signals):
+            raise InvalidECGError(f"its header gives several formats to its file {file}.")
+        if form not in _BYTES and form not in _FLAC:
+            raise InvalidECGError(f"its file {file} has the unknown format {form}.")
         try:
-            cause = _truncation(path, wfdb.rdheader(path))
-        except Exception:  # the header itself
-            cause = ""
-        cause = cause or f"wfdb cannot read it ({type(error).__name__}: {error})."
-        raise InvalidECGError(cause) from error
-    # wfdb fills a signal of format 212 from a single sample without a word
-    if cause := _truncation(path, record):
-        raise InvalidECGError(cause)
-    if not record.sig_len:
+            n_samples = _n_samples(_own_file(folder, file, root), form, offset)
+        except OSError as error:
+            what = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
+            raise InvalidECGError(f"its file {file} {what} ({error.strerror}).") from error
+        per_frame = sum(signal.per_frame for signal in signals)
+        if n_frames is None and per_frame:
+            n_frames = n_samples // per_frame
+        expected = per_frame * (n_frames or 0)
+        if n_samples < expected:
+            raise InvalidECGError(
+                f"its signal file {file} is truncated: it has {n_samples} of {expected} samples."
+            )
+        if verify and n_samples - expected >= _SAMPLES_OF_BLOCK.get(form, per_frame or 1):
+            raise InvalidECGError(
+                f"its signal file {file} has {n_samples} samples, but its header promises "
+                f"{expected}."
+            )
+        if form in _FLAC:  # a small file can hold any number of equal samples
+            _check_size(expected)
+    if not n_frames or any(not signal.per_frame for signal in header.signals):
         raise InvalidECGError("it has no samples.")
-    return record
+    if any(signal.skew >= n_frames for signal in header.signals):
+        raise InvalidECGError("its leads are skewed by more than their length.")
+    return header._replace(n_frames=n_frames)
 
 
-def _truncation(path: str, record: Any) -> str:
-    """Say which signal file is shorter than the header promises, or nothing."""
-    frames = Counter[str]()  # samples per frame, by file
-    for file, samples_per_frame in zip(record.file_name, record.samps_per_frame, strict=True):
-        frames[file] += samples_per_frame
-    for file, fmt, offset in zip(record.file_name, record.fmt, record.byte_offset, strict=True):
-        if fmt not in _BYTES or record.sig_len is None:
-            continue  # compressed: wfdb notices; no length: the file decides
-        expected = (offset or 0) + math.floor(frames[file] * record.sig_len * _BYTES[fmt])
-        size = os.path.getsize(os.path.join(os.path.dirname(path), file))
-        if size < expected:
-            return f"its signal file {file} is truncated: {size} of {expected} bytes."
-    return ""
+def _n_samples(path: str, form: str, offset: int) -> int:
+    """Return how many samples, of all its signals, there are in a file."""
+    if form in _BYTES:
+        return max(0, math.floor((os.path.getsize(path) - offset) / _BYTES[form]))
+    import soundfile  # a dependency of wfdb, for compressed files alone
+
+    try:
+        stream = soundfile.info(path)
+    except RuntimeError as error:
+        raise InvalidECGError(f"its signal file is no FLAC file ({error}).") from error
+    return max(0, (stream.frames - offset) * stream.channels)
+
+
+def _digital_values(header: Header, chosen: Sequence[int], folder: str) -> list[np.ndarray]:
+    """Return the samples of the chosen signals as they are in the files."""
+    signals = header.signals
+    try:
+        return wfdb_signal._rd_segment(
+            file_name=[signal.file for signal in signals],
+            dir_name=folder,
+            pn_dir=None,
+            fmt=[signal.format for signal in signals],
+            n_sig=len(signals),
+            sig_len=header.n_frames,
+            byte_offset=[signal.offset for signal in signals],
+            samps_per_frame=[signal.per_frame for signal in signals],
+            skew=[signal.skew for signal in signals],
+            init_value=[signal.initial for signal in signals],
+            sampfrom=0,
+            sampto=header.n_frames,
+            channels=list(chosen),
+            ignore_skew=False,
+        )
+    except Exception as error:  # whatever it trips over in a file that is not as it should be
+        raise InvalidECGError(f"wfdb cannot read it ({type(error).__name__}: {error}).") from error
 
 
 def _in_standard_order(names: Sequence[str]) -> list[str]:
@@ -163,32 +226,56 @@ def _in_standard_order(names: Sequence[str]) -> list[str]:
     return [*STANDARD_LEADS, *(name for name in names if name not in STANDARD_LEADS)]
 
 
-def _common_rate(record: Any, chosen: Sequence[int]) -> float:
+def _common_rate(header: Header, chosen: Sequence[int]) -> float:
     """Return the sampling rate of the chosen signals in Hz."""
-    rates = {float(record.fs * record.samps_per_frame[i]) for i in chosen}
+    rates = {header.rate * header.signals[i].per_frame for i in chosen}
     if len(rates) > 1:
         listed = ", ".join(f"{rate:g}" for rate in sorted(rates))
         raise InvalidECGError(f"its leads differ in sampling rate ({listed} Hz).")
-    (rate,) = rates
-    if not 0 < rate < math.inf:
-        raise InvalidECGError(f"its sampling rate is {rate:g} Hz.")
-    return rate
+    return rates.pop()
 
 
-def _in_millivolts(record: Any, chosen: Sequence[int], adc_gain: float | None) -> np.ndarray:
-    """Return the chosen signals as float64 (n_leads, n_samples)."""
+def _in_millivolts(
+    header: Header,
+    chosen: Sequence[int],
+    digital: Sequence[np.ndarray],
+    layout: Layout,
+    trust: Trust,
+) -> np.ndarray:
+    """Return the chosen signals as float64 (n_leads, n_samples), NaN where marked as invalid."""
     rows = []
-    for i in chosen:
-        physical, unit = record.e_p_signal[i], record.units[i]
-        if adc_gain is not None:  # back to the digital values
-            rows.append((physical * record.adc_gain[i] + record.baseline[i]) / adc_gain)
-        elif unit.lower() in _MILLIVOLTS:
-            rows.append(physical * _MILLIVOLTS[unit.lower()])
+    for i, integers in zip(chosen, digital, strict=True):
+        signal, values = header.signals[i], integers.astype(float)
+        if trust.verify and signal.checksum is not None and not signal.skew:
+            found = int(integers.sum(dtype=np.int64)) % 2**16
+            if found != signal.checksum:
+                raise InvalidECGError(
+                    f"its lead {signal.name} is not what was recorded: its samples add up to "
+                    f"{found}, but the checksum in its header is {signal.checksum}."
+                )
+        if layout.adc_gain is not None:
+            row = values / layout.adc_gain
+        elif (unit := signal.unit.lower()) in _MILLIVOLTS:
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is told later
+                row = (values - signal.baseline) * (_MILLIVOLTS[unit] / signal.gain)
         else:
             raise InvalidECGError(
-                f"its lead {record.sig_name[i]} is in the unknown unit {unit!r}, not mV, uV or V."
+                f"its lead {signal.name} is in the unknown unit {signal.unit!r}, not mV, uV or V."
             )
+        invalid = wfdb_signal.INVALID_SAMPLE_VALUE[signal.format]
+        if invalid is not None:
+            row[integers == invalid] = np.nan
+        rows.append(row)
     return np.stack(rows)
+
+
+def _check_size(n_samples: float) -> None:
+    """Refuse what would ask for too much memory."""
+    if n_samples > _MOST_SAMPLES:
+        raise InvalidECGError(
+            f"it has, or would have, {n_samples:.0f} samples in all leads, more than the "
+            f"{_MOST_SAMPLES} that are read at once."
+        )
 
 
 def _wanted_length(layout: Layout, rate: float, n_available: int) -> int:

@@ -17,7 +17,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_bell._leads import standard_name
 from sklearn_bell.datasets._base import warn_of_records
-from sklearn_bell.datasets._record import Layout, OtherLength, Reading, try_read
+from sklearn_bell.datasets._record import Layout, OtherLength, Reading, Trust, try_read
 from sklearn_bell.exceptions import InvalidECGError
 
 _RECORDS_PER_JOB = 64  # held in memory between two writes: 15 MB of 12 x 5000
@@ -34,6 +34,8 @@ _EXTENSIONS = (".hea", ".dat", ".mat")
         "n_jobs": [Integral, None],
         "out": [str, os.PathLike, None],
         "on_error": [StrOptions({"raise", "skip"})],
+        "verify": ["boolean"],
+        "allow_links": ["boolean"],
     },
     prefer_skip_nested_validation=True,
 )
@@ -46,6 +48,8 @@ def read_wfdb(
     n_jobs: int | None = None,
     out: str | os.PathLike[str] | None = None,
     on_error: str = "raise",
+    verify: bool = True,
+    allow_links: bool = False,
 ) -> Bunch:
     """Read WFDB records into one array of millivolts.
 
@@ -77,6 +81,14 @@ def read_wfdb(
         fit into memory. It appears, or replaces the one that is there, only when all is read.
     on_error : {"raise", "skip"}, default="raise"
         What to do with a record that cannot be read: raise an error, or leave it out and warn.
+    verify : bool, default=True
+        Whether samples are held against what the header says of them: their number, and the
+        checksums where it has any. Without, a signal file may have more samples, which are not
+        read; fewer are always an error.
+    allow_links : bool, default=False
+        Whether files may be symbolic links to elsewhere, as in data sets that are managed by
+        git-annex or DataLad. By default all files of a record have to lie in its folder, or in the
+        one folder that is given as `records`.
 
     Returns
     -------
@@ -101,9 +113,10 @@ def read_wfdb(
     InvalidECGError
         If a record cannot be read and `on_error` is ``"raise"``, if none can be read, if none or
         one of them twice is given, or if a parameter makes no sense. The error names the record and
-        the cause: a file that is missing or truncated, a missing lead, a unit other than mV, uV
-        and V, several segments, leads of different rates, a header that points outside its own
-        folder, samples that are not finite (invalid ones are NaN), or a differing length.
+        the cause: a file that is missing, truncated or too long, a header that does not follow its
+        specification or points outside its own folder, checksums that do not fit, a missing lead,
+        a unit other than mV, uV and V, several segments, leads of different rates, samples that
+        are not finite (invalid ones are NaN), a differing length, or more than 2**28 samples.
 
     Warns
     -----
@@ -124,13 +137,22 @@ def read_wfdb(
     """
     names, folder = _list_records(records)
     layout = Layout(check_leads(leads), sampling_rate, duration)
-    return read_records(names, folder, layout, n_jobs=n_jobs, out=out, skip=on_error == "skip")
+    trust = trust_in(folder, verify=verify, allow_links=allow_links)
+    skip = on_error == "skip"
+    return read_records(names, folder, layout, trust, n_jobs=n_jobs, out=out, skip=skip)
+
+
+def trust_in(folder: Path | None, *, verify: bool = True, allow_links: bool = False) -> Trust:
+    """Return what is believed of the files in a folder."""
+    root = None if folder is None else str(folder)
+    return Trust(os.sep if allow_links else root, verify)
 
 
 def read_records(
     names: Sequence[str],
     folder: Path | None,
     layout: Layout,
+    trust: Trust,
     *,
     n_jobs: int | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -138,7 +160,7 @@ def read_records(
 ) -> Bunch:
     """Read the records `names`, which lie in `folder` if that is given. See :func:`read_wfdb`."""
     paths = _local_paths(names, folder)
-    reader = _Reader(names, paths, skip)
+    reader = _Reader(names, paths, trust, skip)
     layout = reader.first_layout(layout)
     lead_names = list(cast("tuple[str, ...]", layout.leads))
     shape = (len(lead_names), cast("int", layout.n_samples))
@@ -170,8 +192,10 @@ def read_records(
 class _Reader:
     """Read records in order, and keep account of what became of each."""
 
-    def __init__(self, names: Sequence[str], paths: Sequence[str], skip: bool) -> None:
-        self.names, self.paths, self.skip = names, paths, skip
+    def __init__(
+        self, names: Sequence[str], paths: Sequence[str], trust: Trust, skip: bool
+    ) -> None:
+        self.names, self.paths, self.trust, self.skip = names, paths, trust, skip
         self.kept: list[str] = []
         self.padded: list[str] = []
         self.skipped: dict[str, str] = {}
@@ -179,7 +203,7 @@ class _Reader:
     def first_layout(self, layout: Layout) -> Layout:
         """Return the layout that the first good record gives to all."""
         for name, path in zip(self.names, self.paths, strict=True):
-            reading = try_read(path, layout)
+            reading = try_read(path, layout, self.trust)
             if isinstance(reading, Reading):
                 return reading.layout
             self._refuse(name, reading)
@@ -196,7 +220,7 @@ class _Reader:
         with Parallel(n_jobs=n_jobs, idle_worker_timeout=_IDLE) as parallel:
             for start in range(0, len(self.paths), chunk):
                 names, paths = (x[start : start + chunk] for x in (self.names, self.paths))
-                readings = parallel(delayed(try_read)(path, layout) for path in paths)
+                readings = parallel(delayed(try_read)(path, layout, self.trust) for path in paths)
                 for name, reading in zip(names, readings, strict=True):
                     if isinstance(reading, str):
                         self._refuse(name, reading)
@@ -219,11 +243,11 @@ def _list_records(
     if not isinstance(records, str | os.PathLike):
         return [_without_extension(os.fsdecode(record)) for record in records], None
     try:
-        lines = Path(records, "RECORDS").read_text().splitlines()
-    except OSError as error:
+        lines = Path(records, "RECORDS").read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
         raise InvalidECGError(
-            f"{records} is not a folder with a file RECORDS ({error.strerror}). Give such a "
-            "folder, or a list of the paths of records."
+            f"{records} is not a folder with a file RECORDS ({error}). Give such a folder, or a "
+            "list of the paths of records."
         ) from error
     return [_without_extension(line.strip()) for line in lines if line.strip()], Path(records)
 
@@ -238,11 +262,14 @@ def _local_paths(names: Sequence[str], folder: Path | None) -> list[str]:
     if not len(names):
         raise InvalidECGError("There are no records to read.")
     for name in names:
-        if "://" in name or "::" in name:  # wfdb would fetch it
-            raise InvalidECGError(f"Record {name}: only local files are read; download it first.")
         if folder is not None and (os.path.isabs(name) or ".." in PurePath(name).parts):
             raise InvalidECGError(f"Record {name} is outside its folder {folder}; this is refused.")
     paths = [os.path.abspath(os.path.join(folder or "", name)) for name in names]
+    for name, path in zip(names, paths, strict=True):
+        if "://" in name or "::" in path:  # wfdb would fetch it
+            raise InvalidECGError(f"Record {name}: only local files are read; download it first.")
+        if "\0" in name:
+            raise InvalidECGError(f"Record {name!r}: there can be no such file.")
     path, n = Counter(paths).most_common(1)[0]
     if n > 1:
         name = names[paths.index(path)]
