@@ -269,7 +269,7 @@ def _local_paths(names: Sequence[str], folder: Path | None) -> list[str]:
         if "://" in name or "::" in path:  # wfdb would fetch it
             raise InvalidECGError(f"Record {name}: only local files are read; download it first.")
         if "\0" in name:
-            raise InvalidECGError(f"Record {name!r}: there can be no such file.")
+            raise InvalidECGError(f"Record {str(name)!r}: there can be no such file.")
     path, n = Counter(paths).most_common(1)[0]
     if n > 1:
         name = names[paths.index(path)]
