@@ -46,7 +46,7 @@ def write_file(path, content, kind):
     OSError
         If there is no room, or no permission. It names the file.
     """
-    data = _to_bytes(content, kind)
+    data = to_bytes(content, kind)
     # of this machine, process and thread: others write to the same folder
     writer = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
     unfinished = path.with_name(f".{path.name}.{writer}{_UNFINISHED}")
@@ -87,12 +87,13 @@ def read_file(path, kind):
     """
     data = Path(path).read_bytes()
     try:
-        return _from_bytes(data, kind)
+        return from_bytes(data, kind)
     except InvalidFileError as error:
         raise InvalidFileError(f"{path}: {error}") from error
 
 
-def _to_bytes(content, kind):
+def to_bytes(content, kind):
+    """Return the bytes of a file, as :func:`write_file` writes it."""
     tensors: dict[str, torch.Tensor] = {}
     description = {"format": FORMAT, "kind": kind, "content": _taken_apart(content, tensors)}
     metadata = {"description": json.dumps(description), "sha256": _NO_DIGEST}
@@ -101,7 +102,8 @@ def _to_bytes(content, kind):
     return data[:start] + hashlib.sha256(data).hexdigest().encode() + data[end:]
 
 
-def _from_bytes(data, kind):
+def from_bytes(data, kind):
+    """Return what is in the bytes of a file, as :func:`read_file` does."""
     try:
         start, end = _place_of_digest(data)
     except ValueError as error:

@@ -6,6 +6,7 @@ and only those of this library are looked up; what else a parameter was has to b
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import inspect
 import platform
@@ -19,10 +20,11 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_bell._files import read_file, write_file
+from sklearn_bell._files import from_bytes, read_file, to_bytes, write_file
 from sklearn_bell.exceptions import InvalidFileError
 
 _KIND = "model"
+_FILE = "sklearn_bell file"  # key of what skops keeps
 _MOST_LEADS, _MOST_SAMPLES = 1024, 2**24  # of a record, in a file
 _SIZES = "n_features_in_", "n_leads_in_", "n_samples_in_", "height_in_", "width_in_"
 _ESTIMATORS = "pretraining", "classification", "vqvae", "images", "over_sampling"
@@ -37,6 +39,7 @@ class SaveMixin:
     """
 
     _net: Any
+    _data: dict  # what it was trained on, in a few letters
     _n_dimensions_in: int
     history_: list[dict]
 
@@ -63,6 +66,36 @@ class SaveMixin:
         check_is_fitted(self)
         write_file(Path(path), _described(self), _KIND)
 
+    def __getstate__(self):
+        """Return what skops keeps: the file that ``save`` writes, which runs no code when read."""
+        if not _is_known(self):
+            return super().__getstate__()
+        described = _described(self)
+        unknown = sorted(_unknown(described["params"]))
+        if unknown:
+            raise TypeError(
+                f"{', '.join(unknown)} is not of sklearn_bell, and cannot be kept without code. "
+                "Use save, and hand it in at load; or joblib.dump, whose files must be trusted."
+            )
+        return {_FILE: to_bytes(described, _KIND)}
+
+    def __setstate__(self, state):
+        """Become what was kept."""
+        if state.keys() != {_FILE}:
+            return super().__setstate__(state)  # type: ignore[misc]  # of BaseEstimator
+        loaded = _loaded(from_bytes(state[_FILE], _KIND), {}, "what skops has kept")
+        if type(loaded) is not type(self):
+            raise InvalidFileError(f"It is a {type(loaded).__name__}, not a {type(self).__name__}.")
+        return self.__dict__.update(vars(loaded))
+
+    def __reduce_ex__(self, protocol):
+        """Return what pickle keeps, which is all: optimiser, callbacks, and code by its name."""
+        state = super().__getstate__() if _is_known(self) else self.__getstate__()
+        return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
+
+    def __reduce__(self):
+        return self.__reduce_ex__(2)
+
     def _get_state(self):
         """Return what was fitted."""
         names = getattr(self, "feature_names_in_", None)
@@ -70,6 +103,7 @@ class SaveMixin:
             "sizes": {name: int(size) for name, size in vars(self).items() if name in _SIZES},
             "feature_names": None if names is None else names.tolist(),
             "n_dimensions": self._n_dimensions_in,
+            "data": self._data,
         }
         return {
             "records": records,
@@ -118,6 +152,11 @@ def load(path, **params):
     True
     """
     content = read_file(path, _KIND)
+    return _loaded(content, params, path)
+
+
+def _loaded(content, params, path):
+    """Return the estimator of the content of a file."""
     try:
         return _estimator(content, params)
     except InvalidFileError as error:
@@ -133,7 +172,7 @@ def set_attributes(estimator, found):
     """Set what is known of the records that it was fitted on, unless it is out of all bounds."""
     if found["feature_names"] is not None:
         estimator.feature_names_in_ = np.array(found["feature_names"], dtype=object)
-    estimator._n_dimensions_in = found["n_dimensions"]
+    estimator._n_dimensions_in, estimator._data = found["n_dimensions"], found["data"]
     for name, size in found["sizes"].items():
         if name not in _SIZES or not isinstance(size, int) or size < 1:
             raise InvalidFileError(f"{name} is {size}")
@@ -164,7 +203,7 @@ def with_weights(make, weights):
 
 def _described(estimator):
     name = type(estimator).__name__
-    if _known(_ESTIMATORS).get(name) is not type(estimator):
+    if not _is_known(estimator):
         raise TypeError(
             f"{name} is not of sklearn_bell, and cannot be saved. Use joblib.dump instead, whose "
             "files must be trusted by those who read them."
@@ -204,7 +243,7 @@ def _encoded(value):
         return {"random_state": list(value.get_state())}
     if isinstance(value, FrozenEstimator) and isinstance(value.estimator, SaveMixin):
         return {"frozen": _described(value.estimator)}
-    if _known(_ESTIMATORS).get(type(value).__name__) is type(value):
+    if _is_known(value):
         return {"estimator": _described(value)}
     if isinstance(value, functools.partial):
         parts = [_encoded(one) for one in (value.func, value.args, value.keywords)]
@@ -288,6 +327,21 @@ def _decoded(value, params, name):
         f"its parameter {name} was {content}, which is not of sklearn_bell. Hand it in, as "
         f"load(..., {name}={str(content).split('.')[-1]})"
     )
+
+
+def _unknown(value):
+    """Yield the names of what was not of this library, in the parameters of a description."""
+    if isinstance(value, dict):
+        if value.keys() == {"unknown"}:
+            yield str(value["unknown"])
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            yield from _unknown(one)
+
+
+def _is_known(estimator):
+    return _known(_ESTIMATORS).get(type(estimator).__name__) is type(estimator)
 
 
 @functools.cache

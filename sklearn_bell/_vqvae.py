@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from torch import Generator, Tensor, nn
 
 from sklearn_bell._batches import forward_batches, near, to_tensor
+from sklearn_bell._fingerprint import first_rows
 from sklearn_bell._persistence import SaveMixin, set_attributes, with_weights
 from sklearn_bell._training import (
     OwnLossNet,
@@ -177,6 +178,7 @@ class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin
         """
         self.__dict__.pop("_net", None)  # what fails below must not look fitted
         records = self._check_X(self, X, reset=True, min_records=2)
+        self._data = first_rows(records)
         keeper = keeper_of(self, {"device"}, records=records)
         self._initialize(records, keeper)
         state = keeper.newest(self.max_epochs) if keeper else None

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import get_default_device, nn
 
 from sklearn_bell._batches import Rows, forward_batches, near
+from sklearn_bell._fingerprint import first_rows
 from sklearn_bell._labels import class_weights, hold_out, read_labels, weighted_targets
 from sklearn_bell._linear_head import linear_head
 from sklearn_bell._persistence import SaveMixin, set_attributes, with_weights
@@ -288,6 +289,8 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         if first:
             self.__dict__.pop("_net", None)  # what fails below must not look fitted
         records = check_ecg(self, X, reset=first, min_records=2)
+        if first:
+            self._data = first_rows(records)
         labels = read_labels(y, len(records), None if first else self.classes_)
         self._check_labels(labels, first)
         vote = self.n_trees > 0 and self.sampler is None
@@ -326,6 +329,8 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
                 "the weights as a dict."
             )
         records = check_ecg(self, X, reset=first, min_records=2)
+        if first:
+            self._data = first_rows(records)
         known = np.unique(classes) if classes is not None else None
         labels = read_labels(y, len(records), known if first else self.classes_)
         if first and known is None and labels.codes.ndim == 1:

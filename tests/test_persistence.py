@@ -146,6 +146,18 @@ def test_a_checkpoint_is_nobody_elses(tmp_path):
     assert sklearn_bell.load(tmp_path / "model").checkpoint is None
 
 
+def test_a_file_tells_what_was_trained_on(tmp_path):
+    clone(BELL).fit(X).save(tmp_path / "a")
+    clone(BELL).fit(X[:20]).partial_fit(X).save(tmp_path / "b")  # the first counts
+    clone(BELL).fit(X[::-1]).save(tmp_path / "c")
+    a, b, c = (
+        read_file(tmp_path / name, "model")["state"]["records"]["data"] for name in ("a", "b", "c")
+    )
+    assert a["shape"] == [24, 2, 120]
+    assert b["shape"] == [20, 2, 120]
+    assert a["sha256_of_first"] == b["sha256_of_first"] != c["sha256_of_first"]
+
+
 def test_what_is_not_fitted_or_not_of_this_library_is_not_saved(tmp_path):
     from sklearn.exceptions import NotFittedError
 

@@ -22,6 +22,7 @@ from torch import Generator, Tensor, nn
 
 from sklearn_bell._batches import forward_batches, near, to_tensor
 from sklearn_bell._distributed import processes
+from sklearn_bell._fingerprint import first_rows
 from sklearn_bell._leads import check_lead_names
 from sklearn_bell._persistence import SaveMixin, set_attributes, with_weights
 from sklearn_bell._training import (
@@ -278,6 +279,7 @@ class BasePretrainer(
         """Fit, with what else is known of the records, row by row."""
         self.__dict__.pop("_net", None)  # what fails below must not look fitted
         records = check_ecg(self, X, reset=True, min_records=2)
+        self._data = first_rows(records)
         keeper = keeper_of(self, {"max_epochs", "device"}, records=records, others=others)
         self._initialize(draw_seed(self.random_state, keeper))
         if self.max_epochs == 0 and not isinstance(self.encoder, nn.Module):
@@ -294,6 +296,7 @@ class BasePretrainer(
         first = not hasattr(self, "encoder_")
         records = check_ecg(self, X, reset=first, min_records=2)
         if first:
+            self._data = first_rows(records)
             self._initialize(draw_seed(self.random_state))
         self._net.set_params(lr=self.lr, batch_size=self.batch_size)
         try:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import sklearn_bell
 from sklearn_bell import BELLPretrainer, ECGClassifier
-from sklearn_bell._files import _from_bytes, _to_bytes
+from sklearn_bell._files import from_bytes, to_bytes
 from sklearn_bell.exceptions import InvalidECGError, InvalidFileError
 
 X = np.random.default_rng(0).normal(0, 0.2, (12, 2, 120)).astype(np.float32)
@@ -89,12 +89,12 @@ def test_whoever_seals_a_file_anew_gets_no_further(models, data):
     """The checksum is right, but not what is in it."""
     folder, found = models
     content, method, _ = data.draw(st.sampled_from(found))
-    tree = _from_bytes(content, "model")
+    tree = from_bytes(content, "model")
     for _ in range(data.draw(st.integers(1, 3))):
         where = data.draw(st.sampled_from(sorted(places(tree), key=str)))
         tree = with_part(tree, where, data.draw(st.sampled_from(STRANGE)))
     path = folder / "sealed.safetensors"
-    path.write_bytes(_to_bytes(tree, "model"))
+    path.write_bytes(to_bytes(tree, "model"))
     try:
         with watched(folder):
             model = sklearn_bell.load(path)
