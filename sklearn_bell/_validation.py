@@ -78,10 +78,13 @@ class Records:
         The dtypes that rows may have; rows of another dtype are converted to the first.
     words : Words
         For errors.
+    missing : {"error", "zero"} or None
+        Whether leads that are NaN as a whole become zeros. None is "error", where there is no
+        choice that an error could tell of.
     """
 
-    def __init__(self, source, dtype, words=_ECG):
-        self.source, self.words = source, words
+    def __init__(self, source, dtype, words=_ECG, missing=None):
+        self.source, self.words, self.missing = source, words, missing
         self.ndim = len(source.shape)
         self.dtype = np.dtype(source.dtype if source.dtype in dtype else dtype[0])
         self.shape = source.shape if self.ndim == 3 else (source.shape[0], 1, source.shape[1])
@@ -98,17 +101,26 @@ class Records:
             else:
                 values = self._by_blocks(np.asarray(rows))
         values = values.reshape(len(values), *self.shape[1:])
+        if self.missing == "zero":
+            gone = np.isnan(values).all(axis=-1, keepdims=True)
+            values = np.where(gone, 0, values) if gone.any() else values
         if not self._checked and len(values) and not are_usual(values):
             first = np.argwhere(~(np.abs(values) <= _LARGEST))[0]
             what = _called(values[tuple(first)])
+            first_of_all = tuple(first[:2])
             first[0] = np.arange(len(self))[rows][first[0]]
             axes = zip(self.words.axes, first, strict=True)
             where = ", ".join(f"{axis} {number}" for axis, number in axes)
             raise InvalidECGError(
                 f"Input X contains {what}: first in {where}. Leave such {self.words.axes[0]}s "
-                "out, or fill their gaps, before."
+                f"out, or fill their gaps, before.{self._advice(values[first_of_all])}"
             )
         return values
+
+    def _advice(self, row):
+        if self.missing == "error" and np.isnan(row).all():
+            return " missing='zero' takes a lead that is missing as a whole for a flat one."
+        return ""
 
     def _by_blocks(self, rows):
         """Read rows by slices, one for each block: that is quick, and all that a source must do."""
@@ -157,6 +169,7 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1):
     estimator : estimator instance
         Gets ``n_features_in_`` (the number of leads of a 3-D X, of samples of a 2-D X),
         ``n_leads_in_`` and ``n_samples_in_`` where `reset`, and is compared with them where not.
+        Its parameter ``missing``, if it has one, tells what to do with leads that are NaN.
     X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
         A 2-D X holds records of one lead.
     reset : bool
@@ -283,7 +296,7 @@ def _check(estimator, X, words, reset, dtype, min_records):
         )
     if by_slices:
         checked = X.reshape(checked.shape) if isinstance(X, np.ndarray) else X
-    records = Records(checked, dtype, words)
+    records = Records(checked, dtype, words, getattr(estimator, "missing", None))
     if not by_slices:
         for _ in records.batches():
             pass

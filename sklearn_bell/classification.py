@@ -113,6 +113,10 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         there is no vote on the unlabelled ones.
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last `fit`, without pretraining.
+    missing : {"error", "zero"}, default="error"
+        What to do with a lead that a record does not have, all of whose samples are NaN: raise an
+        error, or take it for a flat lead of zeros. A gap in a lead is an error in any case.
+        A pretrainer that is to be fitted needs the same.
     device : str or torch.device, default="auto"
         Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
     checkpoint : str, path or Checkpoint, default=None
@@ -198,6 +202,7 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         "pretrainer": [HasMethods(["fit", "transform"]), None],
         "augmentation": [callable, None],
         "C": [Interval(Real, 0, None, closed="neither")],
+        "missing": [StrOptions({"error", "zero"})],
         "n_trees": [Interval(Integral, 0, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
@@ -235,6 +240,7 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         n_iter_no_change=10,
         sampler=None,
         warm_start=False,
+        missing="error",
         device="auto",
         checkpoint=None,
         random_state=None,
@@ -255,6 +261,7 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         self.n_iter_no_change = n_iter_no_change
         self.sampler = sampler
         self.warm_start = warm_start
+        self.missing = missing
         self.device = device
         self.checkpoint = checkpoint
         self.random_state = random_state
@@ -397,6 +404,7 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "zero"
         tags.classifier_tags.multi_label = True
         # the offset of a lead is not looked at: of scikit-learn's test data, records of two
         # samples, nothing is left but their difference

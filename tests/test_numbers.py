@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 
@@ -13,6 +14,7 @@ from sklearn_bell import (
     VQVAEOverSampler,
     VQVAETransformer,
     preprocessing,
+    pretraining,
 )
 from sklearn_bell.datasets import make_ecg
 from sklearn_bell.exceptions import CollapseWarning, InvalidECGError
@@ -96,3 +98,71 @@ def test_a_record_a_thousand_times_is_as_any():
     latents = BELLPretrainer(**SMALL).fit(X).transform(X)  # of crops that differ
     assert np.isfinite(latents).all()
     assert (latents == latents[0]).all()
+
+
+# Leads that a record does not have ----------------------------------------------------------------
+
+MISSING = ECG.copy()
+MISSING[3, 1] = MISSING[7, 0] = MISSING[9] = np.nan  # one lead, the other, both
+ZEROS = np.nan_to_num(MISSING)
+TAKING = {
+    **{
+        name: getattr(pretraining, name)(**SMALL, missing="zero") for name in pretraining.__all__
+    },
+    "ECGClassifier": ECGClassifier(
+        BELLPretrainer(**SMALL, missing="zero"), max_epochs=1, n_trees=3, missing="zero",
+        early_stopping=True, random_state=0, device="cpu",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TAKING)
+def test_a_missing_lead_is_a_flat_one_where_that_is_wanted(name):
+    results = []
+    for X in (MISSING, ZEROS):
+        estimator = clone(TAKING[name]).fit(X, y)
+        method = "transform" if hasattr(estimator, "transform") else "predict_proba"
+        results.append(getattr(estimator, method)(X))
+    np.testing.assert_array_equal(*results)
+    assert np.isfinite(results[0]).all()
+    assert np.isnan(MISSING).any()  # nothing was written into X
+
+
+@pytest.mark.parametrize("how", ["memory-mapped", "of one lead", "float64", "a dataframe"])
+def test_missing_leads_in_all_kinds_of_arrays(how, tmp_path):
+    X, zeros = MISSING, ZEROS
+    if how == "memory-mapped":
+        np.save(tmp_path / "X.npy", X)
+        X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    elif how == "float64":
+        X = X.astype(np.float64)
+    else:
+        X, zeros = X[:, 0], zeros[:, 0]
+    if how == "a dataframe":
+        X = pd.DataFrame(X).rename(columns=str)
+    found = BELLPretrainer(**SMALL, missing="zero").fit(X).transform(X)
+    zeros = zeros if how != "a dataframe" else pd.DataFrame(zeros).rename(columns=str)
+    np.testing.assert_array_equal(found, BELLPretrainer(**SMALL).fit(zeros).transform(zeros))
+
+
+def test_a_gap_is_no_missing_lead():
+    gap = ECG.copy()
+    gap[4, 1, 10:] = np.nan
+    with pytest.raises(InvalidECGError, match=r"NaN: first in record 4, lead 1, sample 10\."):
+        BELLPretrainer(**SMALL, missing="zero").fit(gap)
+    infinite = ECG.copy()
+    infinite[4, 1] = np.inf
+    with pytest.raises(InvalidECGError, match=r"infinity.*first in record 4, lead 1, sample 0\."):
+        BELLPretrainer(**SMALL, missing="zero").fit(infinite)
+
+
+def test_the_error_tells_of_the_choice_where_there_is_one():
+    with pytest.raises(InvalidECGError, match="missing='zero' takes a lead that is missing"):
+        BELLPretrainer(**SMALL).fit(MISSING)
+    bell = BELLPretrainer(**SMALL).fit(ECG)
+    with pytest.raises(InvalidECGError, match="missing='zero' takes a lead that is missing"):
+        bell.transform(MISSING)
+    for estimator in (bell, ECGFeatures(sampling_rate=100)):
+        gap = np.where(np.arange(400) == 7, np.nan, ECG)
+        with pytest.raises(InvalidECGError, match=r"or fill their gaps, before\.$"):
+            estimator.fit(gap)

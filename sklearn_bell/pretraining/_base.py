@@ -138,6 +138,7 @@ class BasePretrainer(
         "lead_names": ["array-like", None],
         "sampling_rate": [Interval(Real, 0, None, closed="neither")],
         "device": [str, torch.device],
+        "missing": [StrOptions({"error", "zero"})],
         "precision": [StrOptions({"float32", "bfloat16", "auto"})],
         "checkpoint": [str, PathLike, Checkpoint, None],
         "random_state": ["random_state"],
@@ -272,6 +273,7 @@ class BasePretrainer(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "zero"
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 

@@ -70,6 +70,9 @@ class SimCLRPretrainer(BasePretrainer):
         Names of the leads of X.
     sampling_rate : float, default=100
         Sampling rate of X in Hz, for the filter that keeps 0.5 to 40 Hz.
+    missing : {"error", "zero"}, default="error"
+        What to do with a lead that a record does not have, all of whose samples are NaN: raise an
+        error, or take it for a flat lead of zeros. A gap in a lead is an error in any case.
     device : str or torch.device, default="auto"
         Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
     precision : {"float32", "bfloat16", "auto"}, default="float32"
@@ -143,6 +146,7 @@ class SimCLRPretrainer(BasePretrainer):
         lr=4e-3,
         lead_names=None,
         sampling_rate=100,
+        missing="error",
         device="auto",
         precision="float32",
         checkpoint=None,
@@ -158,6 +162,7 @@ class SimCLRPretrainer(BasePretrainer):
         self.lr = lr
         self.lead_names = lead_names
         self.sampling_rate = sampling_rate
+        self.missing = missing
         self.device = device
         self.precision = precision
         self.checkpoint = checkpoint
