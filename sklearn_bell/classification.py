@@ -471,24 +471,26 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         if first:
             self._initialize(encoder, records, data, codes, labels.classes, seed)
         targets = weighted_targets(codes, self._weights)
-        if vote and len(unlabelled):
+        last = len(self.history_) + n_epochs
+        state = keeper.newest(last) if keeper else None
+        is_finished = state is not None and len(state["history"]) == last
+        if vote and len(unlabelled) and not is_finished:
             data, targets = self._voted(records, labels, unlabelled, targets, seed)
         if held_out is not None:
             there = Rows(records, held_out.rows)
             held_out = HeldOut(there, weighted_targets(held_out.codes, self._weights))
-        self._fine_tune(records.source, data, targets, held_out, n_epochs, root, keeper)
+        self._fine_tune(records.source, data, targets, held_out, last, root, keeper, state)
         root.call_on_fit_task_end(estimator=self, X=records.source, reconstruction_attributes=dict)
 
-    def _fine_tune(self, X, data, targets, held_out, n_epochs, context, keeper):
-        """Train epoch by epoch, and keep the best or the last; X is for callbacks."""
+    def _fine_tune(self, X, data, targets, held_out, last, context, keeper, state):
+        """Train up to the last epoch, and keep it or the best; X is for callbacks."""
+        n_epochs = last - len(self.history_)
         self._net.set_params(lr=self.lr, batch_size=self.batch_size)
         self._net.set_params(optimizer__param_groups__0__lr=self.encoder_lr)
 
         data = near(data, self._net.device, len(data) * n_epochs)
         task = context.subcontext(task_name="fine-tune", max_subtasks=n_epochs)
         task.call_on_fit_task_begin(estimator=self, X=X)
-        last = len(self.history_) + n_epochs
-        state = keeper.newest(last) if keeper else None
         if state is not None:
             self._net.set_state(state["net"])
             self.history_[:] = state["history"]

@@ -122,6 +122,14 @@ def test_a_finished_run_takes_no_step(name, tmp_path, monkeypatch):
     assert_same(outcome(estimator), expected)
 
 
+def test_a_finished_classifier_does_not_vote_again(tmp_path, monkeypatch):
+    some = np.where(np.arange(24) < 16, y, -1)
+    classifier = clone(TRAINED["ECGClassifier"]).set_params(checkpoint=tmp_path)
+    expected = classifier.fit(X, some).predict_proba(X)
+    monkeypatch.setattr("sklearn_bell.classification.tree_probabilities", None)
+    np.testing.assert_array_equal(clone(classifier).fit(X, some).predict_proba(X), expected)
+
+
 def test_a_run_is_prolonged_and_a_shorter_one_is_not_mistaken_for_it(tmp_path):
     def run(n_epochs, checkpoint=None):
         return outcome(BELLPretrainer(**{**SMALL, "max_epochs": n_epochs}, random_state=0,
