@@ -36,18 +36,25 @@ class SharedBatchNorm1d(nn.BatchNorm1d):
     running_var: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``(batch, n_features)``."""
+        """Normalise ``(batch, n_features)``, or each of ``(n_batches, batch, n_features)``.
+
+        Sums of several batches are one message: processes wait for each.
+        """
+        if x.ndim == 2:
+            return self.forward(x[None])[0]
         if self.n_processes == 1 or not self.training:
-            return super().forward(x)
+            return torch.stack([super(SharedBatchNorm1d, self).forward(batch) for batch in x])
         dtype, x = x.dtype, x.float()
-        sums = torch.cat([x.sum(0), x.square().sum(0), len(x) * x.new_ones(1)])
+        sums = torch.cat([x.sum(1), x.square().sum(1), x.new_full((len(x), 1), x.shape[1])], dim=1)
         sums = _SumOverProcesses.apply(sums)
-        n = sums[-1].detach()
-        mean, square = (sums[:-1] / n).chunk(2)
-        variance = (square - mean.square()).clamp(min=0)
+        n = sums[:, -1:].detach()
+        means, squares = (sums[:, :-1] / n).chunk(2, dim=1)
+        variances = (squares - means.square()).clamp(min=0)
         with torch.no_grad():
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * n / (n - 1), self.momentum)
-        x = (x - mean) * (variance + self.eps).rsqrt() * self.weight + self.bias
+            self.num_batches_tracked += len(x)
+            for mean, variance in zip(means, variances * n / (n - 1), strict=True):
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(variance, self.momentum)
+        scale = (variances + self.eps).rsqrt() * self.weight
+        x = (x - means[:, None]) * scale[:, None] + self.bias
         return x.to(dtype)

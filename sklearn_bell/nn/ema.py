@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 from itertools import chain
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 __all__ = ["make_target", "update_target"]
 
+Network = TypeVar("Network", bound=nn.Module)
 
-def make_target(online: nn.Module) -> nn.Module:
+
+def make_target(online: Network) -> Network:
     """Return a copy that no gradient and no batch of its own changes, only `update_target`.
 
     Its batch normalisation goes on using the statistics of the batch in training mode, as in BYOL,

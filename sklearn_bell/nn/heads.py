@@ -30,8 +30,10 @@ class LeadwiseLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(n_leads, 1, out_features).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, n_leads, in_features)`` to ``(batch, n_leads, out_features)``."""
-        return torch.baddbmm(self.bias, x.transpose(0, 1), self.weight).transpose(0, 1)
+        """Map ``(..., n_leads, in_features)`` to ``(..., n_leads, out_features)``."""
+        rows = x.flatten(0, -3).transpose(0, 1)
+        y = torch.baddbmm(self.bias, rows, self.weight).transpose(0, 1)
+        return y.unflatten(0, x.shape[:-2])
 
 
 class LeadwiseMLP(nn.Module):
@@ -56,7 +58,10 @@ class LeadwiseMLP(nn.Module):
         self.contract = LeadwiseLinear(n_leads, hidden_features, out_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, n_leads, in_features)`` to ``(batch, n_leads, out_features)``."""
+        """Map ``(batch, n_leads, in_features)`` to ``(batch, n_leads, out_features)``.
+
+        Of several views, ``(n_views, batch, n_leads, in_features)``, each is a batch of its own.
+        """
         x = self.expand(x)
-        x = self.norm(x.flatten(1)).view_as(x)  # a mean and deviation per lead and feature
+        x = self.norm(x.flatten(-2)).view_as(x)  # a mean and deviation per lead and feature
         return self.contract(torch.relu(x))

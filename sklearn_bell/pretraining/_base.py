@@ -281,7 +281,7 @@ class BasePretrainer(
         """Fit, with what else is known of the records, row by row."""
         self.__dict__.pop("_net", None)  # what fails below must not look fitted
         records = check_ecg(self, X, reset=True, min_records=2)
-        self._data = first_rows(records)
+        self._data = self._known_of(records)
         keeper = keeper_of(self, {"max_epochs", "device"}, records=records, others=others)
         self._initialize(draw_seed(self.random_state, keeper))
         if self.max_epochs == 0 and not isinstance(self.encoder, nn.Module):
@@ -298,7 +298,7 @@ class BasePretrainer(
         first = not hasattr(self, "encoder_")
         records = check_ecg(self, X, reset=first, min_records=2)
         if first:
-            self._data = first_rows(records)
+            self._data = self._known_of(records)
             self._initialize(draw_seed(self.random_state))
         self._net.set_params(lr=self.lr, batch_size=self.batch_size)
         try:
@@ -381,6 +381,11 @@ class BasePretrainer(
     @property
     def _shape(self):
         return self.n_leads_in_, self.n_samples_in_
+
+    def _known_of(self, records):
+        """Return what is kept of the records, which one process reads for all."""
+        together = processes()
+        return together.first(first_rows(records) if together.rank == 0 else None)
 
     def _go_on(self, keeper):
         """Take up the newest state that was kept, if any; return how many epochs it has behind."""

@@ -49,17 +49,18 @@ class BELL(Method):
 
     def forward(self, view: Tensor, other: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Return the loss with its two terms, and the latents of the first view."""
-        latents = [self.encoder(x) for x in (view, other)]
-        targets = [self.target(x) for x in (other, view)]
-        there, back = map(self._distances, map(self.projector, latents), targets)
-        return fuse((there + back) / 2, self.gamma), latents[0]
+        latents = torch.stack([self.encoder(x) for x in (view, other)])
+        encode, project = self.target
+        targets = project(torch.stack([encode(x) for x in (other, view)]))
+        return fuse(self._distances(self.projector(latents), targets), self.gamma), latents[0]
 
-    def _distances(self, projection, target):
-        """Return the distance of every pair of leads, ``(n_parts, n_parts)``."""
-        own = lead_distances(self.predictor(projection), target)
+    def _distances(self, projections, targets):
+        """Return the distance of every pair of leads, ``(n_parts, n_parts)``, both ways round."""
+        targets = targets.flatten(0, 1)
+        own = lead_distances(self.predictor(projections).flatten(0, 1), targets)
         if self.cross_predictor is None:
             return own
-        others = lead_distances(self.cross_predictor(projection), target)
+        others = lead_distances(self.cross_predictor(projections).flatten(0, 1), targets)
         return torch.where(torch.eye(len(own), dtype=torch.bool, device=own.device), own, others)
 
     def after_step(self):

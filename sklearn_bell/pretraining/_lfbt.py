@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from numbers import Integral, Real
 
+import torch
 from sklearn.utils._param_validation import Interval
 
 from sklearn_bell.nn.encoders import ResNet1d
@@ -37,7 +38,7 @@ class LFBT(Method):
     def forward(self, first, second):
         """Return the loss with its two terms, and the latents of the first view."""
         latents = [self.encoder(view) for view in (first, second)]
-        first, second = (self.projector(latent) for latent in latents)
+        first, second = self.projector(torch.stack(latents))
         redundancies = lead_redundancies(first, second, self.trade_off)  # (n_parts, n_parts)
         return fuse(redundancies, self.gamma), latents[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from numbers import Integral, Real
 
+import torch
 from sklearn.utils._param_validation import Interval
 
 from sklearn_bell.nn.encoders import JointEncoder, ResNet1d
@@ -36,7 +37,7 @@ class SimCLR(Method):
     def forward(self, first, second):
         """Return the loss, and the latents of the first view."""
         latents = [self.encoder(view) for view in (first, second)]
-        first, second = (self.projector(latent)[:, 0] for latent in latents)
+        first, second = self.projector(torch.stack(latents))[..., 0, :]
         return {"loss": views_contrast(first, second, self.temperature)}, latents[0]
 
 
