@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test soak lint bench clean
+.PHONY: demo test soak fuzz lint bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m sklearn_bell demo $(if $(DATA),--data $(DATA))
@@ -14,9 +14,14 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest
 	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -k array_api tests/test_common.py
 
-# minutes: training that is killed twenty times
+# over an hour: training that is killed twenty times, then everything again and again
 soak: $(INSTALLED)
 	SKLEARN_BELL_KILLS=20 $(BIN)/python -m pytest -k killed tests/test_checkpoints.py
+	$(BIN)/python tests/soak.py --minutes 60
+
+# a quarter of an hour: more than 100,000 files that nobody should be sent
+fuzz: $(INSTALLED)
+	SKLEARN_BELL_FUZZ=15000 $(BIN)/python -m pytest -s tests/fuzz
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
