@@ -41,7 +41,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_bell import BELLPretrainer, ECGClassifier, VQVAEOverSampler, VQVAETransformer, load
 from sklearn_bell.datasets import make_ecg, read_wfdb
 
-WARM_UP, COMPARED, GROWTH = 5, 5, 0.02
+WARM_UP = 30  # until glibc has taken all that threads ask for at worst
+COMPARED, GROWTH = 5, 0.02
 SMALL = {"max_epochs": 1, "batch_size": 32, "random_state": 0}
 N_WFDB = 20
 

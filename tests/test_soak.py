@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from soak import judge, note
+from soak import COMPARED, WARM_UP, judge, note
 
 STEADY = {
     "memory, MB": 450.0, "memory of children, MB": 690.0, "allocated, MB": 160.0, "threads": 3,
@@ -21,7 +21,7 @@ def missed(noted):
     return {name for name, (*_, met) in judge(noted).items() if not met}
 
 
-def soaked(n_cycles=60, **growth):
+def soaked(n_cycles=WARM_UP + 30, **growth):
     """Figures that grow by so much in every cycle, and scatter as they do."""
     rng = np.random.default_rng(0)
     scatter = {name: 10 if name.startswith("memory") else 0 for name in STEADY}
@@ -53,11 +53,11 @@ def test_one_of_anything_is_too_many(name):
 
 @pytest.mark.parametrize("name", [name for name in STEADY if name.endswith("MB")])
 def test_memory_may_grow_by_less_than_two_percent(name):
-    noted = [dict(STEADY) for _ in range(60)]
-    for one in noted[30:]:
+    noted = [dict(STEADY) for _ in range(WARM_UP + 30)]
+    for one in noted[-15:]:
         one[name] *= 1.019
     assert missed(noted) == set()
-    for one in noted[30:]:
+    for one in noted[-15:]:
         one[name] *= 1.002
     assert missed(noted) == {name}
 
@@ -65,14 +65,14 @@ def test_memory_may_grow_by_less_than_two_percent(name):
 def test_what_comes_and_goes_or_is_there_before_the_warm_up_ends_is_no_leak():
     noted = soaked()
     noted[-1]["threads"] += 5
-    for one in noted[3:]:
+    for one in noted[WARM_UP - 2 :]:
         one["open files"] += 5
     assert missed(noted) == set()
 
 
 def test_too_few_cycles_say_nothing():
     with pytest.raises(ValueError, match="too few"):
-        judge(soaked(19))
+        judge(soaked(WARM_UP + 3 * COMPARED - 1))
 
 
 @contextmanager
