@@ -2,6 +2,7 @@
 
 import faulthandler
 import os
+import re
 import sys
 import tracemalloc
 from collections import Counter
@@ -37,14 +38,32 @@ WORDS = [b"", b" ", b"~", b".", b"..", b"../outside.dat", b"/etc/passwd", b"link
 
 
 @st.composite
-def mutated(draw, content, text):
-    """Return the content with one to four things changed."""
+def mutated(draw, content, text, aims=()):
+    """Return the content with one to four things changed.
+
+    `aims` are pairs of a pattern and of what may be put in its place.
+    """
     for _ in range(draw(st.integers(1, 4))):
         changes = [_flip, _overwrite, _cut, _repeat, _insert, _truncate]
         if text:
             changes += [_number, _number, _word, _word, _line]
+        changes += [_aimed(*aim) for aim in aims for _ in range(2)]
         content = draw(st.sampled_from(changes))(draw, content)
     return content
+
+
+def _aimed(pattern, new):
+    def change(draw, content):
+        places = [found.span() for found in re.finditer(pattern, content)]
+        if not places:
+            return content
+        other = draw(st.sampled_from(new))
+        if draw(st.booleans()):
+            return re.sub(pattern, lambda _: other, content)
+        start, end = draw(st.sampled_from(places))
+        return content[:start] + other + content[end:]
+
+    return change
 
 
 def _place(draw, content):

@@ -22,6 +22,22 @@ KINDS = {  # format, whether the header has checksums
     "c": ("516", True),
     "d": ("24", False),
 }
+FILES = [b"link.dat", b"pipe.dat", b"../outside.dat", b"/etc/passwd", b"..", b"none.dat", b"b.dat",
+         b"a.hea", b"s3://bucket/a.dat", b"http://127.0.0.1:9/a.dat"]  # fmt: skip
+AIMS = [  # at what a header promises
+    (rb"\w+\.dat", FILES),
+    (
+        rb"(?<=\.dat )\d+",
+        [b"8", b"16", b"24", b"32", b"61", b"80", b"160", b"212", b"310", b"311", b"508", b"516",
+         b"0", b"16x2", b"212x1000000000000", b"16:3", b"16:900000000000", b"16+1", b"16+2",
+         b"516+7"],
+    ),
+    (rb"(?<=100 )\d+", [b"0", b"1", b"60", b"119", b"121", b"240", b"1000000000000"]),
+    (rb"(?<=^\w )\d+", [b"0", b"1", b"2", b"4", b"1000000"]),
+    (rb"(?<= )100(?= )", [b"0", b"1", b"99.5", b"1e9", b"1e-9", b"1e300", b"100/5(3)"]),
+]  # fmt: skip
+NAMES = [(rb"[a-d]", [b"../outside", b"link", b"sub/../a", b"/etc/passwd", b"a\0", b"s3://b/a",
+                      b"x::a", b"a.dat", b"none"])]  # fmt: skip
 outcomes = Outcomes()
 
 
@@ -107,7 +123,8 @@ def test_a_record_is_read_rightly_or_refused(folder, data):
     path = folder / (name + data.draw(st.sampled_from([".hea", ".hea", ".dat"])))
     options = data.draw(st.sampled_from([{}, {}, {"sampling_rate": 100}, {"duration": 1.5}]))
     original = path.read_bytes()
-    changed = data.draw(mutated(original, text=path.suffix == ".hea"))
+    is_header = path.suffix == ".hea"
+    changed = data.draw(mutated(original, text=is_header, aims=AIMS if is_header else ()))
     path.write_bytes(changed)
     try:
         try:
@@ -163,7 +180,7 @@ def test_no_wrong_sample_gets_past_a_checksum(folder, data):
 @given(data=st.data())
 @FUZZ
 def test_a_list_of_records_leads_nowhere_else(folder, data):
-    (folder / "RECORDS").write_bytes(data.draw(mutated(b"a\nb\n\nc\nd\n", text=True)))
+    (folder / "RECORDS").write_bytes(data.draw(mutated(b"a\nb\n\nc\nd\n", text=True, aims=NAMES)))
     try:
         with watched(folder):
             bunch = read_wfdb(folder)

@@ -41,6 +41,14 @@ Sinus arrhythmia",Electric axis of the heart: left axis deviation,"Left bundle
 Right bundle",Left ventricle
 3,M,7,Atrial fibrillation,,,
 """
+AIMS = [
+    (rb"records100/\d", [b"../outside", b"records100/../../outside", b"/etc/passwd",
+                         b"records100/2", b"records100/4", b"s3://b/a", b"records100/1.hea", b""]),
+    (rb"(?m)^\d+(?=,)", [b"1", b"2", b"-1", b"1.5", b"", b"nan", b"1e400"]),
+    (rb"(?<=,)\d\d?\.?\d*(?=,)", [b"1.5", b"", b"nan", b"inf", b"-3", b"9" * 30, b"one"]),
+    (rb"\{.*?\}", [b"{}", b"[]", b"1", b"{'NORM'}", b"{'NORM': 1", b"{'LVH': [1]}", b"__import__",
+                   b"{'a': " * 3000]),
+]  # fmt: skip
 outcomes = Outcomes()
 
 
@@ -74,7 +82,7 @@ def home(tmp_path_factory):
 def loaded(load, home, file, data, **options):
     """Return what is loaded once the file has been changed, or nothing if it is refused."""
     original = file.read_bytes()
-    file.write_bytes(data.draw(mutated(original, text=True)))
+    file.write_bytes(data.draw(mutated(original, text=True, aims=AIMS)))
     try:
         with watched(home):
             bunch = load(home, **options)
