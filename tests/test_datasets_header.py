@@ -151,8 +151,9 @@ def test_samples_are_those_that_were_written_in_every_format(tmp_path, fmt, n):
     np.testing.assert_allclose(one, (digital.T[2:] - 7) / 100, rtol=1e-6)
 
 
-@pytest.mark.parametrize("fmt", ["16", "212", "516"])
-@pytest.mark.parametrize("n", [199, 197, 100])
+@pytest.mark.parametrize(  # of 212 the last sample may only fill the last pair up
+    ("fmt", "n"), [("16", 199), ("16", 100), ("212", 198), ("212", 197), ("516", 199), ("516", 100)]
+)
 def test_no_samples_are_left_out_in_silence(tmp_path, fmt, n):
     """A header without checksums that promises fewer samples than there are."""
     digital = np.random.default_rng(0).integers(-100, 100, (200, 1))
@@ -162,8 +163,6 @@ def test_no_samples_are_left_out_in_silence(tmp_path, fmt, n):
     )  # fmt: skip
     header = (tmp_path / "a.hea").read_text().splitlines()[1].split()
     (tmp_path / "a.hea").write_text(f"a 1 100 {n}\n{' '.join(header[:3])}\n")
-    if (fmt, n) == ("212", 199):  # the last sample may fill the last pair up
-        pytest.skip("two samples are stored together")
     with pytest.raises(InvalidECGError, match=f"has 200 samples, but its header promises {n}"):
         read_wfdb([tmp_path / "a"])
     trusted = read_wfdb([tmp_path / "a"], verify=False).data[0]
