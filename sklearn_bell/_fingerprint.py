@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
-_SOME_ROWS, _FIRST_ROWS = 64, 16
+_SOME_ROWS, _FIRST_ROWS = 64, 8
 
 
 def fingerprint(estimator, left_out, data):

@@ -153,8 +153,8 @@ def alone(tmp_path_factory):
 
 def test_each_reads_its_share_and_all_is_read_once_an_epoch(both):
     (one, other), _ = both
-    assert one["rows"][:16] == list(range(16))  # by which a saved file knows them
-    rows = [np.reshape(read, (2, -1)) for read in (one["rows"][16:], other["rows"])]  # two epochs
+    assert one["rows"][:8] == list(range(8))  # by which a saved file knows them
+    rows = [np.reshape(read, (2, -1)) for read in (one["rows"][8:], other["rows"])]  # two epochs
     assert [of.shape[1] for of in rows] == [3 * 8, 3 * 7]  # of three batches
     for first, second in zip(*rows, strict=True):
         assert sorted([*first, *second]) == list(range(45))

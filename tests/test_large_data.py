@@ -189,7 +189,9 @@ def test_an_epoch_may_see_a_part_drawn_anew(X):
     source = Chunked(X, n_rows=1)
     bell = make(epoch_size=50, batch_size=25, max_epochs=3).fit(source)
     assert len(bell.history_) == 3
-    read = np.concatenate(source.read)
+    first, *read = source.read
+    assert first.tolist() == list(range(8))  # by which a saved file knows them
+    read = np.concatenate(read)
     assert len(read) == 3 * 50
     epochs = [set(read[start : start + 50]) for start in (0, 50, 100)]
     assert all(len(epoch) == 50 for epoch in epochs)

@@ -77,7 +77,7 @@ def test_too_few_cycles_say_nothing():
 
 @contextmanager
 def memory(folder):
-    kept = np.ones(4 * 2**20)
+    kept = np.ones(2**25)  # more than what earlier tests may have left to be taken
     yield
     del kept
 
