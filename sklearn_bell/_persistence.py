@@ -39,7 +39,7 @@ class SaveMixin:
     """
 
     _net: Any
-    _data: dict  # what it was trained on, in a few letters
+    _data: dict | None  # what it was trained on, in a few letters; None is unknown
     _n_dimensions_in: int
     history_: list[dict]
 
@@ -172,7 +172,7 @@ def set_attributes(estimator, found):
     """Set what is known of the records that it was fitted on, unless it is out of all bounds."""
     if found["feature_names"] is not None:
         estimator.feature_names_in_ = np.array(found["feature_names"], dtype=object)
-    estimator._n_dimensions_in, estimator._data = found["n_dimensions"], found["data"]
+    estimator._n_dimensions_in, estimator._data = found["n_dimensions"], found.get("data")
     for name, size in found["sizes"].items():
         if name not in _SIZES or not isinstance(size, int) or size < 1:
             raise InvalidFileError(f"{name} is {size}")

@@ -9,7 +9,7 @@ import pytest
 import wfdb
 
 from sklearn_bell.datasets import load_ludb
-from sklearn_bell.exceptions import RecordWarning
+from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 
 TWELVE = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
 
@@ -137,6 +137,15 @@ def test_other_rates_leads_out_and_n_jobs_are_those_of_read_wfdb(folder, tmp_pat
     assert (bunch.sampling_rate, bunch.lead_names) == (100, ["V6", "I"])
     assert isinstance(bunch.data, np.memmap)
     assert np.load(out).shape == (4, 2, 200)
+
+
+def test_records_on_another_disk_are_read_only_where_links_are_allowed(folder, tmp_path):
+    expected = load_ludb(folder, task="rhythm").data
+    (folder / "data").rename(tmp_path / "disk")
+    (folder / "data").symlink_to(tmp_path / "disk")
+    with pytest.raises(InvalidECGError, match=r"is a link out of .*unless allow_links=True"):
+        load_ludb(folder, task="rhythm")
+    np.testing.assert_array_equal(load_ludb(folder, task="rhythm", allow_links=True).data, expected)
 
 
 def test_return_X_y(folder):

@@ -187,6 +187,17 @@ def test_leads_out_and_n_jobs_are_those_of_read_wfdb(folder, tmp_path):
     np.testing.assert_allclose(np.load(out)[:, :, 0], [[r[0] + 0.07, r[0] + 0.03] for r in RECORDS])
 
 
+def test_records_on_another_disk_are_read_only_where_links_are_allowed(folder, tmp_path):
+    expected = load_ptbxl(folder, unlabelled=True).data
+    (folder / "records100").rename(tmp_path / "disk")
+    (folder / "records100").symlink_to(tmp_path / "disk")
+    with pytest.raises(InvalidECGError, match=r"is a link out of .*unless allow_links=True"):
+        load_ptbxl(folder, unlabelled=True)
+    np.testing.assert_array_equal(
+        load_ptbxl(folder, unlabelled=True, allow_links=True).data, expected
+    )
+
+
 def test_return_X_y(folder):
     X, y = load_ptbxl(folder, unlabelled=True, return_X_y=True)
     bunch = load_ptbxl(folder, unlabelled=True)

@@ -148,7 +148,8 @@ def load_ludb(
     FileNotFoundError
         If the data set is not there; it says where to get it.
     InvalidECGError
-        If a record cannot be read.
+        If a record cannot be read, or if the table is not as the publisher has made it. It names
+        the record or the table.
 
     Warns
     -----

@@ -163,7 +163,8 @@ def load_ptbxl(
         If the data set, or the part of it with this sampling rate, is not there; it says where to
         get it.
     InvalidECGError
-        If a record cannot be read, or if there is none to read.
+        If a record cannot be read, if there is none to read, or if a table is not as the publisher
+        has made it. It names the record or the table.
 
     Warns
     -----
