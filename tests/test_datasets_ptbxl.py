@@ -303,3 +303,12 @@ def test_real_rows_are_labelled_as_in_the_benchmark(real_home, task):
 def test_real_rate_that_is_not_there_is_named(real_home):
     with pytest.raises(FileNotFoundError, match="no folder records500"):
         load_ptbxl(real_home, sampling_rate=500)
+
+
+def test_rows_of_more_fields_than_the_header_are_refused(folder):
+    """pandas takes the first field of all for a name of the row, and moves the others over."""
+    database = folder / "ptbxl_database.csv"
+    header, *rows = database.read_text().splitlines()
+    database.write_text("\n".join([header, *(f"0,{row}" for row in rows)]))
+    with pytest.raises(InvalidECGError, match=r"ptbxl_database.*more fields than its header"):
+        load_ptbxl(folder)

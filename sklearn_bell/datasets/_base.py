@@ -84,7 +84,10 @@ def read_table(path: Path, columns: Iterable[str], **options: Any) -> pd.DataFra
         If it is not so; it names the file.
     """
     with naming(path):
-        table = pd.read_csv(path, index_col=0, **options)
+        table = pd.read_csv(path, **options)
+        if not isinstance(table.index, pd.RangeIndex):  # pandas would move the columns over
+            raise ValueError("its rows have more fields than its header")
+        table = table.set_index(table.columns[0])
         missing = [name for name in columns if name not in table.columns]
         if missing:
             raise ValueError(f"it has no column {', '.join(missing)}")

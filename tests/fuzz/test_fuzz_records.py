@@ -114,7 +114,7 @@ def plain_read(folder, name):
             unit = (unit or "mV").lower().replace("\u00b5", "u").replace("\u03bc", "u")
             scale = {"mv": 1, "uv": 1e-3, "v": 1e3}[unit] / (float(gain) or 200)
             values = digital[place :: len(fields_of_file)]
-            values = values[: n or len(values)]
+            values = values[: n or len(digital) // len(fields_of_file)]  # whole frames
             leads[len(leads)] = [(value - int(baseline)) * scale for value in values]
     return leads, rate
 

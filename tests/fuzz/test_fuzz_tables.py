@@ -98,7 +98,7 @@ def loaded(load, home, file, data, **options):
         n = len(bunch.data)
         assert len(bunch.target) == len(bunch.groups) == len(bunch.metadata) == n
         outcomes["loaded"] += 1
-        return bunch, file.read_bytes().decode("utf-8")
+        return bunch, file.read_bytes().decode("utf-8", "replace")
     except InvalidECGError as error:
         assert str(file) in str(error) or re.match(REFUSED, str(error))  # noqa: PT017
         outcomes["refused"] += 1
