@@ -8,6 +8,7 @@ import tracemalloc
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -46,7 +47,7 @@ def mutated(content, text, aims=()):
     return SEEDED.map(lambda random: _mutate(random, content, text, aims))
 
 
-SEEDED = st.randoms(use_true_random=True)
+SEEDED = st.integers(0, 2**64 - 1).map(Random)
 
 
 def _mutate(random, content, text, aims):

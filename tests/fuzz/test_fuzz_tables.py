@@ -100,7 +100,7 @@ def loaded(load, home, file, data, **options):
         outcomes["loaded"] += 1
         return bunch, file.read_bytes().decode("utf-8", "replace")
     except InvalidECGError as error:
-        assert str(file) in str(error) or re.match(REFUSED, str(error))  # noqa: PT017
+        assert str(file) in str(error) or re.match(REFUSED, str(error), re.DOTALL)  # noqa: PT017
         outcomes["refused"] += 1
         return None
     finally:
