@@ -498,7 +498,8 @@ def test_parameters_without_sense_are_refused(tmp_path, parameters):
 @pytest.fixture
 def archive(tmp_path, monkeypatch):
     """Return a folder of 11 records, of which the first, one in the middle and the last are bad."""
-    monkeypatch.setattr(_wfdb, "_RECORDS_PER_JOB", 2)  # several chunks
+    monkeypatch.setattr(_wfdb, "_BYTES_AT_ONCE", 0)  # several chunks
+    monkeypatch.setattr(_wfdb, "_RECORDS_PER_TASK", 1)
     folder = tmp_path / "archive"
     folder.mkdir()
     for i in range(11):
@@ -555,7 +556,8 @@ def test_a_failure_leaves_no_file_and_an_earlier_one_as_it_was(archive, tmp_path
 
 
 def test_writing_to_disk_does_not_hold_all_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(_wfdb, "_RECORDS_PER_JOB", 2)
+    monkeypatch.setattr(_wfdb, "_BYTES_AT_ONCE", 2**18)
+    monkeypatch.setattr(_wfdb, "_RECORDS_PER_TASK", 1)
     for i in range(30):
         write(tmp_path, f"r{i}", ["I"], n=50_000, digital=np.full((50_000, 1), i))
     records = [tmp_path / f"r{i}" for i in range(30)]

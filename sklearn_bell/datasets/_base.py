@@ -7,11 +7,12 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from sklearn_bell.datasets._sources import Source
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 
 _N_NAMED = 5  # records that a warning names; the Bunch names all
@@ -21,7 +22,7 @@ def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder where the loaders look for data sets.
 
     It is `data_home` where given, else the environment variable ``SKLEARN_BELL_DATA``, else
-    ``~/sklearn_bell_data``. Nothing is ever downloaded, so the folder is not created.
+    ``~/sklearn_bell_data``. The folder is not created.
 
     Parameters
     ----------
@@ -42,17 +43,6 @@ def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
     if data_home is None:
         data_home = os.environ.get("SKLEARN_BELL_DATA") or "~/sklearn_bell_data"
     return Path(data_home).expanduser()
-
-
-class Source(NamedTuple):
-    """Where a data set comes from, and how its folder is recognised."""
-
-    name: str
-    marker: str  # a file that lies in its folder
-    folders: tuple[str, ...]  # usual names of its folder
-    url: str
-    size: str
-    licence: str
 
 
 def find_dataset(source: Source, data_home: str | os.PathLike[str] | None) -> Path:

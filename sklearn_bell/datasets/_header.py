@@ -72,6 +72,21 @@ class Header(NamedTuple):
 
 def read_header(path: str) -> Header:
     """Read a header file; an error says what is wrong with it, and not with which."""
+    lines = [line for line in _lines(path) if not line.startswith("#")]
+    if len(lines) < 2:
+        raise InvalidECGError("its header has no signals.")
+    return _parsed(lines[0], lines[1:])
+
+
+def read_comments(path: str) -> dict[str, str]:
+    """Return what the comments of a header file say by name, such as ``# Age: 74``."""
+    comments = [line.lstrip("# ") for line in _lines(path) if line.startswith("#")]
+    named = [comment.partition(":")[::2] for comment in comments if ":" in comment]
+    return {name.strip(): value.strip() for name, value in named}
+
+
+def _lines(path: str) -> list[str]:
+    """Return the lines of a header file that are not empty."""
     with open(path, "rb") as file:
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
@@ -81,10 +96,7 @@ def read_header(path: str) -> Header:
     except UnicodeDecodeError as error:
         raise InvalidECGError(f"its header is not text in UTF-8 ({error}).") from error
     lines = [line.replace("\t", " ").strip() for line in re.split(r"\r?\n|\r", text)]
-    lines = [line for line in lines if line and not line.startswith("#")]
-    if len(lines) < 2:
-        raise InvalidECGError("its header has no signals.")
-    return _parsed(lines[0], lines[1:])
+    return [line for line in lines if line]
 
 
 def _parsed(record_line: str, signal_lines: list[str]) -> Header:

@@ -12,29 +12,16 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from sklearn_bell.datasets._base import (
-    Source,
     find_dataset,
     naming,
     read_table,
     select_labelled,
 )
 from sklearn_bell.datasets._record import Layout
+from sklearn_bell.datasets._sources import LUDB
 from sklearn_bell.datasets._wfdb import check_leads, read_records, trust_in
 
-_SOURCE = Source(
-    name="LUDB",
-    marker="ludb.csv",
-    folders=(
-        "ludb",
-        "lobachevsky-university-electrocardiography-database-1.0.1",
-        "physionet.org/files/ludb/1.0.1",
-    ),
-    url="https://physionet.org/content/ludb/1.0.1/",
-    size="about 25 MB unpacked",
-    licence="ODC-By 1.0",
-)
-
-_DESCR = """\
+_DESCR = f"""\
 LUDB: 200 12-lead ECGs of 10 s at 500 Hz, one of each of 200 patients and healthy volunteers,
 recorded 2017-2018 in Nizhny Novgorod, with the diagnoses of cardiologists.
 
@@ -42,10 +29,8 @@ The gains in its headers scale every lead to a peak-to-peak amplitude of 1 and a
 digital values are taken as microvolts. They obey Einthoven's law (III = II - I), and are of the
 size that ECGs are.
 
-Source: https://physionet.org/content/ludb/1.0.1/ (ODC-By 1.0), doi:10.13026/eegm-h675
-Kalyakulina et al., LUDB: A New Open-Access Validation Tool for Electrocardiogram Delineation
-Algorithms. IEEE Access 8, 186181-186190 (2020), doi:10.1109/ACCESS.2020.3029211
-"""
+Source: {LUDB.url} ({LUDB.licence})
+{LUDB.citation}"""
 
 _COLUMNS = {
     "rhythm": "Rhythms",
@@ -178,8 +163,8 @@ def load_ludb(
     FileNotFoundError: LUDB is not in an_empty_folder: ... Get it from https://physionet.org/...
     """
     wanted_leads = check_leads(leads)
-    folder = find_dataset(_SOURCE, data_home)
-    path = folder / _SOURCE.marker
+    folder = find_dataset(LUDB, data_home)
+    path = folder / LUDB.marker
     table = read_table(path, _COLUMNS.values(), dtype=str, keep_default_na=False)
     with naming(path):
         table.index = table.index.astype(int)

@@ -15,30 +15,17 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Options, StrOptions, validate_params
 
 from sklearn_bell.datasets._base import (
-    Source,
     find_dataset,
     naming,
     read_table,
     select_labelled,
 )
 from sklearn_bell.datasets._record import Layout
+from sklearn_bell.datasets._sources import PTB_XL
 from sklearn_bell.datasets._wfdb import check_leads, read_records, trust_in
 from sklearn_bell.exceptions import InvalidECGError
 
-_SOURCE = Source(
-    name="PTB-XL",
-    marker="ptbxl_database.csv",
-    folders=(
-        "ptb-xl",
-        "ptb-xl-a-large-publicly-available-electrocardiography-dataset-1.0.3",
-        "physionet.org/files/ptb-xl/1.0.3",
-    ),
-    url="https://physionet.org/content/ptb-xl/1.0.3/",
-    size="about 3 GB unpacked",
-    licence="CC BY 4.0",
-)
-
-_DESCR = """\
+_DESCR = f"""\
 PTB-XL: clinical 12-lead ECGs of 10 s, recorded 1989-1996, with the statements (SCP-ECG codes) of
 one or two cardiologists. The whole of version 1.0.3 has 21,799 records of 18,869 patients, at
 100 Hz and 500 Hz. Folds 1-8 are meant for training, 9 for validation, 10 for the final test;
@@ -47,10 +34,8 @@ patients do not cross folds, and folds 9 and 10 hold labels of the highest quali
 Labels are aggregated from the codes as in the benchmark of Strodthoff et al.: a code counts
 whatever its likelihood, even 0 (unknown).
 
-Source: https://physionet.org/content/ptb-xl/1.0.3/ (CC BY 4.0), doi:10.13026/kfzx-aw45
-Wagner et al., PTB-XL, a large publicly available electrocardiography dataset. Scientific Data 7,
-154 (2020), doi:10.1038/s41597-020-0495-6
-Strodthoff et al., Deep Learning for ECG Analysis: Benchmarks and Insights from PTB-XL. IEEE Journal
+Source: {PTB_XL.url} ({PTB_XL.licence})
+{PTB_XL.citation}Strodthoff et al., Deep Learning for ECG Analysis: Benchmarks and Insights from PTB-XL. IEEE Journal
 of Biomedical and Health Informatics 25(5), 1519-1528 (2021), doi:10.1109/JBHI.2020.3022989
 """
 
@@ -194,11 +179,11 @@ def load_ptbxl(
     FileNotFoundError: PTB-XL is not in an_empty_folder: ... Get it from https://physionet.org/...
     """
     wanted_leads = check_leads(leads)
-    folder = find_dataset(_SOURCE, data_home)
+    folder = find_dataset(PTB_XL, data_home)
     if not (folder / f"records{sampling_rate}").is_dir():
         raise FileNotFoundError(
             f"{folder} has no folder records{sampling_rate}, where the records of {sampling_rate} "
-            f"Hz are. Get it from {_SOURCE.url}, or load the records of the other sampling_rate."
+            f"Hz are. Get it from {PTB_XL.url}, or load the records of the other sampling_rate."
         )
     table = _read_records(folder, _FILE_COLUMNS[sampling_rate])
     if folds is not None:
@@ -237,7 +222,7 @@ def _select_folds(table: pd.DataFrame, folds: Iterable[int]) -> pd.DataFrame:
 
 def _read_records(folder: Path, file_column: str) -> pd.DataFrame:
     """Return the table of records, in which what is used makes sense."""
-    path = folder / _SOURCE.marker
+    path = folder / PTB_XL.marker
     table = read_table(path, ["patient_id", "strat_fold", "scp_codes", file_column])
     with naming(path):
         for column in ("patient_id", "strat_fold"):

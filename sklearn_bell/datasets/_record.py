@@ -11,14 +11,14 @@ import os
 import stat
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from sklearn_bell._leads import STANDARD_LEADS, lead_positions, standard_name
 from sklearn_bell._signal import resample
-from sklearn_bell.datasets._header import Header, Signal, read_header
+from sklearn_bell.datasets._header import Header, Signal, read_comments, read_header
 from sklearn_bell.exceptions import InvalidECGError
 
 with warnings.catch_warnings():  # wfdb 4.3 uses what pandas 3 deprecates
@@ -34,6 +34,7 @@ _SAMPLES_OF_BLOCK = {"212": 2, "310": 3, "311": 3}  # the last may be filled up
 _FLAC = ("508", "516", "524")
 _MOST_SAMPLES = 2**28  # of all leads, unpacked or resampled: a day of twelve at 250 Hz
 _LEAST_RATIO, _LARGEST_RATIO = 1e-3, 50  # of sampling rates
+T = TypeVar("T")
 
 
 class Layout(NamedTuple):
@@ -82,17 +83,15 @@ def try_read(path: str, layout: Layout, trust: Trust) -> Reading | str:
         return str(error)
 
 
+def try_read_all(paths: Sequence[str], layout: Layout, trust: Trust) -> list[Reading | str]:
+    """Read several records, one after the other. See :func:`try_read`."""
+    return [try_read(path, layout, trust) for path in paths]
+
+
 def read_record(path: str, layout: Layout, trust: Trust) -> Reading:
     """Read the record at an absolute path without extension; an error says the cause alone."""
-    folder, name = os.path.split(path)
-    root = os.path.realpath(trust.root or folder)
-    try:
-        header = read_header(_own_file(folder, f"{name}.hea", root))
-    except OSError as error:
-        raise InvalidECGError(
-            f"its header {name}.hea cannot be read ({error.strerror})."
-        ) from error
-    header = _with_length(header, folder, root, trust.verify)
+    folder, root = os.path.dirname(path), _root(path, trust)
+    header = _with_length(_from_header(read_header, path, root), folder, root, trust.verify)
 
     names = [standard_name(signal.name) for signal in header.signals]
     leads = layout.leads or _in_standard_order(names)
@@ -119,6 +118,28 @@ def read_record(path: str, layout: Layout, trust: Trust) -> Reading:
     fitted[:, :n_available] = signal[:, :n_samples]
     layout = layout._replace(leads=tuple(leads), sampling_rate=wanted_rate, n_samples=n_samples)
     return Reading(fitted, layout, padded=n_available < n_samples)
+
+
+def try_comments(path: str, trust: Trust) -> dict[str, str] | str:
+    """Read the comments in the header of a record, by name, or return what is wrong with it."""
+    try:
+        return _from_header(read_comments, path, _root(path, trust))
+    except InvalidECGError as error:
+        return str(error)
+
+
+def _root(path: str, trust: Trust) -> str:
+    return os.path.realpath(trust.root or os.path.dirname(path))
+
+
+def _from_header(read: Callable[[str], T], path: str, root: str) -> T:
+    folder, name = os.path.split(path)
+    try:
+        return read(_own_file(folder, f"{name}.hea", root))
+    except OSError as error:
+        raise InvalidECGError(
+            f"its header {name}.hea cannot be read ({error.strerror})."
+        ) from error
 
 
 def _own_file(folder: str, name: str, root: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from numbers import Integral, Real
 from pathlib import Path, PurePath
 from typing import BinaryIO, cast
@@ -17,10 +18,19 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_bell._leads import standard_name
 from sklearn_bell.datasets._base import warn_of_records
-from sklearn_bell.datasets._record import Layout, OtherLength, Reading, Trust, try_read
+from sklearn_bell.datasets._record import (
+    Layout,
+    OtherLength,
+    Reading,
+    Trust,
+    try_comments,
+    try_read,
+    try_read_all,
+)
 from sklearn_bell.exceptions import InvalidECGError
 
-_RECORDS_PER_JOB = 64  # held in memory between two writes: 15 MB of 12 x 5000
+_BYTES_AT_ONCE = 2**25  # of records held in memory between two writes, for which all jobs wait
+_RECORDS_PER_TASK = 16  # a task costs some milliseconds, and a record takes two
 _IDLE = 30  # s until workers end that have nothing more to read
 _EXTENSIONS = (".hea", ".dat", ".mat")
 
@@ -189,6 +199,15 @@ def read_records(
     )
 
 
+def comments_of(
+    names: Sequence[str], folder: Path, trust: Trust, *, n_jobs: int | None = None
+) -> list[dict[str, str] | str]:
+    """Return the comments in the headers of records, by name, or what is wrong with a header."""
+    paths = _local_paths(names, folder)
+    with Parallel(n_jobs=n_jobs, idle_worker_timeout=_IDLE) as parallel:
+        return list(parallel(delayed(try_comments)(path, trust) for path in paths))
+
+
 class _Reader:
     """Read records in order, and keep account of what became of each."""
 
@@ -214,14 +233,18 @@ class _Reader:
 
     def signals(self, layout: Layout, n_jobs: int | None) -> Iterator[np.ndarray]:
         """Yield the signals of the good records, (n_leads, n_samples), a chunk read at a time."""
-        chunk = _RECORDS_PER_JOB * effective_n_jobs(n_jobs)
+        size = 4 * len(cast("tuple[str, ...]", layout.leads)) * cast("int", layout.n_samples)
+        chunk = max(2 * _RECORDS_PER_TASK * effective_n_jobs(n_jobs), _BYTES_AT_ONCE // size)
         # workers of their own, by another timeout: those that have read without PyTorch would seem
         # to joblib to leak memory once they fit, and it would warn and end them
-        with Parallel(n_jobs=n_jobs, idle_worker_timeout=_IDLE) as parallel:
+        with Parallel(n_jobs=n_jobs, batch_size=1, idle_worker_timeout=_IDLE) as parallel:
             for start in range(0, len(self.paths), chunk):
                 names, paths = (x[start : start + chunk] for x in (self.names, self.paths))
-                readings = parallel(delayed(try_read)(path, layout, self.trust) for path in paths)
-                for name, reading in zip(names, readings, strict=True):
+                readings = parallel(
+                    delayed(try_read_all)(paths[first : first + _RECORDS_PER_TASK], layout, self.trust)
+                    for first in range(0, len(paths), _RECORDS_PER_TASK)
+                )
+                for name, reading in zip(names, chain.from_iterable(readings), strict=True):
                     if isinstance(reading, str):
                         self._refuse(name, reading)
                         continue

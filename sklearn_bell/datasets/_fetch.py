@@ -1,0 +1,370 @@
+"""Download data sets from their publishers, file by file, and load them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import Interval, validate_params
+
+from sklearn_bell.datasets._base import find_dataset, get_data_home
+from sklearn_bell.datasets._challenge import load_challenge
+from sklearn_bell.datasets._ludb import load_ludb
+from sklearn_bell.datasets._ptbxl import load_ptbxl
+from sklearn_bell.datasets._sources import CHALLENGE_2021, LUDB, PTB_XL, Source
+from sklearn_bell.exceptions import InvalidECGError
+
+_CHECKSUMS = "SHA256SUMS.txt"  # which PhysioNet has for each data set
+_TIMEOUT = 30  # s without a byte
+_ATTEMPTS = 5  # at a file, with a pause of 1 s, 2 s, ... before each but the first
+
+_VALID = {
+    "data_home": [str, os.PathLike, None],
+    "n_connections": [Interval(Integral, 1, None, closed="left")],
+    "verbose": ["boolean"],
+}
+Loaded = Bunch | tuple[np.ndarray, np.ndarray]
+
+
+@validate_params(_VALID, prefer_skip_nested_validation=True)
+def fetch_ptbxl(
+    data_home: str | os.PathLike[str] | None = None,
+    *,
+    n_connections: int = 4,
+    verbose: bool = True,
+    **options: Any,
+) -> Loaded:
+    """Download PTB-XL where it is not there yet, and load it.
+
+    Only the records of the sampling rate that is asked for are downloaded: 0.6 GB at 100 Hz, 2.6 GB
+    at 500 Hz. See Notes for how.
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        The folder around that of the data set, ``ptb-xl``. By default that of
+        :func:`get_data_home`. A copy that is there already, from wherever, is loaded as it is.
+    n_connections : int, default=4
+        How many files are downloaded at the same time.
+    verbose : bool, default=True
+        Whether to tell source, licence and citation when there is something to download, and to
+        show a bar of progress.
+    **options
+        Of :func:`load_ptbxl`, such as `sampling_rate` or `task`.
+
+    Returns
+    -------
+    bunch : :class:`~sklearn.utils.Bunch`
+        That of :func:`load_ptbxl`.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be downloaded, or is not as its checksum says, in five attempts. Whatever
+        was downloaded is kept, and the next call goes on from there.
+    ImportError
+        If pooch is not installed.
+
+    Notes
+    -----
+    Each file is held against the checksum that the publisher gives, and appears under its name only
+    then. To start from the beginning, remove the folder.
+
+    Examples
+    --------
+    >>> from sklearn_bell.datasets import fetch_ptbxl
+    >>> ecg = fetch_ptbxl(sampling_rate=100, folds=[1, 2])  # doctest: +SKIP
+    """
+    rate = options.get("sampling_rate", 100)
+    home = get_data_home(data_home)
+    if not _is_there(PTB_XL, home):
+        wanted = ("ptbxl_database.csv", "scp_statements.csv", "LICENSE.txt", f"records{rate}/")
+        _download(PTB_XL, home, wanted, n_connections, verbose)
+    return load_ptbxl(home, **options)
+
+
+@validate_params(_VALID, prefer_skip_nested_validation=True)
+def fetch_ludb(
+    data_home: str | os.PathLike[str] | None = None,
+    *,
+    n_connections: int = 4,
+    verbose: bool = True,
+    **options: Any,
+) -> Loaded:
+    """Download LUDB where it is not there yet, and load it.
+
+    Its 200 records, with the marks of waves in each lead, take 35 MB.
+
+    Parameters
+    ----------
+    data_home, n_connections, verbose
+        As of :func:`fetch_ptbxl`; the folder of the data set is ``ludb``.
+    **options
+        Of :func:`load_ludb`, such as `task`.
+
+    Returns
+    -------
+    bunch : :class:`~sklearn.utils.Bunch`
+        That of :func:`load_ludb`.
+
+    Raises
+    ------
+    OSError, ImportError
+        As of :func:`fetch_ptbxl`.
+
+    Examples
+    --------
+    >>> from sklearn_bell.datasets import fetch_ludb
+    >>> ecg = fetch_ludb(task="axis")  # doctest: +SKIP
+    """
+    home = get_data_home(data_home)
+    if not _is_there(LUDB, home):
+        _download(LUDB, home, ("",), n_connections, verbose)
+    return load_ludb(home, **options)
+
+
+@validate_params(_VALID, prefer_skip_nested_validation=True)
+def fetch_cpsc2018(
+    data_home: str | os.PathLike[str] | None = None,
+    *,
+    n_connections: int = 4,
+    verbose: bool = True,
+    **options: Any,
+) -> Loaded:
+    """Download CPSC2018 where it is not there yet, and load it.
+
+    6,877 records of 6 to 60 s at 500 Hz, of which the first nine classes were to be found in the
+    China Physiological Signal Challenge 2018, in the version of the Challenge 2021: about 1.3 GB.
+
+    Parameters
+    ----------
+    data_home, n_connections, verbose
+        As of :func:`fetch_ptbxl`; the folder is ``challenge-2021``, with those of other sources.
+    **options
+        Of :func:`load_challenge`, such as `duration`.
+
+    Returns
+    -------
+    bunch : :class:`~sklearn.utils.Bunch`
+        That of :func:`load_challenge`.
+
+    Raises
+    ------
+    OSError, ImportError
+        As of :func:`fetch_ptbxl`.
+
+    References
+    ----------
+    .. [1] Liu et al., "An Open Access Database for Evaluating the Algorithms of Electrocardiogram
+       Rhythm and Morphology Abnormality Detection", Journal of Medical Imaging and Health
+       Informatics 8(7), 1368-1373 (2018), doi:10.1166/jmihi.2018.2442
+
+    Examples
+    --------
+    >>> from sklearn_bell.datasets import fetch_cpsc2018
+    >>> ecg = fetch_cpsc2018(sampling_rate=100, duration=10)  # doctest: +SKIP
+    """
+    return _fetch_challenge(["cpsc_2018"], data_home, n_connections, verbose, options)
+
+
+@validate_params(_VALID, prefer_skip_nested_validation=True)
+def fetch_chapman(
+    data_home: str | os.PathLike[str] | None = None,
+    *,
+    n_connections: int = 4,
+    verbose: bool = True,
+    **options: Any,
+) -> Loaded:
+    """Download the records of Chapman-Shaoxing and Ningbo where they are not there yet.
+
+    45,152 records of 10 s at 500 Hz, of as many patients of two hospitals, in the version of the
+    Challenge 2021: about 5.4 GB.
+
+    Parameters
+    ----------
+    data_home, n_connections, verbose
+        As of :func:`fetch_ptbxl`; the folder is ``challenge-2021``, with those of other sources.
+    **options
+        Of :func:`load_challenge`, such as `out` for an array on disk.
+
+    Returns
+    -------
+    bunch : :class:`~sklearn.utils.Bunch`
+        That of :func:`load_challenge`.
+
+    Raises
+    ------
+    OSError, ImportError
+        As of :func:`fetch_ptbxl`.
+
+    References
+    ----------
+    .. [1] Zheng et al., "A 12-lead electrocardiogram database for arrhythmia research covering more
+       than 10,000 patients", Scientific Data 7, 48 (2020), doi:10.1038/s41597-020-0386-x
+
+    Examples
+    --------
+    >>> from sklearn_bell.datasets import fetch_chapman
+    >>> ecg = fetch_chapman(on_error="skip", out="chapman.npy")  # doctest: +SKIP
+    """
+    folders = ["chapman_shaoxing", "ningbo"]
+    return _fetch_challenge(folders, data_home, n_connections, verbose, options)
+
+
+@validate_params(_VALID, prefer_skip_nested_validation=True)
+def fetch_georgia(
+    data_home: str | os.PathLike[str] | None = None,
+    *,
+    n_connections: int = 4,
+    verbose: bool = True,
+    **options: Any,
+) -> Loaded:
+    """Download the Georgia 12-lead ECG Challenge Database where it is not there yet, and load it.
+
+    10,344 records of up to 10 s at 500 Hz, from the southeast of the United States: about 1.2 GB.
+
+    Parameters
+    ----------
+    data_home, n_connections, verbose
+        As of :func:`fetch_ptbxl`; the folder is ``challenge-2021``, with those of other sources.
+    **options
+        Of :func:`load_challenge`.
+
+    Returns
+    -------
+    bunch : :class:`~sklearn.utils.Bunch`
+        That of :func:`load_challenge`.
+
+    Raises
+    ------
+    OSError, ImportError
+        As of :func:`fetch_ptbxl`.
+
+    Examples
+    --------
+    >>> from sklearn_bell.datasets import fetch_georgia
+    >>> ecg = fetch_georgia(sampling_rate=100)  # doctest: +SKIP
+    """
+    return _fetch_challenge(["georgia"], data_home, n_connections, verbose, options)
+
+
+def _fetch_challenge(
+    sources: list[str],
+    data_home: str | os.PathLike[str] | None,
+    n_connections: int,
+    verbose: bool,
+    options: dict[str, Any],
+) -> Loaded:
+    home = get_data_home(data_home)
+    wanted = tuple(f"training/{source}/" for source in sources)
+    _download(CHALLENGE_2021, home, wanted, n_connections, verbose)
+    training = home / CHALLENGE_2021.folders[0] / "training"
+    return load_challenge(training, sources=sources, **options)
+
+
+# Downloads ----------------------------------------------------------------------------------------
+
+
+def _is_there(source: Source, home: Path) -> bool:
+    """Return whether there is a copy that somebody else has made."""
+    own = home / source.folders[0]
+    try:
+        return find_dataset(source, home) != own or not (own / _CHECKSUMS).exists()
+    except FileNotFoundError:
+        return False
+
+
+def _download(
+    source: Source, home: Path, wanted: tuple[str, ...], n_connections: int, verbose: bool
+) -> None:
+    """Download what is not there yet of the files whose names start as is wanted."""
+    try:
+        import pooch
+    except ImportError as error:
+        raise ImportError(
+            "Downloads need pooch, which is not installed: pip install 'sklearn_bell[fetch]'"
+        ) from error
+    folder = home / source.folders[0]
+    files = pooch.create(
+        path=folder,
+        base_url=source.files,
+        registry={_CHECKSUMS: None},
+        retry_if_failed=_ATTEMPTS - 1,
+    )
+
+    def fetch(name: str) -> None:
+        try:
+            files.fetch(name, downloader=pooch.HTTPDownloader(timeout=_TIMEOUT))
+        except (OSError, ValueError) as error:
+            raise OSError(
+                f"{name} of {source.name} could not be downloaded from {source.files}: {error}. "
+                f"What was downloaded is kept in {folder}; call again to go on from there."
+            ) from error
+
+    with _silent(pooch.get_logger()):
+        fetch(_CHECKSUMS)
+        files.registry = {
+            name: f"sha256:{checksum}"
+            for name, checksum in _checksums(folder / _CHECKSUMS)
+            if name.startswith(wanted)
+        }
+        # what has its name is whole: it was given that once its checksum had been found right
+        missing = [name for name in files.registry if not (folder / name).exists()]
+        if not missing:
+            return
+        if verbose:
+            print(
+                f"Downloading {len(missing)} files of {source.name} to {folder}.\n"
+                f"Source: {source.url} (licence {source.licence}). Please cite:\n{source.citation}",
+                file=sys.stderr,
+            )
+        for parent in {(folder / name).parent for name in missing}:  # connections would compete
+            parent.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(n_connections) as executor:
+            jobs = [executor.submit(fetch, name) for name in missing]
+            try:
+                for job in _progress(as_completed(jobs), len(jobs), verbose):
+                    job.result()
+            except BaseException:
+                executor.shutdown(cancel_futures=True)
+                raise
+
+
+def _checksums(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the files that a publisher lists, each with its SHA-256."""
+    for line in path.read_text("utf-8").splitlines():
+        found = re.fullmatch(r"([0-9a-f]{64}) [ *]?(\S.*)", line)
+        name = PurePosixPath(found[2]) if found else None
+        if not found or not name or name.is_absolute() or ".." in name.parts or "\\" in line:
+            raise InvalidECGError(f"{path} has a line that makes no sense: {line[:100]!r}.")
+        yield found[2], found[1]
+
+
+def _progress(jobs: Iterator[Future], total: int, verbose: bool) -> Iterator[Future]:
+    if not verbose:
+        return jobs
+    from rich.console import Console
+    from rich.progress import track
+
+    return iter(track(jobs, "Downloading", total, console=Console(stderr=True)))
+
+
+@contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    """Keep pooch from telling of each of thousands of files."""
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
