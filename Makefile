@@ -6,7 +6,7 @@ LOWEST := .venv-lowest
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test test-lowest soak fuzz lint bench clean
+.PHONY: demo test test-lowest soak fuzz lint bench docs docs-test dist clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m sklearn_bell demo $(if $(DATA),--data $(DATA))
@@ -24,7 +24,7 @@ soak: $(INSTALLED)
 	SKLEARN_BELL_KILLS=20 $(BIN)/python -m pytest -k killed tests/test_checkpoints.py
 	$(BIN)/python tests/soak.py --minutes 60
 
-# a quarter of an hour: more than 100,000 files that nobody should be sent
+# half an hour: more than 100,000 files that nobody should be sent
 fuzz: $(INSTALLED)
 	SKLEARN_BELL_FUZZ=15000 $(BIN)/python -m pytest -s tests/fuzz
 
@@ -38,13 +38,28 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/bench_features.py $(if $(DATA),--data $(DATA))
 	$(BIN)/python benchmarks/bench_linear_probe.py --jobs 2 $(if $(DATA),--data $(DATA))
 
+docs: $(VENV)/docs-installed
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+# wants Chromium, as of Debian's package
+docs-test: docs
+	$(BIN)/python docs/look.py docs/_build/html
+
+# wheel and source archive, and whether they work in an empty environment
+dist: $(INSTALLED)
+	$(PYTHON) tests/check_dist.py
+
 clean:
-	rm -rf $(VENV) $(LOWEST) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) build dist docs/_build docs/auto_examples docs/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # constraints.txt pins the versions this library is tested with
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]"
+	touch $@
+
+$(VENV)/docs-installed: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
 	touch $@
 
 $(LOWEST)/installed: pyproject.toml constraints-lowest.txt

@@ -33,6 +33,7 @@ _MODULES = {
     "load": "_persistence",
 }
 _SUBMODULES = {
+    "callbacks",
     "checkpoints",
     "classification",
     "datasets",
@@ -40,8 +41,10 @@ _SUBMODULES = {
     "exceptions",
     "feature_extraction",
     "images",
+    "inspection",
     "nn",
     "over_sampling",
+    "plotting",
     "preprocessing",
     "pretraining",
     "vqvae",

@@ -101,11 +101,16 @@ def forward_batches(function, records, batch_size, device):
     """
     start = 0
     with torch.inference_mode():
-        for x in one_ahead(_in_order(records, batch_size), device):
+        for x in read_batches(records, batch_size, device):
             missing = max(0, _FEWEST_RECORDS - len(x))
             filled = torch.cat([x, x.new_zeros(missing, *x.shape[1:])])
             rows = slice(start, start := start + len(x))
             yield rows, function(filled)[: len(x)].cpu().numpy()
+
+
+def read_batches(records, batch_size, device):
+    """Yield all records in their order, batch by batch, as tensors on the device."""
+    yield from one_ahead(_in_order(records, batch_size), device)
 
 
 def _in_order(records, batch_size):

@@ -130,9 +130,7 @@ def publisher(tmp_path, monkeypatch):
     address = f"http://127.0.0.1:{server.server_port}"
     for name in ("PTB_XL", "LUDB", "CHALLENGE_2021"):
         source = getattr(_fetch, name)
-        monkeypatch.setattr(
-            _fetch, name, source._replace(files=f"{address}/{source.folders[0]}/")
-        )
+        monkeypatch.setattr(_fetch, name, source._replace(files=f"{address}/{source.folders[0]}/"))
     monkeypatch.setattr(_fetch, "_TIMEOUT", 0.5)
     hasty = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 100))
     monkeypatch.setattr(pooch.core, "time", hasty)
@@ -156,7 +154,9 @@ def test_what_is_asked_for_is_downloaded_and_loaded(publisher, tmp_path):
         "ptb-xl/LICENSE.txt",
         "ptb-xl/SHA256SUMS.txt",
         "ptb-xl/ptbxl_database.csv",
-        *sorted(f"ptb-xl/records100/00000/0000{i}_lr.{x}" for i in range(4) for x in ("dat", "hea")),
+        *sorted(
+            f"ptb-xl/records100/00000/0000{i}_lr.{x}" for i in range(4) for x in ("dat", "hea")
+        ),
         "ptb-xl/scp_statements.csv",
     ]
     for name in there(home):
@@ -230,7 +230,9 @@ def test_an_interruption_leaves_whole_files_and_the_next_call_goes_on(publisher,
         _fetch.PTB_XL = _fetch.PTB_XL._replace(files={source!r})
         fetch_ptbxl({str(tmp_path / "home")!r}, n_connections=2, verbose=False)
     """
-    child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stderr=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stderr=subprocess.PIPE
+    )
     for _ in range(600):
         if publisher.asked["00002_lr.dat"]:
             break

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from sklearn_bell import demo
-from sklearn_bell.__main__ import main
 
 
 def test_the_demo_prints_its_table_and_draws_its_picture(tmp_path, capsys):
@@ -21,14 +20,6 @@ def test_the_demo_prints_its_table_and_draws_its_picture(tmp_path, capsys):
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_command_line_runs_the_demo(monkeypatch):
-    given = []
-    monkeypatch.setattr(demo, "main", lambda *arguments: given.append(arguments))
-    main(["demo"])
-    main(["demo", "--data", "ptb-xl", "--picture", "here.png"])
-    assert given == [(None, "demo.png"), ("ptb-xl", "here.png")]
-
-
 @pytest.mark.skipif("SKLEARN_BELL_DATA" not in os.environ, reason="SKLEARN_BELL_DATA is not set")
 @pytest.mark.filterwarnings("ignore::sklearn_bell.exceptions.RecordWarning")
 def test_the_demo_draws_every_class_of_ptbxl():
@@ -38,11 +29,3 @@ def test_the_demo_draws_every_class_of_ptbxl():
         drawn = demo.draw(rows, ecg.target, fraction, seed=0)
         assert len(drawn) == round(fraction * len(rows))
         assert ecg.target[drawn].any(axis=0).all()
-
-
-def test_the_command_line_says_what_there_is(capsys):
-    with pytest.raises(SystemExit, match="0"):
-        main(["--help"])
-    assert "demo" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="2"):
-        main(["no such command"])

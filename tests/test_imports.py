@@ -40,7 +40,7 @@ LAYERS = [
     {"pretraining", "_vqvae"},
     {"_start", "_children", "images", "vqvae"},
     {"classification", "over_sampling"},
-    {"evaluation", "inspection", "plotting"},
+    {"callbacks", "evaluation", "inspection", "plotting"},
     {"demo"},
 ]
 

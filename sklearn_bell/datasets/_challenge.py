@@ -145,7 +145,8 @@ def load_challenge(
     -------
     bunch : :class:`~sklearn.utils.Bunch`
         data : ndarray of shape (n_records, n_leads, n_samples)
-            The records in mV, float32, sorted by name within each source; with `out` a read-only memory map.
+            The records in mV, float32, sorted by name within each source; with `out` a read-only
+            memory map.
         target : ndarray of shape (n_records, n_classes)
             1 where the record has the class, else 0.
         target_names : ndarray of shape (n_classes,)
@@ -216,18 +217,20 @@ def load_challenge(
     folder = Path(folder)
     wanted_leads, trust = check_leads(leads), trust_in(folder, verify=verify,
                                                        allow_links=allow_links)  # fmt: skip
-    names = []
+    listed: list[str] = []
     for place in [folder] if sources is None else [folder / source for source in sources]:
-        found = [path.relative_to(folder).as_posix()[:-4] for path in place.rglob("*.hea")]
-        if not found:
-            raise InvalidECGError(f"There is no record, a file with the extension .hea, in {place}.")
-        names += sorted(found)
-    found = comments_of(names, folder, trust, n_jobs=n_jobs)
+        there = [path.relative_to(folder).as_posix()[:-4] for path in place.rglob("*.hea")]
+        if not there:
+            raise InvalidECGError(
+                f"There is no record, a file with the extension .hea, in {place}."
+            )
+        listed += sorted(there)
+    found = comments_of(listed, folder, trust, n_jobs=n_jobs)
     readable = np.array([isinstance(one, dict) for one in found])
     comments = [one if isinstance(one, dict) else {} for one in found]
     target, target_names = _encode([_codes(one) for one in comments], task)
 
-    names = np.array(names, dtype=str)
+    names = np.array(listed, dtype=str)
     labelled = target.any(axis=1) | ~readable  # what is wrong with these, reading them tells
     keep, without = select_labelled(names, labelled, task, unlabelled)
     metadata = pd.DataFrame(comments, index=names, dtype=str).fillna("")

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
 from numbers import Integral
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeAlias
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -33,7 +33,7 @@ _VALID = {
     "n_connections": [Interval(Integral, 1, None, closed="left")],
     "verbose": ["boolean"],
 }
-Loaded = Bunch | tuple[np.ndarray, np.ndarray]
+Loaded: TypeAlias = Bunch | tuple[np.ndarray, np.ndarray]
 
 
 @validate_params(_VALID, prefer_skip_nested_validation=True)

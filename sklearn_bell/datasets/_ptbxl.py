@@ -35,8 +35,9 @@ Labels are aggregated from the codes as in the benchmark of Strodthoff et al.: a
 whatever its likelihood, even 0 (unknown).
 
 Source: {PTB_XL.url} ({PTB_XL.licence})
-{PTB_XL.citation}Strodthoff et al., Deep Learning for ECG Analysis: Benchmarks and Insights from PTB-XL. IEEE Journal
-of Biomedical and Health Informatics 25(5), 1519-1528 (2021), doi:10.1109/JBHI.2020.3022989
+{PTB_XL.citation}Strodthoff et al., Deep Learning for ECG Analysis: Benchmarks and
+Insights from PTB-XL. IEEE Journal of Biomedical and Health Informatics 25(5), 1519-1528 (2021),
+doi:10.1109/JBHI.2020.3022989
 """
 
 _FILE_COLUMNS = {100: "filename_lr", 500: "filename_hr"}

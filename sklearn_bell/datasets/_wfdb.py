@@ -241,7 +241,9 @@ class _Reader:
             for start in range(0, len(self.paths), chunk):
                 names, paths = (x[start : start + chunk] for x in (self.names, self.paths))
                 readings = parallel(
-                    delayed(try_read_all)(paths[first : first + _RECORDS_PER_TASK], layout, self.trust)
+                    delayed(try_read_all)(
+                        paths[first : first + _RECORDS_PER_TASK], layout, self.trust
+                    )
                     for first in range(0, len(paths), _RECORDS_PER_TASK)
                 )
                 for name, reading in zip(names, chain.from_iterable(readings), strict=True):

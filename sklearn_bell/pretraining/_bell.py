@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from numbers import Integral, Real
 
 import torch
 from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sklearn_bell._batches import read_batches
+from sklearn_bell._training import computed_in, draw_seed
+from sklearn_bell._validation import check_ecg
 from sklearn_bell.nn.ema import make_target, update_target
 from sklearn_bell.nn.encoders import ResNet1d, SharedEncoder
 from sklearn_bell.nn.heads import LeadwiseMLP
@@ -49,13 +54,18 @@ class BELL(Method):
 
     def forward(self, view: Tensor, other: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Return the loss with its two terms, and the latents of the first view."""
+        distances, latents = self.distances(view, other)
+        return fuse(distances, self.gamma), latents
+
+    def distances(self, view: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the distance of every pair of parts, and the latents of the first view."""
         latents = torch.stack([self.encoder(x) for x in (view, other)])
         encode, project = self.target
         targets = project(torch.stack([encode(x) for x in (other, view)]))
-        return fuse(self._distances(self.projector(latents), targets), self.gamma), latents[0]
+        return self._distances(self.projector(latents), targets), latents[0]
 
     def _distances(self, projections, targets):
-        """Return the distance of every pair of leads, ``(n_parts, n_parts)``, both ways round."""
+        """Return the distance of every pair of parts, ``(n_parts, n_parts)``, both ways round."""
         targets = targets.flatten(0, 1)
         own = lead_distances(self.predictor(projections).flatten(0, 1), targets)
         if self.cross_predictor is None:
@@ -271,6 +281,39 @@ class BELLPretrainer(BasePretrainer):
         self.precision = precision
         self.checkpoint = checkpoint
         self.random_state = random_state
+
+    def lead_distances(self, X, random_state=None):
+        """Return how far what each lead predicts is from what each lead is: the loss, unfused.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Records of the leads and length seen in ``fit``, of which two views are made.
+        random_state : int, RandomState instance or None, default=None
+            Of the views.
+
+        Returns
+        -------
+        distances : ndarray of shape (n_leads, n_leads)
+            Mean over the records of the squared distance between what the lead of the row predicts
+            of one view and the target network's projection of the lead of the column of the other,
+            both ways round: in [0, 4]. The mean of the diagonal is the intra-lead term, and that of
+            the rest the inter-lead term.
+        """
+        check_is_fitted(self, "encoder_")
+        records = check_ecg(self, X, reset=False)
+        learner = copy.deepcopy(self._net.module_).eval()
+        device = next(learner.parameters()).device
+        generator = torch.Generator(device).manual_seed(draw_seed(random_state))
+
+        total = torch.zeros((), device=device)
+        with torch.inference_mode():
+            for x in read_batches(records, self.batch_size, device):
+                views = learner.views(learner.prepare(x), generator)
+                with computed_in(learner.precision, device):
+                    found, _ = learner.method.distances(*views)
+                total = total + len(x) * found.double()
+        return (total / len(records)).cpu().numpy()
 
     def _make_encoder(self):
         return (

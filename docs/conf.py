@@ -1,0 +1,73 @@
+"""Sphinx builds the documentation by this: ``make docs``."""
+
+import os
+import sys
+from importlib.metadata import version
+
+import matplotlib as mpl
+from docutils.nodes import SkipNode
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx_gallery.sorting import FileNameSortKey
+
+mpl.use("Agg")
+sys.path.insert(0, os.path.abspath(".."))
+
+project = "sklearn_bell"
+author = "The sklearn_bell developers"
+project_copyright = author
+release = version("sklearn_bell")
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+]
+source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
+exclude_patterns = ["_build", "**/GALLERY_HEADER.rst"]
+nitpicky = False
+html_theme = "pydata_sphinx_theme"
+html_title = "sklearn_bell"
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+}
+html_static_path: list[str] = []
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+autosummary_generate = True
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": "plot_",
+    "within_subsection_order": FileNameSortKey,
+    "doc_module": ("sklearn_bell",),
+    "reference_url": {"sklearn_bell": None},
+    "backreferences_dir": None,
+    "remove_config_comments": True,
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "plot_gallery": "True",
+}
+
+
+def _render(display):
+    """Return what writes equations as MathML, which browsers show without scripts."""
+
+    def visit(translator, node):
+        translator.body.append(tex2mathml(node.astext(), as_block=display))
+        raise SkipNode
+
+    return visit, None
+
+
+html_math_renderer = "mathml"
+
+
+def setup(app):
+    """Register the renderer of equations."""
+    app.add_html_math_renderer("mathml", _render(False), _render(True))

@@ -1,0 +1,107 @@
+"""Callbacks of scikit-learn for pretraining; its own, such as ProgressBar, work as well."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils._param_validation import HasMethods, Interval, validate_params
+
+__all__ = ["LinearProbe"]
+
+
+class LinearProbe:
+    """Score a linear classifier on the features, again and again while they are learnt.
+
+    The loss of pretraining tells little of how good features are. A few records with labels, which
+    pretraining does not look at, tell; and training can end when they tell nothing new.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_records, n_leads, n_samples)
+        Records with labels, of the leads and length that are trained on.
+    y : array-like of shape (n_records,) or (n_records, n_classes)
+        Their labels.
+    groups : array-like of shape (n_records,), default=None
+        Patients, for a `cv` that parts them, such as ``GroupKFold()``.
+    classifier : estimator, default=None
+        What is fitted to the features. None is a logistic regression with ``C=0.005``, on scaled
+        features.
+    cv : int or cross-validation generator, default=3
+        How the records are parted, as in scikit-learn.
+    scoring : str or callable, default=None
+        As in scikit-learn; None takes the classifier's own score.
+    every : int, default=5
+        Epochs from one score to the next.
+    patience : int, default=None
+        After how many scores that are no better than the best before training ends. None never ends
+        it. What is kept is the last epoch, not the best.
+
+    Attributes
+    ----------
+    scores_ : list of dict
+        The ``epoch``, and the mean ``score`` over the parts, of the last fit of the estimator that
+        the callback was given to. In other processes, of a search, copies of it are filled.
+
+    Examples
+    --------
+    >>> from sklearn_bell import BELLPretrainer
+    >>> from sklearn_bell.callbacks import LinearProbe
+    >>> from sklearn_bell.datasets import make_ecg
+    >>> ecg = make_ecg(40, classes=["normal", "lbbb"], leads=["II", "V1"], random_state=0)
+    >>> probe = LinearProbe(ecg.data[:20], ecg.target[:20], every=1)
+    >>> bell = BELLPretrainer(max_epochs=2, random_state=0).set_callbacks(probe).fit(ecg.data)
+    >>> [one["epoch"] for one in probe.scores_]
+    [1, 2]
+    """
+
+    @validate_params(
+        {
+            "X": "no_validation",
+            "y": ["array-like"],
+            "groups": ["array-like", None],
+            "classifier": [HasMethods(["fit", "predict"]), None],
+            "cv": ["cv_object"],
+            "scoring": [str, callable, None],
+            "every": [Interval(Integral, 1, None, closed="left")],
+            "patience": [Interval(Integral, 1, None, closed="left"), None],
+        },
+        prefer_skip_nested_validation=True,
+    )
+    def __init__(
+        self, X, y, *, groups=None, classifier=None, cv=3, scoring=None, every=5, patience=None
+    ):
+        self.X, self.y, self.groups = X, y, groups
+        self.classifier, self.cv, self.scoring = classifier, cv, scoring
+        self.every, self.patience = every, patience
+        self.scores_: list[dict] = []
+
+    def setup(self, estimator, context):
+        """Begin anew."""
+        self.scores_ = []
+
+    def teardown(self, estimator, context):
+        """Nothing is to be put away."""
+
+    def on_fit_task_begin(self, estimator, context, **kwargs):
+        """Nothing is known yet."""
+
+    def on_fit_task_end(self, estimator, context, *, metadata=None, **kwargs):
+        """Score after some epochs, and return whether to end."""
+        if context.task_name != "epoch" or metadata["epoch"] % self.every:
+            return False
+        classifier = self.classifier
+        if classifier is None:
+            classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.005, max_iter=1000))
+        scores = cross_val_score(
+            clone(classifier), estimator.transform(self.X), self.y, groups=self.groups, cv=self.cv,
+            scoring=self.scoring,
+        )  # fmt: skip
+        self.scores_.append({"epoch": metadata["epoch"], "score": float(np.mean(scores))})
+        best = int(np.argmax([one["score"] for one in self.scores_]))
+        return self.patience is not None and len(self.scores_) - 1 - best >= self.patience

@@ -1,0 +1,181 @@
+"""The command line does what the public API does, and says what is wrong in one line."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import wfdb
+
+import sklearn_bell
+from sklearn_bell import BELLPretrainer, demo
+from sklearn_bell.__main__ import main
+from sklearn_bell.datasets import make_ecg, read_wfdb
+
+ECG = make_ecg(12, leads=["II", "V1"], duration=4, sampling_rate=200, random_state=0)
+
+
+@pytest.fixture
+def records(tmp_path):
+    """Return a folder of WFDB records, in folders."""
+    for number, signal in enumerate(ECG.data):
+        folder = tmp_path / "ecgs" / str(number % 2)
+        folder.mkdir(parents=True, exist_ok=True)
+        wfdb.wrsamp(
+            f"r{number:02}", fs=200, units=["mV"] * 2, sig_name=["II", "V1"], fmt=["16"] * 2,
+            p_signal=signal.T.astype(float), write_dir=str(folder),
+        )  # fmt: skip
+    return tmp_path / "ecgs"
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def pretrain(records, model, *more):
+    return run("pretrain", records, model, "--epochs", 2, "--duration", 3, "--batch-size", 8,
+               "--device", "cpu", "--precision", "float32", *more)  # fmt: skip
+
+
+def test_pretrain_and_embed_are_those_of_the_library(records, tmp_path, capsys):
+    assert pretrain(records, tmp_path / "bell.safetensors") == 0
+    assert run("embed", records, tmp_path / "a.csv", "--model", tmp_path / "bell.safetensors") == 0
+    assert run("embed", records, tmp_path / "a.npy", "--model", tmp_path / "bell.safetensors") == 0
+    out = capsys.readouterr().out
+    assert "bell.safetensors: 12 records of 2 leads" in out
+    assert "a.csv: 12 records, 224 features" in out
+    ecg = read_wfdb(sorted(records.rglob("*.hea")), sampling_rate=100, duration=3)
+    bell = BELLPretrainer(
+        max_epochs=2, batch_size=8, lead_names=["II", "V1"], device="cpu", random_state=0
+    ).fit(ecg.data)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), bell.transform(ecg.data))
+    table = pd.read_csv(tmp_path / "a.csv", index_col="record")
+    np.testing.assert_allclose(table, bell.transform(ecg.data), rtol=1e-5)
+    assert table.index.tolist() == ecg.record_names.tolist()
+    assert table.columns.tolist() == bell.get_feature_names_out().tolist()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a.csv", "a.npy", "bell.safetensors", "ecgs",
+    ]  # fmt: skip
+
+
+def test_an_array_is_read_as_it_is(tmp_path):
+    np.save(tmp_path / "ecgs.npy", ECG.data)
+    arguments = "--leads", "II", "V1", "--sampling-rate", 200
+    assert pretrain(tmp_path / "ecgs.npy", tmp_path / "bell.safetensors", *arguments) == 0
+    bell = sklearn_bell.load(tmp_path / "bell.safetensors")
+    assert (bell.n_samples_in_, bell.sampling_rate) == (800, 200)
+    assert list(bell.lead_names) == ["II", "V1"]
+
+
+def test_records_are_drawn(records, tmp_path):
+    np.save(tmp_path / "ecgs.npy", ECG.data)
+    table = pd.DataFrame(ECG.data[0].T, columns=["II", "V1"])
+    table.to_csv(tmp_path / "one.csv", index=False)
+    for source, options in {
+        records / "0" / "r00.hea": (),
+        tmp_path / "ecgs.npy": ("--sampling-rate", 200, "--number", 3),
+        tmp_path / "one.csv": ("--sampling-rate", 200, "--leads", "V1"),
+    }.items():
+        picture = tmp_path / f"{source.stem}.png"
+        assert run("plot", source, picture, "--dpi", 80, *options) == 0
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_wrong_is_one_line_and_an_exit_code(records, tmp_path, capsys):
+    np.save(tmp_path / "flat.npy", ECG.data[0])
+    np.save(tmp_path / "ecgs.npy", ECG.data)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.safetensors").write_text("nothing")
+    cases = {
+        "has no WFDB records": ("pretrain", tmp_path / "empty", tmp_path / "m.safetensors"),
+        "must end in .safetensors": ("pretrain", records, tmp_path / "m.pickle"),
+        "No lead named V6": ("pretrain", records, tmp_path / "m.safetensors", "--leads", "V6"),
+        "must be of shape": ("pretrain", tmp_path / "flat.npy", tmp_path / "m.safetensors"),
+        "bad.safetensors": ("embed", records, tmp_path / "a.npy", "--model",
+                            tmp_path / "bad.safetensors"),
+        "must end in .npy or .csv": ("embed", records, tmp_path / "a.txt", "--model", "m"),
+        "give --sampling-rate": ("plot", tmp_path / "ecgs.npy", tmp_path / "a.png"),
+        "no number 12": ("plot", tmp_path / "ecgs.npy", tmp_path / "a.png", "--sampling-rate",
+                         200, "--number", 12),
+    }  # fmt: skip
+    for message, arguments in cases.items():
+        assert run(*arguments) == 1
+        out, err = capsys.readouterr()
+        assert err.startswith("sklearn-bell: error: ")
+        assert message in err
+        assert err.count("\n") == 1
+        assert out == ""
+    with pytest.raises(SystemExit, match="2"):
+        run("pretrain")
+
+
+def test_what_was_interrupted_goes_on(records, tmp_path):
+    """Ctrl-C in the middle, the same command again, and the model is that of one run."""
+    arguments = ["pretrain", str(records), "--duration", "3", "--batch-size", "4", "--device",
+                 "cpu", "--precision", "float32", "--epochs", "150"]  # fmt: skip
+
+    def command(model):
+        return [sys.executable, "-m", "sklearn_bell", *arguments[:2], str(model), *arguments[2:]]
+
+    child = subprocess.Popen(
+        command(tmp_path / "a.safetensors"), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    kept = tmp_path / "a.kept"
+    for _ in range(1200):
+        if list(kept.rglob("*.safetensors")):
+            break
+        time.sleep(0.05)
+    child.send_signal(2)
+    _, err = child.communicate(timeout=60)
+    assert (child.returncode, b"interrupted" in err) == (130, True)
+    assert not (tmp_path / "a.safetensors").exists()
+    assert list(kept.rglob("*"))
+    subprocess.run(command(tmp_path / "a.safetensors"), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command(tmp_path / "b.safetensors"), check=True, stdout=subprocess.DEVNULL)
+    assert not kept.exists()
+    found, expected = (sklearn_bell.load(tmp_path / f"{name}.safetensors") for name in "ab")
+    np.testing.assert_array_equal(
+        found.transform(ECG.data[..., :300]), expected.transform(ECG.data[..., :300])
+    )
+    assert [one["loss"] for one in found.history_] == [one["loss"] for one in expected.history_]
+
+
+def test_the_command_line_runs_the_demo(monkeypatch):
+    given = []
+    monkeypatch.setattr(demo, "main", lambda *arguments: given.append(arguments))
+    assert run("demo") == 0
+    assert run("demo", "--data", "ptb-xl", "--picture", "here.png") == 0
+    assert given == [(None, "demo.png"), ("ptb-xl", "here.png")]
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        run("--help")
+    shown = capsys.readouterr().out
+    for word in ("pretrain", "embed", "plot", "demo", "examples", "exit codes"):
+        assert word in shown
+    for name in ("pretrain", "embed", "plot"):
+        with pytest.raises(SystemExit, match="0"):
+            run(name, "--help")
+        assert "In Python: " in capsys.readouterr().out
+
+
+def test_the_script_is_installed_and_help_does_not_wait_for_pytorch():
+    script = os.path.join(os.path.dirname(sys.executable), "sklearn-bell")
+    shown = subprocess.run([script, "--help"], check=True, capture_output=True, text=True).stdout
+    assert shown.startswith("usage: sklearn-bell")
+    code = """
+        import sys
+        from sklearn_bell.__main__ import main
+        try:
+            main(["--help"])
+        except SystemExit:
+            assert "torch" not in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, capture_output=True)
+    assert re.search(r"pretrain\s+learn from records", shown)

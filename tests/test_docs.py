@@ -1,0 +1,62 @@
+"""The documentation is whole: its programs run, and every public name stands in the reference."""
+
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+from test_readme import own_folder  # noqa: F401
+
+import sklearn_bell
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PROGRAM = re.compile(r"```python\n(.*?)```", flags=re.DOTALL)
+PAGES = sorted(page for folder in ("user_guide", "how_to") for page in (DOCS / folder).glob("*.md"))
+PAGES.append(ROOT / "CONTRIBUTING.md")
+
+
+@pytest.fixture(autouse=True)
+def quiet_figures():
+    backend = plt.get_backend()
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
+    plt.switch_backend(backend)
+
+
+@pytest.mark.usefixtures("own_folder")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_programs_of_the_documentation_run(page):
+    if page.stem == "explain":
+        pytest.importorskip("captum")
+    namespace = {}
+    for program in PROGRAM.findall(page.read_text()):
+        quick = program.replace("BELLPretrainer(\n", "BELLPretrainer(\n    max_epochs=1,")
+        exec(compile(quick, str(page), "exec"), namespace)
+
+
+def test_every_public_name_stands_in_the_reference():
+    text = (DOCS / "api.rst").read_text()
+    listed = set()
+    for module, names in re.findall(
+        r"currentmodule:: (\S+)\n.*?:toctree: generated/\n\n((?:   \w+\n)+)", text, re.DOTALL
+    ):
+        listed |= {getattr(importlib.import_module(module), name) for name in names.split()}
+    for package in pkgutil.walk_packages(sklearn_bell.__path__, "sklearn_bell."):
+        if "._" in package.name or package.name == "sklearn_bell.demo":
+            continue
+        module = importlib.import_module(package.name)
+        for name in module.__all__:
+            one = getattr(module, name)
+            if callable(one):  # of what is a tuple or a number the module tells
+                assert one in listed, f"{package.name}.{name} is not in docs/api.rst"
+
+
+def test_examples_are_at_least_ten_and_say_what_they_show():
+    examples = sorted((ROOT / "examples").glob("plot_*.py"))
+    assert len(examples) >= 10
+    for example in examples:
+        assert re.match(r'"""\n(\S.+)\n=+\n\n\S', example.read_text()), example

@@ -1,0 +1,392 @@
+"""Displays draw what they are given, to scale, and say what they cannot draw."""
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.testing.compare import compare_images
+from sklearn.decomposition import PCA
+from sklearn.metrics import precision_score, recall_score
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_bell import BELLPretrainer, ECGClassifier
+from sklearn_bell._leads import STANDARD_LEADS
+from sklearn_bell.datasets import make_ecg
+from sklearn_bell.exceptions import InvalidECGError
+from sklearn_bell.plotting import (
+    ECGDisplay,
+    LabelEfficiencyDisplay,
+    LatentDisplay,
+    LeadSimilarityDisplay,
+    PretrainingDisplay,
+    ReaderDisplay,
+)
+from sklearn_bell.pretraining import SimCLRPretrainer
+
+RATE = 100
+ECG = make_ecg(2, duration=10, sampling_rate=RATE, random_state=0)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    backend = mpl.get_backend()
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
+    plt.switch_backend(backend)
+
+
+@pytest.fixture(scope="module")
+def bell():
+    ecg = make_ecg(20, leads=["II", "V1", "V5"], duration=2, sampling_rate=RATE, random_state=0)
+    bell = BELLPretrainer(
+        max_epochs=2, head_width=16, batch_size=8, lead_names=ecg.lead_names, random_state=0
+    )
+    return bell.fit(ecg.data), ecg
+
+
+def draw(**options):
+    return ECGDisplay.from_record(ECG.data[0], RATE, **options)
+
+
+def traces(display):
+    """Return the lines that are of leads: neither pulses nor the bars between leads."""
+    return [line for line in display.axes_.get_lines() if len(line.get_xdata()) > 6]
+
+
+# ECGs ---------------------------------------------------------------------------------------------
+
+
+def test_a_millimetre_is_one_on_paper():
+    display = draw()
+    inches = display.figure_.get_size_inches()
+    (left, right), (bottom, top) = display.axes_.get_xlim(), display.axes_.get_ylim()
+    np.testing.assert_allclose(inches * 25.4, [right - left, top - bottom])
+    # the axes fill the figure, so that a unit of theirs is a millimetre
+    display.figure_.canvas.draw()
+    dots = display.axes_.transData.transform([(0, 0), (1, 1)])
+    np.testing.assert_allclose(dots[1] - dots[0], display.figure_.dpi / 25.4, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("layout", "n_columns", "n_rows"), [("3x4", 4, 3), ("6x2", 2, 6)])
+def test_sheets_have_their_leads_where_cardiologists_look(layout, n_columns, n_rows):
+    display = draw(layout=layout, rhythm_leads=["II", "V1"])
+    names = [(text.get_text(), *text.get_position()) for text in display.axes_.texts[:-1]]
+    sheet, rhythm = names[:12], names[12:]
+    assert [name for name, *_ in rhythm] == ["II", "V1"]
+    # read column by column, the standard order comes out
+    in_order = sorted(sheet, key=lambda name: (name[1], -name[2]))
+    assert [name for name, *_ in in_order] == list(STANDARD_LEADS)
+    assert len({x for _, x, _ in sheet}) == n_columns
+    assert len({y for *_, y in sheet}) == n_rows
+    for line, (name, *_) in zip(traces(display), names, strict=True):
+        x, y = line.get_data()
+        first, last = (x[0] - 15) / 25 * RATE, (x[-1] - 15) / 25 * RATE
+        part = ECG.data[0, STANDARD_LEADS.index(name), round(first) : round(last) + 1]
+        np.testing.assert_allclose(y - y[0], 10 * (part - part[0]), atol=1e-4)  # 10 mm are 1 mV
+    # in a row, each lead has its share of the ten seconds
+    assert traces(display)[0].get_xdata()[-1] == pytest.approx(15 + 250 / n_columns)
+    assert traces(display)[-1].get_xdata()[-1] == pytest.approx(15 + 250 - 25 / RATE)
+
+
+def test_other_leads_have_rows_of_their_own():
+    display = ECGDisplay.from_record(ECG.data[0, :2], RATE, lead_names=["X", "Y"])
+    texts = display.axes_.texts
+    assert [text.get_text() for text in texts[:-1]] == ["X", "Y"]
+    assert texts[0].get_position()[1] > texts[1].get_position()[1]
+    assert [len(line.get_xdata()) for line in traces(display)] == [1000, 1000]
+    unnamed = ECGDisplay.from_record(ECG.data[0, :3], RATE)
+    assert [text.get_text() for text in unnamed.axes_.texts[:-1]] == ["lead0", "lead1", "lead2"]
+
+
+def test_each_row_has_a_pulse_of_a_millivolt_and_a_fifth_of_a_second():
+    display = draw()
+    pulses = [line for line in display.axes_.get_lines() if len(line.get_xdata()) == 6]
+    assert len(pulses) == 4
+    for pulse in pulses:
+        x, y = pulse.get_data()
+        assert np.ptp(y) == 10
+        assert np.ptp(x[y == y.max()]) == 5
+
+
+def test_several_records_are_told_apart_by_their_colours():
+    display = ECGDisplay.from_record(ECG.data, RATE, labels=["before", "after"])
+    colours = [line.get_color() for line in traces(display)]
+    assert len(colours) == 2 * 13
+    assert len(set(colours)) == 2
+    legend = display.axes_.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["before", "after"]
+    assert [line.get_color() for line in legend.get_lines()] == colours[:2]
+
+
+def pixels(display, dpi=100):
+    display.figure_.set_dpi(dpi)
+    display.figure_.canvas.draw()
+    return np.asarray(display.figure_.canvas.buffer_rgba())[..., :3].astype(int)
+
+
+def is_tinted(picture, x, y, dpi=100):
+    """Return whether the paper at a place in mm is tinted, between the lines of the grid."""
+    column, row = (round(mm / 25.4 * dpi) for mm in (x, y))
+    around = picture[::-1][row - 8 : row + 8, column - 8 : column + 8].reshape(-1, 3)
+    return around.max(axis=0).min() < 250  # no white is left
+
+
+def test_a_span_is_tinted_in_all_leads_and_nowhere_else():
+    display = ECGDisplay.from_record(np.zeros((3, 1000)), RATE, spans=[(2, 4)])
+    picture = pixels(display)
+    for row in range(3):
+        y = display.axes_.get_ylim()[1] - 5 - 25 * row - 20
+        assert is_tinted(picture, 15 + 3 * 25, y)
+        assert not is_tinted(picture, 15 + 1 * 25, y)
+        assert not is_tinted(picture, 15 + 5 * 25, y)
+
+
+def test_attribution_tints_what_counts_orange_or_blue():
+    attribution = np.zeros((2, 1000))
+    attribution[0, 200:400], attribution[1, 600:800] = 2, -2
+    display = ECGDisplay.from_record(np.zeros((2, 1000)), RATE, attribution=attribution)
+    picture = pixels(display)
+    top = display.axes_.get_ylim()[1]
+    expected = {(3, 0): True, (3, 1): False, (7, 0): False, (7, 1): True, (5, 0): False}
+    for (second, row), tinted in expected.items():
+        assert is_tinted(picture, 15 + 25 * second, top - 5 - 25 * row - 20) == tinted
+
+    def colour(second, row):
+        column, line = (round(mm / 25.4 * 100) for mm in (15 + 25 * second, 5 + 25 * row + 20))
+        return picture[line, column]
+
+    assert colour(3, 0)[0] > colour(3, 0)[2]  # orange
+    assert colour(7, 1)[0] < colour(7, 1)[2]  # blue
+
+
+def test_gaps_in_a_lead_are_gaps_in_the_line():
+    record = ECG.data[0].copy()
+    record[0] = np.nan
+    display = ECGDisplay.from_record(record, RATE)
+    assert np.isnan(traces(display)[0].get_ydata()).all()
+    assert np.isfinite(pixels(display)).all()
+
+
+@pytest.mark.parametrize(
+    ("record", "options", "message"),
+    [
+        (np.zeros(100), {}, r"shape \(n_leads, n_samples\)"),
+        (np.zeros((2, 0)), {}, r"shape \(n_leads, n_samples\)"),
+        (np.zeros((2, 100)), {"layout": "3x4"}, "No lead named I, II"),
+        (np.zeros((12, 100)), {"layout": "4x3"}, "layout must be"),
+        (np.zeros((12, 100)), {"rhythm_leads": ["X"]}, "No lead named X"),
+        (np.zeros((2, 100)), {"attribution": np.zeros((2, 99))}, "the shape of a record"),
+        (np.zeros((2, 100)), {"labels": ["a", "b"]}, "1 records, but 2 labels"),
+        (np.zeros((2, 100)), {"lead_names": ["a"]}, "lead_names has 1"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(record, options, message):
+    with pytest.raises(InvalidECGError, match=message):
+        ECGDisplay.from_record(record, RATE, **options)
+
+
+# How training went --------------------------------------------------------------------------------
+
+
+def test_history_is_drawn_as_it_is(bell):
+    display = PretrainingDisplay.from_estimator(bell[0])
+    lines = {line.get_label(): line.get_ydata() for line in display.axes_[0].get_lines()}
+    assert lines.keys() == {"loss", "intra", "inter"}
+    for name, values in lines.items():
+        assert list(values) == [epoch[name] for epoch in bell[0].history_]
+    for ax, name in zip(display.axes_[1:], ["latent_deviation", "effective_rank"], strict=True):
+        (line,) = ax.get_lines()
+        assert list(line.get_ydata()) == [epoch[name] for epoch in bell[0].history_]
+    assert "0.99" in display.axes_[0].get_title()
+
+
+def test_what_was_not_trained_has_no_history(bell):
+    untrained = BELLPretrainer(max_epochs=0, head_width=4).fit(bell[1].data)
+    with pytest.raises(InvalidECGError, match="no history"):
+        PretrainingDisplay.from_estimator(untrained)
+    classifier = ECGClassifier(bell[0], max_epochs=1, n_trees=2)
+    classifier.fit(bell[1].data, np.arange(20) % 2)
+    with pytest.raises(InvalidECGError, match="ECGClassifier has no history of pretraining"):
+        PretrainingDisplay.from_estimator(classifier)
+
+
+# Latents ------------------------------------------------------------------------------------------
+
+
+def test_a_map_is_that_of_pca(bell):
+    estimator, ecg = bell
+    y = np.array(["odd", "even"])[np.arange(20) % 2]
+    display = LatentDisplay.from_estimator(estimator, ecg.data, y)
+    latents = StandardScaler().fit_transform(estimator.transform(ecg.data))
+    expected = PCA(2, random_state=0).fit_transform(latents)
+    found = {one.get_label(): one.get_offsets() for one in display.axes_[0].collections}
+    for label in ("odd", "even"):
+        np.testing.assert_allclose(found[label], expected[y == label], rtol=1e-4, atol=1e-4)
+    assert [t.get_text() for t in display.axes_[0].get_legend().get_texts()] == ["even", "odd"]
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_each_lead_has_a_map_of_its_own_latents(bell, method):
+    estimator, ecg = bell
+    display = LatentDisplay.from_estimator(estimator, ecg.data, per_lead=True, method=method)
+    assert [ax.get_title() for ax in display.axes_] == ["II", "V1", "V5"]
+    latents = estimator.transform(ecg.data)
+    alone = LatentDisplay.from_latents(latents[:, : latents.shape[1] // 3], method=method)
+    np.testing.assert_allclose(display.maps["II"], alone.maps["all leads"], rtol=1e-4, atol=1e-4)
+
+
+def test_few_records_and_features_have_maps_too():
+    assert LatentDisplay.from_latents([[1.0], [2.0]]).maps["all leads"].shape == (2, 2)
+    assert LatentDisplay.from_latents(np.eye(4), method="tsne").maps["all leads"].shape == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("latents", "options", "message"),
+    [
+        ([1.0, 2.0], {}, "n_records, n_features"),
+        ([[1.0]], {}, "two records or more"),
+        (np.eye(3), {"y": [0, 1]}, "a label for each of 3"),
+        (np.eye(3), {"method": "mds"}, "method must be one of"),
+    ],
+)
+def test_what_has_no_map_is_named(latents, options, message):
+    with pytest.raises(InvalidECGError, match=message):
+        LatentDisplay.from_latents(latents, **options)
+
+
+def test_umap_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "umap", None)
+    with pytest.raises(ImportError, match="pip install umap-learn"):
+        LatentDisplay.from_latents(np.eye(4), method="umap")
+
+
+def test_lead_distances_are_the_terms_of_the_loss(bell):
+    estimator, ecg = bell
+    distances = estimator.lead_distances(ecg.data, random_state=0)
+    assert distances.shape == (3, 3)
+    # slowly: batch by batch, record by record, lead by lead
+    learner = estimator._net.module_
+    generator = torch.Generator().manual_seed(
+        int(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
+    )
+    method = __import__("copy").deepcopy(learner.method).eval()
+    expected, cosine = np.zeros((3, 3)), torch.nn.CosineSimilarity(dim=0)
+    with torch.no_grad():
+        for start in range(0, 20, 8):
+            x = torch.from_numpy(ecg.data[start : start + 8])
+            views = learner.views(learner.prepare(x), generator)
+            for one, other in (views, views[::-1]):
+                latent = method.projector(method.encoder(one))
+                own, others = method.predictor(latent), method.cross_predictor(latent)
+                encode, project = method.target
+                target = project(encode(other))
+                for r, i, j in np.ndindex(len(x), 3, 3):
+                    p = own[r, i] if i == j else others[r, i]
+                    expected[i, j] += (2 - 2 * cosine(p, target[r, j]).item()) / 40
+    np.testing.assert_allclose(distances, expected, rtol=1e-4)
+
+
+def test_lead_distances_are_drawn_with_their_figures(bell):
+    estimator, ecg = bell
+    display = LeadSimilarityDisplay.from_estimator(estimator, ecg.data)
+    np.testing.assert_array_equal(display.image_.get_array(), display.distances)
+    written = [float(text.get_text()) for text in display.axes_.texts]
+    np.testing.assert_allclose(written, display.distances.ravel(), atol=0.006)
+    assert [t.get_text() for t in display.axes_.get_yticklabels()] == ["II", "V1", "V5"]
+    simclr = SimCLRPretrainer(max_epochs=1).fit(ecg.data)
+    with pytest.raises(InvalidECGError, match="SimCLRPretrainer has no loss between leads"):
+        LeadSimilarityDisplay.from_estimator(simclr, ecg.data)
+
+
+# Scores -------------------------------------------------------------------------------------------
+
+
+def test_label_efficiency_has_means_and_intervals():
+    rng = np.random.default_rng(0)
+    scores = {"a": rng.normal(0.8, 0.02, (3, 5)), "b": [[0.5], [0.6], [0.7]]}
+    display = LabelEfficiencyDisplay.from_scores([10, 100, 1000], scores)
+    ax = display.axes_
+    means = {line.get_label(): line.get_ydata() for line in ax.get_lines()}
+    np.testing.assert_allclose(means["a"], scores["a"].mean(axis=1))
+    np.testing.assert_allclose(means["b"], [0.5, 0.6, 0.7])
+    (band,) = ax.collections  # one repeat has no interval
+    corners = band.get_paths()[0].vertices
+    at_first = corners[corners[:, 0] == 10, 1]
+    half = np.ptp(at_first) / 2
+    # as the normal distribution has it, roughly, of five
+    assert 0.5 < half / (1.96 * scores["a"][0].std() / np.sqrt(5)) < 1.5
+    assert at_first.min() < means["a"][0] < at_first.max()
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["10", "100", "1000"]
+    fractions = LabelEfficiencyDisplay.from_scores([0.01, 0.1, 1], scores).axes_
+    assert [t.get_text() for t in fractions.get_xticklabels()] == ["1 %", "10 %", "100 %"]
+    with pytest.raises(InvalidECGError, match=r"scores of a must be of shape \(2, n_repeats\)"):
+        LabelEfficiencyDisplay.from_scores([1, 2], scores)
+
+
+def test_readers_are_points_where_their_figures_are():
+    rng = np.random.default_rng(0)
+    truth = pd.DataFrame(rng.integers(0, 2, (50, 2)), columns=["AF", "LBBB"])
+    scores = truth + rng.normal(0, 0.7, (50, 2))
+    readers = {"resident": (scores > 0.4).astype(int), "student": truth * 0}
+    display = ReaderDisplay.from_predictions(truth, scores, readers)
+    assert display.axes_.shape == (2, 2)
+    for k, name in enumerate(truth):
+        roc, pr = display.axes_[:, k]
+        assert roc.get_title() == name
+        resident = {line.get_label(): line.get_data() for line in roc.get_lines()}["resident"]
+        y, said = truth[name], readers["resident"][name]
+        specificity = recall_score(1 - y, 1 - said)
+        expected = [100 * (1 - specificity)], [100 * recall_score(y, said)]
+        np.testing.assert_allclose(resident, expected)
+        points = {line.get_label(): line.get_data() for line in pr.get_lines()}
+        expected = [100 * recall_score(y, said)], [100 * precision_score(y, said)]
+        np.testing.assert_allclose(points["resident"], expected)
+        assert "student" not in points  # who never says yes has no precision
+        # the resident's threshold is one of the model's, so that the point is on its curve
+        x, curve = roc.get_lines()[0].get_data()
+        assert np.hypot(x - resident[0], curve - resident[1]).min() < 1e-6
+
+
+def test_a_class_that_nobody_has_is_named():
+    with pytest.raises(InvalidECGError, match="0 of 3 records have the class AF"):
+        ReaderDisplay.from_predictions([[0], [0], [0]], [[1.0], [0], [0]], class_names=["AF"])
+    with pytest.raises(InvalidECGError, match="y_true must be an indicator"):
+        ReaderDisplay.from_predictions([0, 1, 0], [[1.0], [0], [0]])
+
+
+# All ----------------------------------------------------------------------------------------------
+
+
+def displays(bell):
+    estimator, ecg = bell
+    return {
+        "ecg": (draw(), 1),
+        "history": (PretrainingDisplay.from_estimator(estimator), 3),
+        "latents": (LatentDisplay.from_estimator(estimator, ecg.data), 1),
+        "leads": (LeadSimilarityDisplay.from_estimator(estimator, ecg.data), 1),
+        "labels": (LabelEfficiencyDisplay.from_scores([1, 2], {"a": [[1, 2], [2, 3]]}), 1),
+        "readers": (ReaderDisplay.from_predictions([[0], [1]], [[0.1], [0.2]]), 2),
+    }
+
+
+def test_displays_draw_on_the_axes_they_are_given(bell):
+    for display, n_axes in displays(bell).values():
+        figure, axes = plt.subplots(1, n_axes, squeeze=False)
+        ax = axes[0, 0] if n_axes == 1 else axes.ravel()
+        assert display.plot(ax=ax) is display
+        assert display.figure_ is figure
+        assert set(np.ravel(display.axes_)) == set(axes.ravel())
+        if n_axes > 1:
+            with pytest.raises(InvalidECGError, match="ax must be"):
+                display.plot(ax=axes[0, 0])
+
+
+def test_pictures_are_the_same_each_time(bell, tmp_path):
+    for name, (display, _) in displays(bell).items():
+        paths = [str(tmp_path / f"{name}-{i}.png") for i in range(2)]
+        display.figure_.savefig(paths[0])
+        display.plot().figure_.savefig(paths[1])
+        assert compare_images(*paths, tol=0) is None
