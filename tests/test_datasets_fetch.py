@@ -32,6 +32,11 @@ from sklearn_bell.datasets import (
 from sklearn_bell.exceptions import InvalidECGError
 
 pooch = pytest.importorskip("pooch")
+# connections that the publisher has cut are closed when they are collected
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def record(folder, name, **options):
