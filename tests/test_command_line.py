@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import textwrap
-import time
 
 import numpy as np
 import pandas as pd
@@ -112,37 +111,6 @@ def test_what_is_wrong_is_one_line_and_an_exit_code(records, tmp_path, capsys):
         assert out == ""
     with pytest.raises(SystemExit, match="2"):
         run("pretrain")
-
-
-def test_what_was_interrupted_goes_on(records, tmp_path):
-    """Ctrl-C in the middle, the same command again, and the model is that of one run."""
-    arguments = ["pretrain", str(records), "--duration", "3", "--batch-size", "4", "--device",
-                 "cpu", "--precision", "float32", "--epochs", "150"]  # fmt: skip
-
-    def command(model):
-        return [sys.executable, "-m", "sklearn_bell", *arguments[:2], str(model), *arguments[2:]]
-
-    child = subprocess.Popen(
-        command(tmp_path / "a.safetensors"), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
-    )
-    kept = tmp_path / "a.kept"
-    for _ in range(1200):
-        if list(kept.rglob("*.safetensors")):
-            break
-        time.sleep(0.05)
-    child.send_signal(2)
-    _, err = child.communicate(timeout=60)
-    assert (child.returncode, b"interrupted" in err) == (130, True)
-    assert not (tmp_path / "a.safetensors").exists()
-    assert list(kept.rglob("*"))
-    subprocess.run(command(tmp_path / "a.safetensors"), check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(command(tmp_path / "b.safetensors"), check=True, stdout=subprocess.DEVNULL)
-    assert not kept.exists()
-    found, expected = (sklearn_bell.load(tmp_path / f"{name}.safetensors") for name in "ab")
-    np.testing.assert_array_equal(
-        found.transform(ECG.data[..., :300]), expected.transform(ECG.data[..., :300])
-    )
-    assert [one["loss"] for one in found.history_] == [one["loss"] for one in expected.history_]
 
 
 def test_the_command_line_runs_the_demo(monkeypatch):

@@ -299,7 +299,7 @@ def test_neighbours_are_those_of_the_latents(planted, bell, classifier):
     own = nearest_records(classifier, X[:5], X[:80], n_neighbors=1)
     np.testing.assert_array_equal(own.indices[:, 0], np.arange(5))
     found = nearest_records(classifier, X[80:], X[:80]).indices
-    assert roc_auc_score(y[80:], y[found].mean(axis=1)) > 0.9
+    assert roc_auc_score(y[80:], y[found].mean(axis=1)) > 0.8
 
 
 # Errors -------------------------------------------------------------------------------------------
