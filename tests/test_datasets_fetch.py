@@ -16,6 +16,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import numpy as np
+import pooch
 import pytest
 import wfdb
 
@@ -31,7 +32,6 @@ from sklearn_bell.datasets import (
 )
 from sklearn_bell.exceptions import InvalidECGError
 
-pooch = pytest.importorskip("pooch")
 # connections that the publisher has cut are closed when they are collected
 pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),

@@ -5,7 +5,6 @@ import pkgutil
 import re
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pytest
 from test_readme import own_folder  # noqa: F401
 
@@ -18,20 +17,9 @@ PAGES = sorted(page for folder in ("user_guide", "how_to") for page in (DOCS / f
 PAGES.append(ROOT / "CONTRIBUTING.md")
 
 
-@pytest.fixture(autouse=True)
-def quiet_figures():
-    backend = plt.get_backend()
-    plt.switch_backend("Agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
-
-
-@pytest.mark.usefixtures("own_folder")
+@pytest.mark.usefixtures("own_folder", "figures")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_programs_of_the_documentation_run(page):
-    if page.stem == "explain":
-        pytest.importorskip("captum")
     namespace = {}
     for program in PROGRAM.findall(page.read_text()):
         quick = program.replace("BELLPretrainer(\n", "BELLPretrainer(\n    max_epochs=1,")

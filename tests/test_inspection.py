@@ -19,7 +19,6 @@ from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.inspection import attribution, lead_importance, nearest_records, time_importance
 from sklearn_bell.nn.encoders import VGG1d
 
-captum = pytest.importorskip("captum")
 RATE, LEAD, WHEN = 100, 1, slice(120, 150)  # where and when the second class has a spike
 
 

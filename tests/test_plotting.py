@@ -1,6 +1,5 @@
 """Displays draw what they are given, to scale, and say what they cannot draw."""
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -25,17 +24,9 @@ from sklearn_bell.plotting import (
 )
 from sklearn_bell.pretraining import SimCLRPretrainer
 
+pytestmark = pytest.mark.usefixtures("figures")
 RATE = 100
 ECG = make_ecg(2, duration=10, sampling_rate=RATE, random_state=0)
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    backend = mpl.get_backend()
-    plt.switch_backend("Agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
 
 
 @pytest.fixture(scope="module")
