@@ -2,9 +2,11 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pandas as pd
@@ -22,12 +24,12 @@ ECG = make_ecg(12, leads=["II", "V1"], duration=4, sampling_rate=200, random_sta
 @pytest.fixture
 def records(tmp_path):
     """Return a folder of WFDB records, in folders."""
-    for number, signal in enumerate(ECG.data):
+    for number, one in enumerate(ECG.data):
         folder = tmp_path / "ecgs" / str(number % 2)
         folder.mkdir(parents=True, exist_ok=True)
         wfdb.wrsamp(
             f"r{number:02}", fs=200, units=["mV"] * 2, sig_name=["II", "V1"], fmt=["16"] * 2,
-            p_signal=signal.T.astype(float), write_dir=str(folder),
+            p_signal=one.T.astype(float), write_dir=str(folder),
         )  # fmt: skip
     return tmp_path / "ecgs"
 
@@ -111,6 +113,45 @@ def test_what_is_wrong_is_one_line_and_an_exit_code(records, tmp_path, capsys):
         assert out == ""
     with pytest.raises(SystemExit, match="2"):
         run("pretrain")
+
+
+def test_what_was_interrupted_goes_on(records, tmp_path):
+    """Ctrl-C in the middle, the same command again, and the model is that of one run."""
+    model, kept = tmp_path / "bell.safetensors", tmp_path / "bell.kept"
+    arguments = ["pretrain", str(records), str(model), "--epochs", "15", "--duration", "3",
+                 "--batch-size", "6", "--device", "cpu", "--precision", "float32"]  # fmt: skip
+    script = f"""
+        import sys
+        from sklearn_bell import checkpoints
+        from sklearn_bell.__main__ import main
+
+        class Often(checkpoints.Checkpoint):  # so that we see that it trains
+            def __init__(self, folder):
+                super().__init__(folder, epochs=2)
+
+        checkpoints.Checkpoint = Often
+        sys.exit(main({arguments}))
+    """
+    said = tmp_path / "said"  # no pipe, which processes that read records would hold for long
+    with open(said, "wb") as file:
+        child = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script)], stderr=file, stdout=file
+        )
+    while child.poll() is None and not list(kept.rglob("epoch-*.safetensors")):
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    code = child.wait()
+    assert code == 130, said.read_text()
+    assert "interrupted" in said.read_text()
+    assert not model.exists()
+    assert run(*arguments) == 0
+    assert not kept.exists()
+    found = sklearn_bell.load(model)
+    ecg = read_wfdb(sorted(records.rglob("*.hea")), sampling_rate=100, duration=3)
+    expected = BELLPretrainer(max_epochs=15, batch_size=6, device="cpu", random_state=0)
+    expected.fit(ecg.data)
+    np.testing.assert_array_equal(found.transform(ecg.data), expected.transform(ecg.data))
+    assert [one["loss"] for one in found.history_] == [one["loss"] for one in expected.history_]
 
 
 def test_the_command_line_runs_the_demo(monkeypatch):
