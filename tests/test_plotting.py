@@ -129,7 +129,7 @@ def test_a_span_is_tinted_in_all_leads_and_nowhere_else():
     display = ECGDisplay.from_record(np.zeros((3, 1000)), RATE, spans=[(2, 4)])
     picture = pixels(display)
     for row in range(3):
-        y = display.axes_.get_ylim()[1] - 5 - 25 * row - 20
+        y = display.axes_.get_ylim()[1] - 15 - 25 * row - 20
         assert is_tinted(picture, 15 + 3 * 25, y)
         assert not is_tinted(picture, 15 + 1 * 25, y)
         assert not is_tinted(picture, 15 + 5 * 25, y)
@@ -143,10 +143,10 @@ def test_attribution_tints_what_counts_orange_or_blue():
     top = display.axes_.get_ylim()[1]
     expected = {(3, 0): True, (3, 1): False, (7, 0): False, (7, 1): True, (5, 0): False}
     for (second, row), tinted in expected.items():
-        assert is_tinted(picture, 15 + 25 * second, top - 5 - 25 * row - 20) == tinted
+        assert is_tinted(picture, 15 + 25 * second, top - 15 - 25 * row - 20) == tinted
 
     def colour(second, row):
-        column, line = (round(mm / 25.4 * 100) for mm in (15 + 25 * second, 5 + 25 * row + 20))
+        column, line = (round(mm / 25.4 * 100) for mm in (15 + 25 * second, 15 + 25 * row + 20))
         return picture[line, column]
 
     assert colour(3, 0)[0] > colour(3, 0)[2]  # orange

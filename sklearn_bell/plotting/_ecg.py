@@ -19,7 +19,7 @@ _FINE, _COARSE = "#f8dcdc", "#eba9a9"  # lines of the grid
 
 _INCHES = 1 / 25.4  # of a millimetre
 _SPEED, _GAIN = 25.0, 10.0  # mm/s and mm/mV
-_ROW, _LEFT, _RIGHT, _TOP, _BOTTOM = 25.0, 15.0, 5.0, 5.0, 10.0  # mm
+_ROW, _LEFT, _RIGHT, _TOP, _BOTTOM = 25.0, 15.0, 5.0, 15.0, 10.0  # mm
 _PULSE = np.array([[2, 0], [4, 0], [4, 10], [9, 10], [9, 0], [11, 0]])  # mm: 1 mV for 0.2 s
 
 _LAYOUTS = {  # columns of leads, from above, beside each other in time

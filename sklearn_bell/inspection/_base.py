@@ -1,0 +1,17 @@
+"""What all of them ask of records."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sklearn_bell._validation import check_signals
+from sklearn_bell.exceptions import InvalidECGError
+
+
+def three_dimensional(X):
+    """Return records of three dimensions as an array of float32, or say what is wrong."""
+    if np.ndim(X) != 3:
+        raise InvalidECGError(
+            f"X must be of shape (n_records, n_leads, n_samples), but has shape {np.shape(X)}."
+        )
+    return check_signals(X)
