@@ -168,3 +168,14 @@ def test_headers_may_not_be_links_out_of_the_folder(folder, tmp_path):
     with pytest.raises(InvalidECGError, match=r"Record JS00001: .*link out of"):
         load_challenge(source, unlabelled=True)
     assert len(load_challenge(source, unlabelled=True, allow_links=True).data) == 2
+
+
+def test_a_record_whose_header_cannot_be_read_is_not_one_without_labels(folder):
+    source = folder / "georgia"
+    write(source / "g1", "E00002", seed=4, seconds=5, comments=["# Dx: 55827005"])
+    (source / "g1" / "E00001.hea").write_bytes(b"\xff")
+    with (
+        pytest.warns(RecordWarning, match="E00002"),
+        pytest.raises(InvalidECGError, match=r"g1/E00001: its header is not text"),
+    ):
+        load_challenge(source, duration=5)
