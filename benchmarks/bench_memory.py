@@ -22,8 +22,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import joblib
 import numpy as np
+import wfdb
 from _common import machine
+
+from sklearn_bell.preprocessing import STANDARD_LEADS
 
 MOST = {"growth of memmap, MB": 300, "growth of hdf5, MB": 300, "read_wfdb, MB": 500}
 FASTER = 1.8
@@ -124,18 +128,19 @@ def run(script, *args):
 
 def write_records(folder, n_records):
     """Write records of noise, a thousand to a folder."""
-    import wfdb
-
     rng = np.random.default_rng(0)
     x = rng.normal(0, 0.2, (5000, 12)).cumsum(axis=0) / 10
-    leads = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
-    for number in range(n_records):
-        where = folder / f"{number // 1000:03}"
-        where.mkdir(exist_ok=True)
-        wfdb.wrsamp(
-            f"{number:05}", fs=500, units=["mV"] * 12, sig_name=leads, fmt=["16"] * 12,
-            p_signal=np.roll(x, number, axis=0), write_dir=str(where),
-        )  # fmt: skip
+    joblib.Parallel(-1)(joblib.delayed(write_record)(folder, i, x) for i in range(n_records))
+
+
+def write_record(folder, number, x):
+    """Write a record, x shifted in time."""
+    where = folder / f"{number // 1000:03}"
+    where.mkdir(exist_ok=True)
+    wfdb.wrsamp(
+        f"{number:05}", fs=500, units=["mV"] * 12, sig_name=list(STANDARD_LEADS), fmt=["16"] * 12,
+        p_signal=np.roll(x, number, axis=0), write_dir=str(where),
+    )  # fmt: skip
 
 
 def main():

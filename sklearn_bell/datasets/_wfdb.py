@@ -29,7 +29,7 @@ from sklearn_bell.datasets._record import (
 )
 from sklearn_bell.exceptions import InvalidECGError
 
-_BYTES_AT_ONCE = 2**25  # of records held in memory between two writes, for which all jobs wait
+_BYTES_AT_ONCE = 2**26  # of records, at most, held in memory when writing is slower than reading
 _RECORDS_PER_TASK = 16  # a task costs some milliseconds, and a record takes two
 _IDLE = 30  # s until workers end that have nothing more to read
 _EXTENSIONS = (".hea", ".dat", ".mat")
@@ -237,7 +237,9 @@ class _Reader:
         chunk = max(2 * _RECORDS_PER_TASK * effective_n_jobs(n_jobs), _BYTES_AT_ONCE // size)
         # workers of their own, by another timeout: those that have read without PyTorch would seem
         # to joblib to leak memory once they fit, and it would warn and end them
-        with Parallel(n_jobs=n_jobs, batch_size=1, idle_worker_timeout=_IDLE) as parallel:
+        with Parallel(
+            n_jobs=n_jobs, batch_size=1, idle_worker_timeout=_IDLE, return_as="generator"
+        ) as parallel:
             for start in range(0, len(self.paths), chunk):
                 names, paths = (x[start : start + chunk] for x in (self.names, self.paths))
                 readings = parallel(
