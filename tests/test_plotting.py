@@ -1,11 +1,16 @@
 """Displays draw what they are given, to scale, and say what they cannot draw."""
 
+import os
+from pathlib import Path
+
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from matplotlib.testing.compare import compare_images
+from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.metrics import precision_score, recall_score
 from sklearn.preprocessing import StandardScaler
@@ -26,6 +31,7 @@ from sklearn_bell.pretraining import SimCLRPretrainer
 
 pytestmark = pytest.mark.usefixtures("figures")
 RATE = 100
+PICTURES = Path(__file__).parent / "pictures"
 ECG = make_ecg(2, duration=10, sampling_rate=RATE, random_state=0)
 
 
@@ -373,6 +379,55 @@ def test_displays_draw_on_the_axes_they_are_given(bell):
         if n_axes > 1:
             with pytest.raises(InvalidECGError, match="ax must be"):
                 display.plot(ax=axes[0, 0])
+
+
+def pictures():
+    """Return a picture of each display, of what does not depend on the machine."""
+    rng = np.random.default_rng(0)
+    attribution = np.zeros((12, 1000))
+    attribution[6:, 300:340], attribution[:6, 700:740] = 1, -0.7
+    history = [
+        {"epoch": i, "loss": 4 / i, "intra": 3 / i, "inter": 4.25 / i, "latent_deviation": 0.1 + i,
+         "effective_rank": 20 - i, "duration": 1.0}
+        for i in range(1, 11)
+    ]  # fmt: skip
+    truth = np.arange(80).reshape(40, 2) % 3 == 0
+    scores = truth + rng.normal(0, 0.7, (40, 2))
+    said = {"cardiologist": truth ^ (rng.random((40, 2)) < 0.1), "student": scores > 0.9}
+    readers = {name: one.astype(int) for name, one in said.items()}
+    latents = rng.normal(size=(60, 5)) + 3 * np.eye(3, 5)[np.arange(60) % 3]
+    names = np.array(["AF", "LBBB", "normal"])[np.arange(60) % 3]
+    aurocs = {
+        "BELL": np.array([[0.7], [0.8], [0.9]]) + 0.02 * rng.random((3, 5)),
+        "by hand": np.array([[0.6], [0.75], [0.9]]) + 0.02 * rng.random((3, 5)),
+    }
+    distances = np.add.outer(np.arange(4), np.arange(4)) / 4
+    two_leads = {"lead_names": ["I", "II"], "labels": ["before", "after"]}
+    return {
+        "ecg-3x4": draw(spans=[(1, 1.5)]),
+        "ecg-6x2": draw(layout="6x2", rhythm_leads=["II", "V5"], attribution=attribution),
+        "ecg-rows": ECGDisplay.from_record(ECG.data[:, :2], RATE, **two_leads),
+        "history": PretrainingDisplay(history, momentum=0.99).plot(),
+        "labels": LabelEfficiencyDisplay.from_scores([0.01, 0.1, 1], aurocs, metric="macro AUROC"),
+        "latents": LatentDisplay.from_latents(latents, names),
+        "leads": LeadSimilarityDisplay(distances, list(STANDARD_LEADS[:4])).plot(),
+        "readers": ReaderDisplay.from_predictions(
+            truth.astype(int), scores, readers, class_names=["AF", "LBBB"]
+        ),
+    }
+
+
+def test_pictures_are_as_they_were_looked_at(tmp_path):
+    # drawn anew, into tests/pictures, by: SKLEARN_BELL_DRAW=1 pytest -k looked_at; then look
+    for name, display in pictures().items():
+        kept, path = PICTURES / f"{name}.png", tmp_path / f"{name}.png"
+        if os.environ.get("SKLEARN_BELL_DRAW"):
+            path = kept
+        display.figure_.savefig(path, dpi=60)
+        drawn_by = Image.open(kept).text["Software"].split(",")[0]
+        if drawn_by != f"Matplotlib version{mpl.__version__}":
+            pytest.skip(f"drawn by {drawn_by}, whose letters differ")
+        assert compare_images(str(kept), str(path), tol=1) is None
 
 
 def test_pictures_are_the_same_each_time(bell, tmp_path):
