@@ -107,8 +107,12 @@ def fetch_ludb(
 
     Parameters
     ----------
-    data_home, n_connections, verbose
-        As of :func:`fetch_ptbxl`; the folder of the data set is ``ludb``.
+    data_home : str or path-like, default=None
+        The folder around that of the data set, ``ludb``; see :func:`get_data_home`.
+    n_connections : int, default=4
+        How many files are downloaded at the same time.
+    verbose : bool, default=True
+        Whether to tell source, licence and citation, and to show a bar of progress.
     **options
         Of :func:`load_ludb`, such as `task`.
 
@@ -119,8 +123,10 @@ def fetch_ludb(
 
     Raises
     ------
-    OSError, ImportError
-        As of :func:`fetch_ptbxl`.
+    OSError
+        If a file cannot be downloaded whole; the next call goes on from there.
+    ImportError
+        If pooch is not installed.
 
     Examples
     --------
@@ -148,8 +154,13 @@ def fetch_cpsc2018(
 
     Parameters
     ----------
-    data_home, n_connections, verbose
-        As of :func:`fetch_ptbxl`; the folder is ``challenge-2021``, with those of other sources.
+    data_home : str or path-like, default=None
+        The folder around ``challenge-2021``, where those of all its sources are; see
+        :func:`get_data_home`.
+    n_connections : int, default=4
+        How many files are downloaded at the same time.
+    verbose : bool, default=True
+        Whether to tell source, licence and citation, and to show a bar of progress.
     **options
         Of :func:`load_challenge`, such as `duration`.
 
@@ -160,8 +171,10 @@ def fetch_cpsc2018(
 
     Raises
     ------
-    OSError, ImportError
-        As of :func:`fetch_ptbxl`.
+    OSError
+        If a file cannot be downloaded whole; the next call goes on from there.
+    ImportError
+        If pooch is not installed.
 
     References
     ----------
@@ -192,8 +205,13 @@ def fetch_chapman(
 
     Parameters
     ----------
-    data_home, n_connections, verbose
-        As of :func:`fetch_ptbxl`; the folder is ``challenge-2021``, with those of other sources.
+    data_home : str or path-like, default=None
+        The folder around ``challenge-2021``, where those of all its sources are; see
+        :func:`get_data_home`.
+    n_connections : int, default=4
+        How many files are downloaded at the same time.
+    verbose : bool, default=True
+        Whether to tell source, licence and citation, and to show a bar of progress.
     **options
         Of :func:`load_challenge`, such as `out` for an array on disk.
 
@@ -204,8 +222,10 @@ def fetch_chapman(
 
     Raises
     ------
-    OSError, ImportError
-        As of :func:`fetch_ptbxl`.
+    OSError
+        If a file cannot be downloaded whole; the next call goes on from there.
+    ImportError
+        If pooch is not installed.
 
     References
     ----------
@@ -235,8 +255,13 @@ def fetch_georgia(
 
     Parameters
     ----------
-    data_home, n_connections, verbose
-        As of :func:`fetch_ptbxl`; the folder is ``challenge-2021``, with those of other sources.
+    data_home : str or path-like, default=None
+        The folder around ``challenge-2021``, where those of all its sources are; see
+        :func:`get_data_home`.
+    n_connections : int, default=4
+        How many files are downloaded at the same time.
+    verbose : bool, default=True
+        Whether to tell source, licence and citation, and to show a bar of progress.
     **options
         Of :func:`load_challenge`.
 
@@ -247,8 +272,10 @@ def fetch_georgia(
 
     Raises
     ------
-    OSError, ImportError
-        As of :func:`fetch_ptbxl`.
+    OSError
+        If a file cannot be downloaded whole; the next call goes on from there.
+    ImportError
+        If pooch is not installed.
 
     Examples
     --------
