@@ -9,11 +9,12 @@ from __future__ import annotations
 import copyreg
 import functools
 import inspect
+import math
 import platform
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,9 +24,13 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_bell._files import from_bytes, read_file, to_bytes, write_file
 from sklearn_bell.exceptions import InvalidFileError
 
+if TYPE_CHECKING:
+    import os
+
 _KIND = "model"
 _FILE = "sklearn_bell file"  # key of what skops keeps
 _MOST_LEADS, _MOST_SAMPLES = 1024, 2**24  # of a record, in a file
+_MOST_NEW = 2**28  # weights that are not in a file
 _SIZES = "n_features_in_", "n_leads_in_", "n_samples_in_", "height_in_", "width_in_"
 _ESTIMATORS = "pretraining", "classification", "vqvae", "images", "over_sampling"
 _NETWORKS = "nn.encoders", "nn.augmentation"
@@ -43,7 +48,7 @@ class SaveMixin:
     _n_dimensions_in: int
     history_: list[dict]
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted estimator to a file, for :func:`sklearn_bell.load`.
 
         Unlike a pickle it holds no code, and can be read without risk, also by other versions of
@@ -63,8 +68,11 @@ class SaveMixin:
         OSError
             If the file cannot be written.
         """
+        self._save(path)
+
+    def _save(self, path, **options):
         check_is_fitted(self)
-        write_file(Path(path), _described(self), _KIND)
+        write_file(Path(path), _described(self, **options), _KIND)
 
     def __getstate__(self):
         """Return what skops keeps: the file that ``save`` writes, which runs no code when read."""
@@ -113,7 +121,7 @@ class SaveMixin:
         }
 
 
-def load(path, **params):
+def load(path: str | os.PathLike[str], **params: Any) -> Any:
     """Read an estimator that was saved.
 
     Parameters
@@ -185,23 +193,30 @@ def set_attributes(estimator, found):
         )
 
 
-def with_weights(make, weights):
+def with_weights(make, weights, wanted=""):
     """Return the network that ``make()`` returns, with these weights in it.
 
-    First it is made without memory, so that no file can ask for more than it holds.
+    First it is made without memory, so that no file can ask for more than it holds. Weights whose
+    names do not start as is wanted may be missing, and are those of a new network then.
     """
     with torch.device("meta"):
         sizes = {name: one.shape for name, one in make().state_dict().items()}
     found = {name: one.shape for name, one in weights.items()}
+    new = {name: size for name, size in sizes.items() if name not in found}
+    if not any(name.startswith(wanted) for name in new):
+        if sum(map(math.prod, new.values())) > _MOST_NEW:
+            raise InvalidFileError(f"its parameters ask for more than {_MOST_NEW} new weights")
+        sizes = {name: size for name, size in sizes.items() if name in found}
     if sizes != found:
         wrong = sorted(name for name in {*sizes, *found} if sizes.get(name) != found.get(name))
         raise InvalidFileError(f"its weights do not fit the parameters: {', '.join(wrong[:3])}")
     network = make()
-    network.load_state_dict(weights)
+    network.load_state_dict(weights, strict=False)
     return network
 
 
-def _described(estimator):
+def _described(estimator, **options):
+    """Return what a file holds of an estimator, with options of its ``_get_state``."""
     name = type(estimator).__name__
     if not _is_known(estimator):
         raise TypeError(
@@ -220,7 +235,7 @@ def _described(estimator):
             **{one: version(one) for one in ("sklearn_bell", "scikit-learn", "torch", "numpy")},
         },
         "params": {name: _encoded(value) for name, value in params.items()},
-        "state": estimator._get_state() if fitted else None,
+        "state": estimator._get_state(**options) if fitted else None,
     }
 
 

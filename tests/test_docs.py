@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PROGRAM = re.compile(r"```python\n(.*?)```", flags=re.DOTALL)
 PAGES = sorted(page for folder in ("user_guide", "how_to") for page in (DOCS / folder).glob("*.md"))
-PAGES.append(ROOT / "CONTRIBUTING.md")
+PAGES += [DOCS / "weights.md", ROOT / "CONTRIBUTING.md"]
 
 
 @pytest.mark.usefixtures("own_folder", "figures")
@@ -33,14 +33,25 @@ def test_every_public_name_stands_in_the_reference():
         r"currentmodule:: (\S+)\n.*?:toctree: generated/\n\n((?:   \w+\n)+)", text, re.DOTALL
     ):
         listed |= {getattr(importlib.import_module(module), name) for name in names.split()}
+    for name, one in public():
+        assert one in listed, f"{name} is not in docs/api.rst"
+
+
+def test_every_public_name_has_a_program_that_shows_it():
+    for name, one in public():
+        if not (isinstance(one, type) and issubclass(one, Exception)):
+            assert ">>>" in one.__doc__, name
+
+
+def public():
+    """Yield what is public and can be called; of tuples and numbers the modules tell."""
     for package in pkgutil.walk_packages(sklearn_bell.__path__, "sklearn_bell."):
         if "._" in package.name or package.name == "sklearn_bell.demo":
             continue
         module = importlib.import_module(package.name)
         for name in module.__all__:
-            one = getattr(module, name)
-            if callable(one):  # of what is a tuple or a number the module tells
-                assert one in listed, f"{package.name}.{name} is not in docs/api.rst"
+            if callable(getattr(module, name)):
+                yield f"{package.name}.{name}", getattr(module, name)
 
 
 def test_examples_are_at_least_ten_and_say_what_they_show():

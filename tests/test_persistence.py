@@ -87,6 +87,40 @@ def test_what_is_loaded_is_what_was_saved(name, tmp_path):
         loaded.partial_fit(records(loaded), y)
 
 
+@pytest.mark.parametrize("name", pretraining.__all__)
+def test_without_heads_a_file_is_smaller_and_training_begins_with_new_ones(name, tmp_path):
+    pretrainer = clone(SAVED[name]).set_params(head_width=64).fit(X)
+    pretrainer.save(tmp_path / "whole")
+    pretrainer.save(tmp_path / "model", heads=False)
+    sizes = [(tmp_path / name).stat().st_size for name in ("model", "whole")]
+    assert sizes[0] < 0.9 * sizes[1]
+    loaded = sklearn_bell.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.transform(X), pretrainer.transform(X))
+    method = loaded._net.module_.method
+    if hasattr(method, "target"):
+        online = method.online.state_dict()
+        assert all(torch.equal(one, online[k]) for k, one in method.target.state_dict().items())
+        assert not any(one.requires_grad for one in method.target.parameters())
+    before = loaded.transform(X)
+    loaded.partial_fit(X)
+    assert len(loaded.history_) == 2
+    assert not np.array_equal(loaded.transform(X), before)
+
+
+def test_a_file_without_heads_cannot_ask_for_great_ones(tmp_path):
+    clone(BELL).fit(X).save(tmp_path / "model", heads=False)
+    content = read_file(tmp_path / "model", "model")
+    content["params"]["head_width"] = 10**5
+    write_file(tmp_path / "model", content, "model")
+    with pytest.raises(InvalidFileError, match="ask for more than"):
+        sklearn_bell.load(tmp_path / "model")
+    content["state"]["weights"].popitem()
+    content["params"]["head_width"] = 8
+    write_file(tmp_path / "model", content, "model")
+    with pytest.raises(InvalidFileError, match="do not fit the parameters"):
+        sklearn_bell.load(tmp_path / "model")
+
+
 class Own(torch.nn.Module):
     def __init__(self, in_channels):
         super().__init__()

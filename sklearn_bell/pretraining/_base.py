@@ -10,6 +10,7 @@ from functools import partial
 from itertools import chain
 from numbers import Integral, Real
 from os import PathLike
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -46,9 +47,17 @@ from sklearn_bell.nn.folding import folded
 from sklearn_bell.nn.preparation import Preparation
 from sklearn_bell.nn.running_statistics import estimate_running_statistics
 
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import ArrayLike
+
+    from sklearn_bell._typing import Names
+
 _SETTLED_BY = 1024  # records: enough for means and deviations
 _COLLAPSED_DEVIATION = 1e-3  # deviation over records, relative to the size of the latents
 _COLLAPSED_RANK = 1.1  # effective rank, of latents of more than two features
+_OF_ENCODER = "prepare.", "method.encoder."  # names of weights that are wanted in the end
 _ENOUGH_FOR_RANK = 256  # records: few may differ in one way only by themselves
 
 
@@ -69,6 +78,9 @@ class Method(nn.Module):
 
     def after_step(self):
         """Follow a step of the optimiser; a target network would."""
+
+    def restart(self):
+        """Follow an encoder that has got other weights; a target network would be a copy again."""
 
 
 class Learner(nn.Module):
@@ -168,7 +180,7 @@ class BasePretrainer(
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Pretrain on unlabelled records, from the beginning.
 
         Parameters
@@ -188,7 +200,7 @@ class BasePretrainer(
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Train for one more epoch, on these records.
 
         Of parameters changed since the first fit, `lr` and `batch_size` have an effect; the others
@@ -208,7 +220,7 @@ class BasePretrainer(
         """
         return self._partial_fit(X)
 
-    def transform(self, X, out=None):
+    def transform(self, X: ArrayLike, out: Any = None) -> np.ndarray:
         """Encode records.
 
         Parameters
@@ -247,7 +259,7 @@ class BasePretrainer(
             out[rows] = found
         return out
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Names | None = None) -> np.ndarray:
         """Return the names of the features: the lead and the number of the latent, as ``V1_7``.
 
         Where one encoder sees all leads together the name of the class stands for the lead.
@@ -267,6 +279,33 @@ class BasePretrainer(
         n_features = self._n_features_out // len(parts)
         names = [f"{part}_{i}" for part in parts for i in range(n_features)]
         return np.array(names, dtype=object)
+
+    def save(self, path: str | os.PathLike[str], *, heads: bool = True) -> None:
+        """Write the fitted transformer to a file, for :func:`sklearn_bell.load`.
+
+        Unlike a pickle it holds no code, and can be read without risk, also by other versions of
+        the libraries. Optimiser and callbacks are not in it, nor is ``checkpoint``, and
+        ``partial_fit`` begins with a new optimiser.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, for instance ``"bell.safetensors"``. An existing one is replaced when the new
+            one is complete.
+        heads : bool, default=True
+            Whether to write more than the encoder, and what prepares records for it, which is all
+            that ``transform`` and :class:`sklearn_bell.ECGClassifier` need. Without the networks
+            that it was trained with, the file is many times smaller, and ``partial_fit`` begins
+            with new ones.
+
+        Raises
+        ------
+        TypeError
+            If the class is not one of sklearn_bell.
+        OSError
+            If the file cannot be written.
+        """
+        self._save(path, heads=heads)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_net")
@@ -345,7 +384,7 @@ class BasePretrainer(
         """Make an encoder and the net that trains it, new ones or with these weights."""
         make = partial(self._make_learner, derived_seed(seed))
         self._net = OwnLossNet(
-            make() if weights is None else with_weights(make, weights),
+            make() if weights is None else with_weights(make, weights, _OF_ENCODER),
             seed=seed,
             optimizer=torch.optim.Adam,
             optimizer__fused=True,
@@ -371,10 +410,20 @@ class BasePretrainer(
         precision = choose_precision(self.precision, choose_device(self.device))
         return Learner(prepare, views, method, precision)
 
+    def _get_state(self, heads=True):
+        """Return what was fitted, with or without what only training needs."""
+        state = super()._get_state()
+        weights = state["weights"].items()
+        return state | {
+            "weights": {k: one for k, one in weights if heads or k.startswith(_OF_ENCODER)}
+        }
+
     def _set_state(self, state):
         """Become what was fitted."""
         set_attributes(self, state["records"])
         self._initialize(state["seed"], state["weights"])
+        if all(name.startswith(_OF_ENCODER) for name in state["weights"]):
+            self._net.module_.method.restart()
         self.history_ = state["history"]
         self.encoder_.eval()
 

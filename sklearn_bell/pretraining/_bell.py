@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from numbers import Integral, Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from sklearn.utils._param_validation import Interval
@@ -11,15 +13,34 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from sklearn_bell._batches import read_batches
+from sklearn_bell._persistence import load
 from sklearn_bell._training import computed_in, draw_seed
 from sklearn_bell._validation import check_ecg
+from sklearn_bell.exceptions import InvalidFileError
 from sklearn_bell.nn.ema import make_target, update_target
 from sklearn_bell.nn.encoders import ResNet1d, SharedEncoder
 from sklearn_bell.nn.heads import LeadwiseMLP
 from sklearn_bell.nn.losses import fuse, lead_distances
 from sklearn_bell.pretraining._base import BasePretrainer, Method
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike
+
+    from sklearn_bell._typing import (
+        Augmentation,
+        Device,
+        Encoder,
+        Missing,
+        Names,
+        Precision,
+        RandomState,
+    )
+    from sklearn_bell.checkpoints import CheckpointLike
+
 __all__ = ["BELLPretrainer"]
+
+_WEIGHTS = Path(__file__).parent.parent / "weights"
 
 
 class BELL(Method):
@@ -44,7 +65,7 @@ class BELL(Method):
         self.cross_predictor = None
         if n_parts > 1 and 0 < gamma < 1:  # or else one predictor has one question to answer
             self.cross_predictor = LeadwiseMLP(n_parts, head_width, head_width, head_width)
-        self.target = make_target(self.online)
+        self.restart()
         self.gamma, self.decay = gamma, decay
 
     @property
@@ -76,6 +97,10 @@ class BELL(Method):
     def after_step(self):
         """Let the target network follow."""
         update_target(self.target, self.online, self.decay)
+
+    def restart(self):
+        """Let the target network be a copy."""
+        self.target = make_target(self.online)
 
 
 class BELLPretrainer(BasePretrainer):
@@ -153,7 +178,7 @@ class BELLPretrainer(BasePretrainer):
         Number of leads, or of samples where X is 2-D.
     n_leads_in_, n_samples_in_ : int
         Number of leads, and of samples of a record.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X is a dataframe.
 
     Raises
@@ -245,24 +270,24 @@ class BELLPretrainer(BasePretrainer):
 
     def __init__(
         self,
-        encoder=ResNet1d,
+        encoder: Encoder = ResNet1d,
         *,
-        shared_encoder=False,
-        augmentation=None,
-        gamma=0.2,
-        decay=0.99,
-        head_width=512,
-        max_epochs=60,
-        epoch_size=None,
-        batch_size=128,
-        lr=4e-3,
-        lead_names=None,
-        sampling_rate=100,
-        missing="error",
-        device="auto",
-        precision="float32",
-        checkpoint=None,
-        random_state=None,
+        shared_encoder: bool = False,
+        augmentation: Augmentation | None = None,
+        gamma: float = 0.2,
+        decay: float = 0.99,
+        head_width: int = 512,
+        max_epochs: int = 60,
+        epoch_size: int | None = None,
+        batch_size: int = 128,
+        lr: float = 4e-3,
+        lead_names: Names | None = None,
+        sampling_rate: float = 100,
+        missing: Missing = "error",
+        device: Device = "auto",
+        precision: Precision = "float32",
+        checkpoint: CheckpointLike | None = None,
+        random_state: RandomState = None,
     ):
         self.encoder = encoder
         self.shared_encoder = shared_encoder
@@ -282,7 +307,41 @@ class BELLPretrainer(BasePretrainer):
         self.checkpoint = checkpoint
         self.random_state = random_state
 
-    def lead_distances(self, X, random_state=None):
+    @classmethod
+    def from_pretrained(cls, name: str = "bell-12-leads-100hz", **params: Any) -> BELLPretrainer:
+        """Return a transformer that has been pretrained, and is ready to use; no network is needed.
+
+        Parameters
+        ----------
+        name : {"bell-12-leads-100hz"}, default="bell-12-leads-100hz"
+            Which one. Its card, ``sklearn_bell/weights/NAME.md``, says on what it was pretrained
+            and how, and what its features are worth.
+        **params : dict
+            Parameters to replace, such as ``device="cpu"`` or ``missing="zero"``.
+
+        Returns
+        -------
+        bell : BELLPretrainer
+            Fitted for records of 12 leads in mV (I, II, III, aVR, aVL, aVF, V1 to V6, in this
+            order), 10 s at 100 Hz: ``transform`` takes arrays ``(n_records, 12, 1000)``.
+            ``partial_fit`` goes on with heads that are new.
+
+        Raises
+        ------
+        InvalidFileError
+            If there is none of that name; the error says which there are.
+
+        Examples
+        --------
+        >>> from sklearn_bell import BELLPretrainer
+        >>> from sklearn_bell.datasets import make_ecg
+        >>> bell = BELLPretrainer.from_pretrained()
+        >>> bell.transform(make_ecg(3, random_state=0).data).shape
+        (3, 1344)
+        """
+        return load(_weights(name), **params)
+
+    def lead_distances(self, X: ArrayLike, random_state: RandomState = None) -> np.ndarray:
         """Return how far what each lead predicts is from what each lead is: the loss, unfused.
 
         Parameters
@@ -322,3 +381,14 @@ class BELLPretrainer(BasePretrainer):
 
     def _make_method(self, encoder, n_parts, n_features):
         return BELL(encoder, n_parts, n_features, self.head_width, self.gamma, self.decay)
+
+
+def _weights(name):
+    """Return the file of a pretrained model that comes with the library."""
+    names = sorted(path.stem for path in _WEIGHTS.glob("*.safetensors"))
+    if name not in names:
+        raise InvalidFileError(
+            f"There is no pretrained {name!r}, but {', '.join(map(repr, names))}. For a file of "
+            "your own there is sklearn_bell.load."
+        )
+    return _WEIGHTS / f"{name}.safetensors"

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 from sklearn.utils._param_validation import Interval
 
 from sklearn_bell.nn.encoders import JointEncoder, ResNet1d
 from sklearn_bell.pretraining._base import BasePretrainer
 from sklearn_bell.pretraining._bell import BELL
+
+if TYPE_CHECKING:
+    from sklearn_bell._typing import (
+        Augmentation,
+        Device,
+        Encoder,
+        Missing,
+        Names,
+        Precision,
+        RandomState,
+    )
+    from sklearn_bell.checkpoints import CheckpointLike
 
 __all__ = ["BYOLPretrainer"]
 
@@ -77,7 +90,7 @@ class BYOLPretrainer(BasePretrainer):
         Number of leads, or of samples where X is 2-D.
     n_leads_in_, n_samples_in_ : int
         Number of leads, and of samples of a record.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X is a dataframe.
 
     See Also
@@ -112,22 +125,22 @@ class BYOLPretrainer(BasePretrainer):
 
     def __init__(
         self,
-        encoder=ResNet1d,
+        encoder: Encoder = ResNet1d,
         *,
-        augmentation=None,
-        decay=0.99,
-        head_width=512,
-        max_epochs=60,
-        epoch_size=None,
-        batch_size=128,
-        lr=4e-3,
-        lead_names=None,
-        sampling_rate=100,
-        missing="error",
-        device="auto",
-        precision="float32",
-        checkpoint=None,
-        random_state=None,
+        augmentation: Augmentation | None = None,
+        decay: float = 0.99,
+        head_width: int = 512,
+        max_epochs: int = 60,
+        epoch_size: int | None = None,
+        batch_size: int = 128,
+        lr: float = 4e-3,
+        lead_names: Names | None = None,
+        sampling_rate: float = 100,
+        missing: Missing = "error",
+        device: Device = "auto",
+        precision: Precision = "float32",
+        checkpoint: CheckpointLike | None = None,
+        random_state: RandomState = None,
     ):
         self.encoder = encoder
         self.augmentation = augmentation

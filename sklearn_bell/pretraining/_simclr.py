@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import torch
 from sklearn.utils._param_validation import Interval
@@ -11,6 +12,18 @@ from sklearn_bell.nn.encoders import JointEncoder, ResNet1d
 from sklearn_bell.nn.heads import LeadwiseMLP
 from sklearn_bell.nn.losses import views_contrast
 from sklearn_bell.pretraining._base import BasePretrainer, Method
+
+if TYPE_CHECKING:
+    from sklearn_bell._typing import (
+        Augmentation,
+        Device,
+        Encoder,
+        Missing,
+        Names,
+        Precision,
+        RandomState,
+    )
+    from sklearn_bell.checkpoints import CheckpointLike
 
 __all__ = ["SimCLRPretrainer"]
 
@@ -101,7 +114,7 @@ class SimCLRPretrainer(BasePretrainer):
         Number of leads, or of samples where X is 2-D.
     n_leads_in_, n_samples_in_ : int
         Number of leads, and of samples of a record.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X is a dataframe.
 
     See Also
@@ -136,22 +149,22 @@ class SimCLRPretrainer(BasePretrainer):
 
     def __init__(
         self,
-        encoder=ResNet1d,
+        encoder: Encoder = ResNet1d,
         *,
-        augmentation=None,
-        temperature=0.1,
-        head_width=512,
-        max_epochs=60,
-        epoch_size=None,
-        batch_size=128,
-        lr=4e-3,
-        lead_names=None,
-        sampling_rate=100,
-        missing="error",
-        device="auto",
-        precision="float32",
-        checkpoint=None,
-        random_state=None,
+        augmentation: Augmentation | None = None,
+        temperature: float = 0.1,
+        head_width: int = 512,
+        max_epochs: int = 60,
+        epoch_size: int | None = None,
+        batch_size: int = 128,
+        lr: float = 4e-3,
+        lead_names: Names | None = None,
+        sampling_rate: float = 100,
+        missing: Missing = "error",
+        device: Device = "auto",
+        precision: Precision = "float32",
+        checkpoint: CheckpointLike | None = None,
+        random_state: RandomState = None,
     ):
         self.encoder = encoder
         self.augmentation = augmentation

@@ -26,13 +26,15 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     small = {"head_width": 4, "batch_size": 8, "max_epochs": 1, "device": "cpu"}
     bell = BELLPretrainer(**small, random_state=0)
-    fitted = bell.fit(X), ECGClassifier(bell, max_epochs=1, n_trees=2, random_state=0).fit(X, y)
+    classifier = ECGClassifier(bell.fit(X), max_epochs=1, n_trees=2, random_state=0).fit(X, y)
     found = []
-    for number, model in enumerate(fitted):
+    for number, (model, options) in enumerate(
+        [(bell, {}), (classifier, {}), (bell, {"heads": False})]
+    ):
         path = folder / f"{number}.safetensors"
-        model.save(path)
+        model.save(path, **options)
         sklearn_bell.load(path)
-        method = "predict_proba" if number else "transform"
+        method = "predict_proba" if model is classifier else "transform"
         found.append((path.read_bytes(), method, getattr(model, method)(X)))
     yield folder, found
     outcomes.report("models")
