@@ -2,10 +2,10 @@
 
 import os
 import sys
-from importlib.metadata import version
+from importlib import metadata
 
 import matplotlib as mpl
-from docutils.nodes import SkipNode
+from docutils.nodes import SkipNode, reference
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx_gallery.sorting import FileNameSortKey
 
@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.abspath(".."))
 project = "sklearn_bell"
 author = "The sklearn_bell developers"
 project_copyright = author
-release = version("sklearn_bell")
+release = metadata.version("sklearn_bell")
 extensions = [
     "myst_parser",
     "numpydoc",
@@ -35,9 +35,11 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
 }
 html_static_path: list[str] = []
+suppress_warnings = ["config.cache"]  # functions in sphinx_gallery_conf
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 autosummary_generate = True
+autodoc_typehints = "none"  # docstrings say them
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 sphinx_gallery_conf = {
@@ -52,6 +54,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "download_all_examples": False,
     "plot_gallery": "True",
+    "write_computation_times": False,
 }
 
 
@@ -68,6 +71,18 @@ def _render(display):
 html_math_renderer = "mathml"
 
 
+def _link_to_sklearn(app, env, node, content):
+    """Lead to scikit-learn's user guide what docstrings of its methods refer to."""
+    if node.get("reftype") == "ref" and node["reftarget"] in _OF_SKLEARN:
+        uri = f"https://scikit-learn.org/stable/modules/{_OF_SKLEARN[node['reftarget']]}"
+        return reference("", "", content, refuri=uri, internal=False)
+    return None
+
+
+_OF_SKLEARN = {"accuracy_score": "model_evaluation.html#accuracy-score"}
+
+
 def setup(app):
-    """Register the renderer of equations."""
+    """Register the renderer of equations, and where links lead that are not of these pages."""
     app.add_html_math_renderer("mathml", _render(False), _render(True))
+    app.connect("missing-reference", _link_to_sklearn)

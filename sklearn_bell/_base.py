@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from sklearn_bell._validation import ECGInputMixin, check_ecg
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from sklearn_bell._typing import Names
 
 
 class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta):
@@ -20,7 +26,7 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclas
     _dtypes: tuple = (np.float32, np.float64)  # kept as they are; others become the first
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Check parameters and the shape of X; nothing is learnt from its values.
 
         Parameters
@@ -42,7 +48,7 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclas
         self._shape_out = self._transform(np.zeros((1, *records.shape[1:]), np.float32)).shape[1:]
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Transform each record by itself.
 
         Parameters
@@ -76,7 +82,7 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclas
 class SignalTransformer(RecordTransformer):
     """Template for signals that become signals: float32 stays float32, float64 float64."""
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Names | None = None) -> np.ndarray:
         """Return names along the second axis of the output: leads in 3-D, samples in 2-D.
 
         Parameters

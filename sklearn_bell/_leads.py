@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sklearn_bell.exceptions import InvalidECGError
+
+if TYPE_CHECKING:
+    from sklearn_bell._typing import Names
 
 #: The twelve standard leads, in the order used wherever all twelve appear.
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -25,23 +28,23 @@ def standard_name(lead: str) -> str:
     return _SPELLING.get(name.lower(), name)
 
 
-def lead_positions(wanted: Sequence[str], available: Sequence[str]) -> list[int]:
+def lead_positions(wanted: Names, available: Names) -> list[int]:
     """Return where the leads `wanted` stand in `available`, whatever their case.
 
     >>> lead_positions(["II", "aVR"], ["i", "ii", "iii", "avr"])
     [1, 3]
     """
     where = {standard_name(name).lower(): position for position, name in enumerate(available)}
-    wanted = [standard_name(name) for name in wanted]
-    missing = [name for name in wanted if name.lower() not in where]
+    names = [standard_name(name) for name in wanted]
+    missing = [name for name in names if name.lower() not in where]
     if missing:
         raise InvalidECGError(
             f"No lead named {', '.join(missing)} among {', '.join(map(str, available))}."
         )
-    return [where[name.lower()] for name in wanted]
+    return [where[name.lower()] for name in names]
 
 
-def check_lead_names(lead_names: Sequence[str] | None, n_leads: int) -> list[str]:
+def check_lead_names(lead_names: Names | None, n_leads: int) -> list[str]:
     """Return a name for each lead, all different; numbered ones where there are none.
 
     >>> check_lead_names(None, 2), check_lead_names(["II", "V1"], 2)

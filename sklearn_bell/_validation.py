@@ -7,7 +7,7 @@ held whole.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ from scipy import sparse
 from sklearn.utils.validation import validate_data
 
 from sklearn_bell.exceptions import InvalidECGError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 _LARGEST = 1e12  # of values: the squares of larger ones leave float32, and ADCs have 32 bits
 _ROWS_PER_CHECK = 256  # rows whose values are looked at together: a few MB of 12 x 1000 records
@@ -191,7 +194,7 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1):
     return _check(estimator, X, _ECG, reset, dtype, min_records)
 
 
-def check_signals(X):
+def check_signals(X: ArrayLike) -> np.ndarray:
     """Check the X of a function, which has fitted nothing, and return it in three dimensions.
 
     Parameters

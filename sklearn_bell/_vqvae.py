@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -35,6 +37,13 @@ from sklearn_bell._validation import ECGInputMixin
 from sklearn_bell.checkpoints import Checkpoint, following, keeper_of
 from sklearn_bell.exceptions import DivergenceError, InvalidECGError
 from sklearn_bell.nn.losses import reconstruction_loss
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from sklearn_bell._typing import Device, Names, Precision, RandomState
+    from sklearn_bell.checkpoints import CheckpointLike
+    from sklearn_bell.nn.vector_quantization import VQVAE
 
 _SETTLED_BY = 1024  # records: enough for means and deviations
 
@@ -123,20 +132,20 @@ class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin
     def __init__(
         self,
         *,
-        n_codes=256,
-        n_codebooks=8,
-        n_features=64,
-        width=128,
-        strides=(8,),
-        beta=0.25,
-        decay=0.99,
-        max_epochs=40,
-        batch_size=16,
-        lr=1e-3,
-        device="auto",
-        precision="float32",
-        checkpoint=None,
-        random_state=None,
+        n_codes: int = 256,
+        n_codebooks: int = 8,
+        n_features: int = 64,
+        width: int = 128,
+        strides: Sequence[int] = (8,),
+        beta: float = 0.25,
+        decay: float = 0.99,
+        max_epochs: int = 40,
+        batch_size: int = 16,
+        lr: float = 1e-3,
+        device: Device = "auto",
+        precision: Precision = "float32",
+        checkpoint: CheckpointLike | None = None,
+        random_state: RandomState = None,
     ):
         self.n_codes = n_codes
         self.n_codebooks = n_codebooks
@@ -154,13 +163,13 @@ class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin
         self.random_state = random_state
 
     @property
-    def vqvae_(self):
+    def vqvae_(self) -> VQVAE:
         """The trained network."""
         return self._net.module_.vqvae
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Learn codebooks, encoder and decoder, from the beginning.
 
         Parameters
@@ -206,7 +215,7 @@ class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin
         root.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes=dict)
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Describe records, or images, by codes.
 
         Parameters
@@ -230,7 +239,7 @@ class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin
             codes[rows] = found
         return codes
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """Make the records, or images, that codes describe.
 
         Parameters
@@ -254,7 +263,7 @@ class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin
         x = np.concatenate([found for _, found in batches])
         return x if self._n_dimensions_in == 3 else x[:, 0]
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Names | None = None) -> np.ndarray:
         """Return the names of the codes: numbers of the latent and the codebook, as ``code_7_0``.
 
         Parameters

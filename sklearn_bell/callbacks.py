@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
@@ -11,6 +12,10 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
 
 __all__ = ["LinearProbe"]
 
@@ -74,24 +79,35 @@ class LinearProbe:
         prefer_skip_nested_validation=True,
     )
     def __init__(
-        self, X, y, *, groups=None, classifier=None, cv=3, scoring=None, every=5, patience=None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        groups: ArrayLike | None = None,
+        classifier: BaseEstimator | None = None,
+        cv: Any = 3,
+        scoring: Any = None,
+        every: int = 5,
+        patience: int | None = None,
     ):
         self.X, self.y, self.groups = X, y, groups
         self.classifier, self.cv, self.scoring = classifier, cv, scoring
         self.every, self.patience = every, patience
         self.scores_: list[dict] = []
 
-    def setup(self, estimator, context):
+    def setup(self, estimator: BaseEstimator, context: Any) -> None:
         """Begin anew."""
         self.scores_ = []
 
-    def teardown(self, estimator, context):
+    def teardown(self, estimator: BaseEstimator, context: Any) -> None:
         """Nothing is to be put away."""
 
-    def on_fit_task_begin(self, estimator, context, **kwargs):
+    def on_fit_task_begin(self, estimator: BaseEstimator, context: Any, **kwargs: Any) -> None:
         """Nothing is known yet."""
 
-    def on_fit_task_end(self, estimator, context, *, metadata=None, **kwargs):
+    def on_fit_task_end(
+        self, estimator: BaseEstimator, context: Any, *, metadata: Any = None, **kwargs: Any
+    ) -> bool | None:
         """Score after some epochs, and return whether to end."""
         if context.task_name != "epoch" or metadata["epoch"] % self.every:
             return False

@@ -11,6 +11,7 @@ import warnings
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import TypeAlias
 
 from sklearn_bell._files import read_file, remove_unfinished, write_file
 from sklearn_bell._fingerprint import fingerprint, some_rows
@@ -80,6 +81,9 @@ class Checkpoint:
             raise ValueError(f"epochs must be at least 1, but is {self.epochs}.")
         if not self.minutes > 0:
             raise ValueError(f"minutes must be more than 0, but is {self.minutes}.")
+
+
+CheckpointLike: TypeAlias = str | PathLike[str] | Checkpoint
 
 
 def keeper_of(estimator, left_out, **data):

@@ -7,6 +7,7 @@ import time
 from inspect import signature
 from numbers import Integral, Real
 from os import PathLike
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -45,6 +46,12 @@ from sklearn_bell.checkpoints import Checkpoint, following, keeper_of
 from sklearn_bell.exceptions import DivergenceError, InvalidECGError
 from sklearn_bell.nn.augmentation import RandomCrop
 from sklearn_bell.nn.fine_tuning import FineTuning
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from sklearn_bell._typing import Augmentation, Device, Missing, RandomState
+    from sklearn_bell.checkpoints import CheckpointLike
 
 __all__ = ["ECGClassifier"]
 
@@ -143,7 +150,7 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         Number of leads, or of samples where X is 2-D.
     n_leads_in_, n_samples_in_ : int
         Number of leads, and of samples of a record.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X is a dataframe.
 
     Raises
@@ -223,27 +230,27 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
 
     def __init__(
         self,
-        pretrainer=None,
+        pretrainer: BaseEstimator | None = None,
         *,
-        augmentation=None,
-        C=0.005,
-        n_trees=300,
-        dropout=0.0,
-        class_weight=None,
-        n_frozen_epochs=0,
-        max_epochs=10,
-        batch_size=32,
-        lr=1e-4,
-        encoder_lr=5e-4,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        sampler=None,
-        warm_start=False,
-        missing="error",
-        device="auto",
-        checkpoint=None,
-        random_state=None,
+        augmentation: Augmentation | None = None,
+        C: float = 0.005,
+        n_trees: int = 300,
+        dropout: float = 0.0,
+        class_weight: dict | str | None = None,
+        n_frozen_epochs: int = 0,
+        max_epochs: int = 10,
+        batch_size: int = 32,
+        lr: float = 1e-4,
+        encoder_lr: float = 5e-4,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        sampler: BaseEstimator | None = None,
+        warm_start: bool = False,
+        missing: Missing = "error",
+        device: Device = "auto",
+        checkpoint: CheckpointLike | None = None,
+        random_state: RandomState = None,
     ):
         self.pretrainer = pretrainer
         self.augmentation = augmentation
@@ -267,14 +274,14 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         self.random_state = random_state
 
     @property
-    def encoder_(self):
+    def encoder_(self) -> nn.Sequential:
         """What prepares records, and the encoder: to ``(batch, n_leads, n_features)``."""
         learner = self._net.module_
         return nn.Sequential(learner.prepare, learner.encoder).train(learner.training)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, groups=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Pretrain on all records, if a pretrainer is to be fitted; train on the labelled ones.
 
         Parameters
@@ -312,7 +319,7 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
-    def partial_fit(self, X, y, classes=None):
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
         """Train for one more epoch, on these records; the first call pretrains on them.
 
         Parameters
@@ -348,7 +355,7 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         self._train(records, labels, 1, first)
         return self
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Return the logits.
 
         Parameters
@@ -366,7 +373,7 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
             return logits[:, 1] - logits[:, 0]
         return logits
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Return the probabilities of the classes.
 
         Parameters
@@ -381,7 +388,7 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         """
         return self._probabilities(self._logits(X))
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the most probable class; or in a multi-label problem those above one half.
 
         Parameters

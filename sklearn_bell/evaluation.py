@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations, combinations_with_replacement
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,11 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sklearn_bell._metrics import bootstrap, kappa, mcnemar, ranking, rates
 from sklearn_bell._predictions import read_indicator, read_names, read_predictions, read_scores
 from sklearn_bell.exceptions import InvalidECGError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from sklearn_bell._typing import Names, RandomState
 
 __all__ = ["classification_report_ci", "compare_readers"]
 
@@ -30,16 +36,16 @@ _CONSTRAINTS: dict = {
     prefer_skip_nested_validation=True,
 )
 def classification_report_ci(
-    y_true,
-    y_pred,
-    y_score=None,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    y_score: ArrayLike | None = None,
     *,
-    groups=None,
-    class_names=None,
-    n_bootstraps=1000,
-    confidence=0.95,
-    random_state=None,
-):
+    groups: ArrayLike | None = None,
+    class_names: Names | None = None,
+    n_bootstraps: int = 1000,
+    confidence: float = 0.95,
+    random_state: RandomState = None,
+) -> pd.DataFrame:
     """Report how well each class is recognised, with an interval beside every figure.
 
     Patients are drawn with replacement, each with all of its records, as many as there are. The
@@ -144,16 +150,16 @@ def classification_report_ci(
     prefer_skip_nested_validation=True,
 )
 def compare_readers(
-    y_true,
-    y_model,
-    readers,
-    groups=None,
+    y_true: ArrayLike,
+    y_model: ArrayLike,
+    readers: dict[str, ArrayLike],
+    groups: ArrayLike | None = None,
     *,
-    class_names=None,
-    n_bootstraps=1000,
-    confidence=0.95,
-    random_state=None,
-):
+    class_names: Names | None = None,
+    n_bootstraps: int = 1000,
+    confidence: float = 0.95,
+    random_state: RandomState = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compare a model with human readers of the same records, and each reader with each other.
 
     Intervals are those of :func:`classification_report_ci`. All readers see the same draws, so

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage, signal
@@ -13,6 +14,11 @@ from sklearn_bell._base import RecordTransformer
 from sklearn_bell._leads import STANDARD_LEADS, check_lead_names
 from sklearn_bell._signal import bandpass, resample
 from sklearn_bell._validation import check_signals
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from sklearn_bell._typing import Names
 
 __all__ = ["ECGFeatures", "detect_qrs"]
 
@@ -29,7 +35,7 @@ _BEAT = tuple(f"beat_{10 * at:+d}ms" for at in range(-_BEFORE, _AFTER, _STEP))
     {"X": ["array-like"], "sampling_rate": [Interval(Real, 0, None, closed="neither")]},
     prefer_skip_nested_validation=True,
 )
-def detect_qrs(X, sampling_rate=100):
+def detect_qrs(X: ArrayLike, sampling_rate: float = 100) -> list[np.ndarray]:
     """Find the QRS complexes of every record, with all of its leads together.
 
     The slopes between 5 and 20 Hz are averaged over the leads, each in units of its own mean so
@@ -139,7 +145,7 @@ class ECGFeatures(RecordTransformer):
     }
     _dtypes = (np.float32,)
 
-    def __init__(self, sampling_rate=100, lead_names=None):
+    def __init__(self, sampling_rate: float = 100, lead_names: Names | None = None):
         self.sampling_rate = sampling_rate
         self.lead_names = lead_names
 
@@ -159,7 +165,7 @@ class ECGFeatures(RecordTransformer):
         leads = np.concatenate([amplitude, shape], axis=-1).reshape(len(x), -1)
         return np.concatenate([rhythm, leads], axis=1, dtype=np.float32)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Names | None = None) -> np.ndarray:
         """Return the names of the features, such as heart_rate, II_sd or V1_beat_+40ms.
 
         Parameters

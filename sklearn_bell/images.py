@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, validate_params
@@ -10,6 +11,9 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sklearn_bell._validation import check_images, check_signals
 from sklearn_bell._vqvae import BaseVQVAE
 from sklearn_bell.nn.vector_quantization import ImageVQVAE
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = ["ImageVQVAETransformer", "render_ecg"]
 
@@ -26,7 +30,14 @@ _SPEED, _GAIN = 25.0, 10.0  # mm/s and mm/mV, as ECGs are usually written
     },
     prefer_skip_nested_validation=True,
 )
-def render_ecg(X, sampling_rate=100, *, dots_per_mm=1.0, lead_height=20.0, line_width=0.5):
+def render_ecg(
+    X: ArrayLike,
+    sampling_rate: float = 100,
+    *,
+    dots_per_mm: float = 1.0,
+    lead_height: float = 20.0,
+    line_width: float = 0.5,
+) -> np.ndarray:
     """Write ECGs on paper: grey images with a line for each lead, one below the other.
 
     The paper runs at 25 mm/s, and 1 mV is 10 mm high, as usual. It has no grid.
@@ -145,7 +156,7 @@ class ImageVQVAETransformer(BaseVQVAE):
         Height, or width where X is 2-D.
     height_in_, width_in_ : int
         Of an image.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X is a dataframe.
 
     Raises

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from numbers import Integral, Real
 from os import PathLike
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
@@ -24,6 +25,13 @@ from sklearn_bell._vqvae import BaseVQVAE
 from sklearn_bell.checkpoints import Checkpoint, keeper_of
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 from sklearn_bell.vqvae import VQVAETransformer
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+
+    from sklearn_bell._typing import RandomState
+    from sklearn_bell.checkpoints import CheckpointLike
 
 __all__ = ["VQVAEOverSampler"]
 
@@ -114,7 +122,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         Number of leads, and of samples of a record.
     height_in_, width_in_ : int
         Of an image, instead of these.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X is a dataframe.
 
     Raises
@@ -195,18 +203,18 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
     def __init__(
         self,
         *,
-        sampling_strategy="auto",
-        method="interpolate",
-        vqvae=None,
-        alpha=0.5,
-        n_neighbors=None,
-        sampling_rate=100,
-        temperature=1.0,
-        prior_epochs=20,
-        filter=None,
-        max_redraws=10,
-        checkpoint=None,
-        random_state=None,
+        sampling_strategy: Any = "auto",
+        method: str = "interpolate",
+        vqvae: BaseEstimator | None = None,
+        alpha: float = 0.5,
+        n_neighbors: int | None = None,
+        sampling_rate: float = 100,
+        temperature: float = 1.0,
+        prior_epochs: int = 20,
+        filter: BaseEstimator | None = None,
+        max_redraws: int = 10,
+        checkpoint: CheckpointLike | None = None,
+        random_state: RandomState = None,
     ):
         super().__init__(sampling_strategy=sampling_strategy)
         self.method = method
@@ -222,7 +230,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Check X, y and the strategy; new records are made by `fit_resample` only.
 
         Parameters
@@ -241,7 +249,9 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         return self
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit_resample(self, X, y, groups=None):
+    def fit_resample(
+        self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None
+    ) -> tuple[Any, Any]:
         """Make new records, as many as the strategy says.
 
         Parameters
@@ -262,7 +272,8 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         """
         kinds = ArraysTransformer(X, y)
         X_new, y_new = kinds.transform(*self._fit_resample(*self._check(X, y, groups)))
-        return X_new, type(y)(y_new) if sparse.issparse(y) else y_new
+        kind: Any = type(y)
+        return X_new, kind(y_new) if sparse.issparse(y) else y_new
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -23,6 +24,9 @@ from sklearn_bell._leads import (
 )
 from sklearn_bell._signal import bandpass, resample
 from sklearn_bell.exceptions import InvalidECGError
+
+if TYPE_CHECKING:
+    from sklearn_bell._typing import Names, RandomState
 
 __all__ = [
     "INDEPENDENT_LEADS",
@@ -65,7 +69,7 @@ class LeadSelector(SignalTransformer):
 
     _parameter_constraints: dict = {"leads": ["array-like", None], "lead_names": ["array-like"]}
 
-    def __init__(self, leads=None, lead_names=STANDARD_LEADS):
+    def __init__(self, leads: Names | None = None, lead_names: Names = STANDARD_LEADS):
         self.leads = leads
         self.lead_names = lead_names
 
@@ -81,7 +85,7 @@ class LeadSelector(SignalTransformer):
     def _transform(self, x):
         return x[:, self.lead_positions_]
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Names | None = None) -> np.ndarray:
         """Return names along the second axis of the output: leads in 3-D, samples in 2-D.
 
         Parameters
@@ -130,7 +134,7 @@ class Resampler(SignalTransformer):
         "sampling_rate_out": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(self, sampling_rate_in=500, sampling_rate_out=100):
+    def __init__(self, sampling_rate_in: float = 500, sampling_rate_out: float = 100):
         self.sampling_rate_in = sampling_rate_in
         self.sampling_rate_out = sampling_rate_out
 
@@ -186,7 +190,9 @@ class BandpassFilter(SignalTransformer):
         "order": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def __init__(self, sampling_rate=100, low=0.5, high=40.0, order=2):
+    def __init__(
+        self, sampling_rate: float = 100, low: float = 0.5, high: float = 40.0, order: int = 2
+    ):
         self.sampling_rate = sampling_rate
         self.low = low
         self.high = high
@@ -237,7 +243,7 @@ class RecordScaler(SignalTransformer):
         "per": [StrOptions({"lead", "record"})],
     }
 
-    def __init__(self, method="zscore", per="lead"):
+    def __init__(self, method: str = "zscore", per: str = "lead"):
         self.method = method
         self.per = per
 
@@ -305,7 +311,12 @@ class Cropper(SignalTransformer):
         "random_state": ["random_state"],
     }
 
-    def __init__(self, n_samples=None, position="center", random_state=None):
+    def __init__(
+        self,
+        n_samples: int | None = None,
+        position: str = "center",
+        random_state: RandomState = None,
+    ):
         self.n_samples = n_samples
         self.position = position
         self.random_state = random_state

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from sklearn_bell._leads import check_lead_names
 from sklearn_bell._validation import check_ecg
 from sklearn_bell._vqvae import BaseVQVAE
 from sklearn_bell.nn.vector_quantization import VQVAE
+
+if TYPE_CHECKING:
+    from sklearn_bell._typing import Device, Names, Precision, RandomState
+    from sklearn_bell.checkpoints import CheckpointLike
 
 __all__ = ["VQVAETransformer"]
 
@@ -72,7 +79,7 @@ class VQVAETransformer(BaseVQVAE):
         Number of leads, or of samples where X is 2-D.
     n_leads_in_, n_samples_in_ : int
         Number of leads, and of samples of a record.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X is a dataframe.
 
     Raises
@@ -124,21 +131,21 @@ class VQVAETransformer(BaseVQVAE):
     def __init__(
         self,
         *,
-        n_codes=256,
-        n_codebooks=8,
-        n_features=64,
-        width=128,
-        strides=(8,),
-        beta=0.25,
-        decay=0.99,
-        max_epochs=40,
-        batch_size=16,
-        lr=1e-3,
-        lead_names=None,
-        device="auto",
-        precision="float32",
-        checkpoint=None,
-        random_state=None,
+        n_codes: int = 256,
+        n_codebooks: int = 8,
+        n_features: int = 64,
+        width: int = 128,
+        strides: Sequence[int] = (8,),
+        beta: float = 0.25,
+        decay: float = 0.99,
+        max_epochs: int = 40,
+        batch_size: int = 16,
+        lr: float = 1e-3,
+        lead_names: Names | None = None,
+        device: Device = "auto",
+        precision: Precision = "float32",
+        checkpoint: CheckpointLike | None = None,
+        random_state: RandomState = None,
     ):
         super().__init__(
             n_codes=n_codes,

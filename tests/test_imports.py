@@ -4,6 +4,7 @@ import ast
 import importlib
 import pkgutil
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ MODULES = sorted(
 
 # each may import what stands on a line above its own, and its own neighbours
 LAYERS = [
-    {"exceptions"},
+    {"exceptions", "_typing"},
     {"_leads", "_validation", "_distributed", "_files", "_fingerprint"},
     {
         "checkpoints",
@@ -116,3 +117,27 @@ def test_what_the_package_exports_is_imported_when_asked_for():
         sklearn_bell.Nothing  # noqa: B018
     public = {m.name for m in pkgutil.iter_modules([str(PACKAGE)]) if not m.name.startswith("_")}
     assert public - {"demo"} == sklearn_bell._SUBMODULES
+
+
+def test_import_takes_little_more_than_that_of_torch_and_scikit_learn():
+    def seconds(script):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-c", script], check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    ratios = []
+    for _ in range(3):  # in turns
+        both = seconds("import torch, sklearn")
+        ratios.append(seconds("from sklearn_bell import BELLPretrainer") / both)
+    assert sorted(ratios)[1] < 1.5
+
+
+def test_what_is_not_always_needed_is_imported_when_used():
+    script = (
+        "import sys\n"
+        "from sklearn_bell import BELLPretrainer, ECGClassifier, VQVAEOverSampler\n"
+        "for name in 'captum', 'dask', 'matplotlib', 'pooch', 'skops', 'torchvision':\n"
+        "    assert name not in sys.modules, name\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

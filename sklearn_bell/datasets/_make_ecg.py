@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state, gen_batches
@@ -12,6 +13,11 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sklearn_bell._leads import STANDARD_LEADS, lead_positions
 from sklearn_bell.datasets._hearts import CONDITIONS, NORMAL, moving_dipole
 from sklearn_bell.exceptions import InvalidECGError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from sklearn_bell._typing import Names, RandomState
 
 # What a dipole of 1 mV to the left (x), to the feet (y) and to the back (z) gives in each of the
 # eight independent leads: the matrix of Dower et al. (1980).
@@ -70,16 +76,16 @@ _BATCH = 64  # records made together, which bounds the memory used beyond the re
     prefer_skip_nested_validation=True,
 )
 def make_ecg(
-    n_records=100,
+    n_records: int = 100,
     *,
-    classes=tuple(CONDITIONS),
-    leads=STANDARD_LEADS,
-    sampling_rate=100,
-    duration=10,
-    noise=1.0,
-    weights=None,
-    random_state=None,
-):
+    classes: Names = tuple(CONDITIONS),
+    leads: Names = STANDARD_LEADS,
+    sampling_rate: float = 100,
+    duration: float = 10,
+    noise: float = 1.0,
+    weights: ArrayLike | None = None,
+    random_state: RandomState = None,
+) -> Bunch:
     """Make synthetic 12-lead ECGs of known classes, for teaching and tests.
 
     A heart is a dipole that moves: a sum of Gaussians in each of its three parts, beat by beat

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from sklearn_bell.inspection._base import three_dimensional
 from sklearn_bell.nn.encoders import LeadwiseEncoder, ResNet1d, VGG1d
 from sklearn_bell.pretraining._base import BasePretrainer
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+
 _BATCH = 4  # records whose gradients, at all steps, are held at once
 
 
@@ -29,7 +34,14 @@ _BATCH = 4  # records whose gradients, at all steps, are held at once
     },
     prefer_skip_nested_validation=True,
 )
-def attribution(estimator, X, target=None, *, method="integrated_gradients", n_steps=50):
+def attribution(
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    target: Any = None,
+    *,
+    method: str = "integrated_gradients",
+    n_steps: int = 50,
+) -> np.ndarray:
     """Tell for every sample of every lead how much it speaks for a class.
 
     Parameters

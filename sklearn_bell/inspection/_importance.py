@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.metrics import check_scoring
@@ -15,6 +16,12 @@ from sklearn_bell._leads import check_lead_names
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.feature_extraction import detect_qrs
 from sklearn_bell.inspection._base import three_dimensional
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+
+    from sklearn_bell._typing import Names, RandomState
 
 _BEFORE, _AFTER = 0.3, 0.5  # s around a QRS complex: from the P wave to the end of the T wave
 
@@ -33,17 +40,17 @@ _BEFORE, _AFTER = 0.3, 0.5  # s around a QRS complex: from the P wave to the end
     prefer_skip_nested_validation=True,
 )
 def lead_importance(
-    estimator,
-    X,
-    y,
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
-    groups=None,
-    scoring=None,
-    lead_names=None,
-    n_repeats=5,
-    n_jobs=None,
-    random_state=None,
-):
+    groups: ArrayLike | None = None,
+    scoring: Any = None,
+    lead_names: Names | None = None,
+    n_repeats: int = 5,
+    n_jobs: int | None = None,
+    random_state: RandomState = None,
+) -> Bunch:
     """Measure how much worse a model gets when it is shown a lead of other patients.
 
     As :func:`sklearn.inspection.permutation_importance`, which takes no records of three
@@ -164,8 +171,16 @@ def _of_other_patients(groups, n_records, random_state):
     prefer_skip_nested_validation=True,
 )
 def time_importance(
-    estimator, X, y, *, sampling_rate=100, by="beats", width=None, scoring=None, n_jobs=None
-):
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    sampling_rate: float = 100,
+    by: Literal["beats", "windows"] = "beats",
+    width: float | None = None,
+    scoring: Any = None,
+    n_jobs: int | None = None,
+) -> Bunch:
     """Measure how much worse a model gets when a part of all records, or beats, is hidden.
 
     What is hidden is a straight line in all leads, from what is before to what is after [1]_.

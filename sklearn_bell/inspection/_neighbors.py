@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
@@ -16,6 +17,10 @@ from sklearn_bell._validation import check_ecg
 from sklearn_bell.classification import ECGClassifier
 from sklearn_bell.exceptions import InvalidECGError
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+
 
 @validate_params(
     {
@@ -26,7 +31,14 @@ from sklearn_bell.exceptions import InvalidECGError
     },
     prefer_skip_nested_validation=True,
 )
-def nearest_records(estimator, X, X_reference, *, n_neighbors=5, metric="cosine"):
+def nearest_records(
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    X_reference: ArrayLike,
+    *,
+    n_neighbors: int = 5,
+    metric: str = "cosine",
+) -> tuple[np.ndarray, np.ndarray]:
     """Find the records that a model takes for most alike: those whose latents are near.
 
     Parameters

@@ -8,6 +8,8 @@ write an ``nn.Module`` with such a ``forward``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Generator, Tensor, nn
 
@@ -39,6 +41,13 @@ def crop(x: Tensor, start: Tensor, n_samples: int) -> Tensor:
     Returns
     -------
     view : Tensor of shape (batch, n_leads, n_samples)
+
+    Examples
+    --------
+    >>> x = torch.arange(6.0).expand(2, 1, 6)
+    >>> crop(x, torch.tensor([0, 3]), 3)[:, 0]
+    tensor([[0., 1., 2.],
+            [3., 4., 5.]])
     """
     sample = start[:, None] + torch.arange(n_samples, device=x.device)  # (batch, n_samples)
     return x.gather(-1, sample[:, None].expand(-1, x.shape[1], -1))
@@ -58,6 +67,12 @@ def resized_crop(x: Tensor, start: Tensor, ratio: Tensor) -> Tensor:
     -------
     view : Tensor of shape (batch, n_leads, n_samples)
         Interpolated linearly.
+
+    Examples
+    --------
+    >>> x = torch.arange(5.0)[None, None]
+    >>> resized_crop(x, torch.tensor([0.5]), torch.tensor([0.5]))
+    tensor([[[2.0000, 2.5000, 3.0000, 3.5000, 4.0000]]])
     """
     last = x.shape[-1] - 1
     grid = torch.linspace(0, 1, last + 1, device=x.device, dtype=x.dtype)
@@ -83,6 +98,11 @@ def time_out(x: Tensor, start: Tensor, ratio: Tensor) -> Tensor:
     -------
     view : Tensor of shape (batch, n_leads, n_samples)
         A new tensor.
+
+    Examples
+    --------
+    >>> time_out(torch.ones(1, 1, 5), torch.tensor([0.2]), torch.tensor([0.4]))
+    tensor([[[1., 0., 0., 1., 1.]]])
     """
     time = (torch.arange(x.shape[-1], device=x.device) + 0.5) / x.shape[-1]
     out = (time >= start[:, None]) & (time < (start + ratio)[:, None])  # (batch, n_samples)
@@ -154,6 +174,13 @@ class TimeOut(nn.Module):
     ----------
     low, high : float, default=0.0, 0.5
         The length of the stretch is uniform between these fractions of the record.
+
+    Examples
+    --------
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> view = TimeOut(low=0.5, high=0.5)(torch.ones(4, 8, 1000), generator)
+    >>> view.mean()
+    tensor(0.5000)
     """
 
     def __init__(self, low: float = 0.0, high: float = 0.5):
@@ -196,9 +223,16 @@ class TwoViews(nn.Module):
     ----------
     augmentation : callable
         Makes a view.
+
+    Examples
+    --------
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> first, second = TwoViews(RandomCrop())(torch.randn(4, 8, 1000), generator)
+    >>> first.shape, second.shape
+    (torch.Size([4, 8, 500]), torch.Size([4, 8, 500]))
     """
 
-    def __init__(self, augmentation):
+    def __init__(self, augmentation: Callable[..., Tensor]):
         super().__init__()
         self.augmentation = augmentation
 
@@ -214,9 +248,14 @@ class TwoHalves(nn.Module):
     ----------
     augmentation : callable
         Makes a view of each half.
+
+    Examples
+    --------
+    >>> TwoHalves(Compose())(torch.arange(5.0)[None, None])
+    (tensor([[[0., 1., 2.]]]), tensor([[[2., 3., 4.]]]))
     """
 
-    def __init__(self, augmentation):
+    def __init__(self, augmentation: Callable[..., Tensor]):
         super().__init__()
         self.augmentation = augmentation
 

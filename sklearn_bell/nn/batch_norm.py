@@ -27,6 +27,12 @@ class SharedBatchNorm1d(nn.BatchNorm1d):
     ----------
     n_processes : int
         How many there are; with 1 it is ``nn.BatchNorm1d``.
+
+    Examples
+    --------
+    >>> x = SharedBatchNorm1d(3)(torch.arange(12.0).view(4, 3))
+    >>> x.mean(0).abs().max() < 1e-6
+    tensor(True)
     """
 
     n_processes = 1

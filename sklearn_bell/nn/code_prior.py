@@ -67,14 +67,14 @@ class CodePrior(nn.Module):
             state = state + embedded[:, :, number]
         return {"loss": torch.stack(losses).mean()}
 
-    def after_step(self):
+    def after_step(self) -> None:
         """Do nothing."""
 
-    def epoch_state(self):
+    def epoch_state(self) -> dict:
         """Nothing is gathered over an epoch."""
         return {}
 
-    def load_epoch_state(self, state):
+    def load_epoch_state(self, state: dict) -> None:
         """Nothing is taken up."""
 
     @torch.inference_mode()

@@ -19,6 +19,13 @@ def make_target(online: Network) -> Network:
 
     Its batch normalisation goes on using the statistics of the batch in training mode, as in BYOL,
     but leaves its running statistics alone: these are averaged like the weights.
+
+    Examples
+    --------
+    >>> online = nn.Linear(2, 3)
+    >>> target = make_target(online)
+    >>> torch.equal(target.weight, online.weight), target.weight.requires_grad
+    (True, False)
     """
     target = copy.deepcopy(online).requires_grad_(False)
     for module in target.modules():
@@ -29,7 +36,16 @@ def make_target(online: Network) -> Network:
 
 @torch.no_grad()
 def update_target(target: nn.Module, online: nn.Module, decay: float) -> None:
-    """Set weights and buffers to ``decay * target + (1 - decay) * online``; counters are copied."""
+    """Set weights and buffers to ``decay * target + (1 - decay) * online``; counters are copied.
+
+    Examples
+    --------
+    >>> online, target = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+    >>> _ = nn.init.constant_(online.weight, 1), nn.init.constant_(target.weight, 0)
+    >>> update_target(target, online, decay=0.9)
+    >>> target.weight.item()
+    0.1...
+    """
     averaged, following = [], []
     for old, new in zip(
         chain(target.parameters(), target.buffers()),

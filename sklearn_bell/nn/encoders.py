@@ -7,6 +7,8 @@ a branch for each, or one encoder that all leads share, or one that sees them to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -96,7 +98,9 @@ class ResNet1d(nn.Module):
     torch.Size([4, 112])
     """
 
-    def __init__(self, in_channels: int = 1, channels=(16, 32, 64), n_depths: int = 3):
+    def __init__(
+        self, in_channels: int = 1, channels: Sequence[int] = (16, 32, 64), n_depths: int = 3
+    ):
         super().__init__()
         self.first = nn.Sequential(
             nn.Conv2d(in_channels, channels[0], (1, 15), stride=(1, 4), padding=(0, 7), bias=False),
@@ -151,9 +155,14 @@ class LeadwiseEncoder(nn.Module):
     ----------
     branches : sequence of nn.Module
         One encoder of one channel for each lead, all with the same number of features.
+
+    Examples
+    --------
+    >>> LeadwiseEncoder([ResNet1d(1) for _ in range(3)])(torch.zeros(4, 3, 1000)).shape
+    torch.Size([4, 3, 112])
     """
 
-    def __init__(self, branches):
+    def __init__(self, branches: Sequence[nn.Module]):
         super().__init__()
         self.branches = nn.ModuleList(branches)
 
@@ -172,9 +181,14 @@ class SharedEncoder(nn.Module):
     ----------
     encoder : nn.Module
         An encoder of one channel.
+
+    Examples
+    --------
+    >>> SharedEncoder(ResNet1d(1))(torch.zeros(4, 3, 1000)).shape
+    torch.Size([4, 3, 112])
     """
 
-    def __init__(self, encoder):
+    def __init__(self, encoder: nn.Module):
         super().__init__()
         self.encoder = encoder
 
@@ -191,9 +205,14 @@ class JointEncoder(nn.Module):
     ----------
     encoder : nn.Module
         An encoder of as many channels as there are leads.
+
+    Examples
+    --------
+    >>> JointEncoder(ResNet1d(3))(torch.zeros(4, 3, 1000)).shape
+    torch.Size([4, 1, 112])
     """
 
-    def __init__(self, encoder):
+    def __init__(self, encoder: nn.Module):
         super().__init__()
         self.encoder = encoder
 

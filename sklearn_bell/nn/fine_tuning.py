@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Self
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
@@ -24,9 +27,28 @@ class FineTuning(nn.Module):
         Share of the latents that the head does not see while training.
     multilabel : bool
         Whether a record may be of several classes.
+
+    Examples
+    --------
+    >>> from sklearn_bell.nn.augmentation import RandomCrop
+    >>> from sklearn_bell.nn.encoders import JointEncoder, ResNet1d
+    >>> encoder = JointEncoder(ResNet1d(in_channels=2))
+    >>> learner = FineTuning(nn.Identity(), encoder, 112, 3, RandomCrop(0.8), 0.0, multilabel=False)
+    >>> batch = torch.zeros(4, 2, 1000), torch.eye(3)[[0, 1, 2, 0]]
+    >>> sorted(learner(batch, torch.Generator()))
+    ['loss']
     """
 
-    def __init__(self, prepare, encoder, n_latents, n_outputs, augmentation, dropout, multilabel):
+    def __init__(
+        self,
+        prepare: nn.Module,
+        encoder: nn.Module,
+        n_latents: int,
+        n_outputs: int,
+        augmentation: Callable[..., Tensor],
+        dropout: float,
+        multilabel: bool,
+    ):
         super().__init__()
         self.prepare, self.encoder, self.augmentation = prepare, encoder, augmentation
         self.dropout, self.linear = nn.Dropout(dropout), nn.Linear(n_latents, n_outputs)
@@ -38,19 +60,19 @@ class FineTuning(nn.Module):
         self.freeze(False)
 
     @torch.no_grad()
-    def start(self, center, scale, weight, bias):
+    def start(self, center: Tensor, scale: Tensor, weight: Tensor, bias: Tensor) -> None:
         """Set how latents are scaled before the linear layer, and what this is."""
         self.center.copy_(torch.as_tensor(center))
         self.scale.copy_(torch.as_tensor(scale))
         self.linear.weight.copy_(torch.as_tensor(weight))
         self.linear.bias.copy_(torch.as_tensor(bias))
 
-    def freeze(self, frozen):
+    def freeze(self, frozen: bool) -> None:
         """Keep the encoder as it is from now on, or go on training it."""
         self.frozen = frozen
         self.encoder.requires_grad_(not frozen)
 
-    def train(self, mode=True):
+    def train(self, mode: bool = True) -> Self:
         """Set the mode; a frozen encoder stays in that of evaluation."""
         super().train(mode)
         self.encoder.train(mode and not self.frozen)
@@ -84,12 +106,12 @@ class FineTuning(nn.Module):
         absence, presence = targets.unbind(-1)
         return -(absence * F.logsigmoid(-logits) + presence * F.logsigmoid(logits)).mean()
 
-    def after_step(self):
+    def after_step(self) -> None:
         """Nothing follows a step."""
 
-    def epoch_state(self):
+    def epoch_state(self) -> dict:
         """Nothing is gathered over an epoch."""
         return {}
 
-    def load_epoch_state(self, state):
+    def load_epoch_state(self, state: dict) -> None:
         """Nothing is taken up."""

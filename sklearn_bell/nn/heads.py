@@ -19,6 +19,11 @@ class LeadwiseLinear(nn.Module):
     ----------
     n_leads, in_features, out_features : int
         Sizes.
+
+    Examples
+    --------
+    >>> LeadwiseLinear(n_leads=8, in_features=64, out_features=5)(torch.zeros(4, 8, 64)).shape
+    torch.Size([4, 8, 5])
     """
 
     def __init__(self, n_leads: int, in_features: int, out_features: int):

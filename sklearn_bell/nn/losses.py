@@ -57,6 +57,13 @@ def lead_distances(prediction: Tensor, target: Tensor) -> Tensor:
     References
     ----------
     Grill JB, et al. Bootstrap your own latent. NeurIPS 2020, equation 2.
+
+    Examples
+    --------
+    >>> prediction = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    >>> lead_distances(prediction, -prediction)
+    tensor([[4., 2.],
+            [2., 4.]])
     """
     p, z = F.normalize(prediction, dim=-1), F.normalize(target.detach(), dim=-1)
     return 2 - 2 * einsum("bid,bjd->ij", p, z) / len(p)
@@ -101,6 +108,11 @@ def fuse(distances: Tensor, gamma: float) -> dict[str, Tensor]:
     -------
     terms : dict of scalar Tensor
         ``"loss"``, ``"intra"`` and ``"inter"``.
+
+    Examples
+    --------
+    >>> fuse(torch.tensor([[1.0, 3.0], [5.0, 1.0]]), gamma=0.5)
+    {'loss': tensor(2.5000), 'intra': tensor(1.), 'inter': tensor(4.)}
     """
     intra, inter = intra_inter(distances)
     gamma = gamma if len(distances) > 1 else 1.0
@@ -129,6 +141,12 @@ def lead_redundancies(first: Tensor, second: Tensor, trade_off: float = 0.005) -
     ----------
     Zbontar J, Jing L, Misra I, LeCun Y, Deny S. Barlow Twins: self-supervised learning via
     redundancy reduction. ICML 2021.
+
+    Examples
+    --------
+    >>> z = torch.randn(1000, 1, 4, generator=torch.Generator().manual_seed(0))
+    >>> bool(lead_redundancies(z, z) < 0.001 < lead_redundancies(z, -z))
+    True
     """
     first, second = ((z - z.mean(0)) / (z.std(0, correction=0) + 1e-6) for z in (first, second))
     correlation = einsum("bia,bjc->ijac", first, second) / len(first)
@@ -160,6 +178,12 @@ def patient_contrast(views: Tensor, same: Tensor, temperature: float) -> Tensor:
     ----------
     Kiyasseh D, Zhu T, Clifton DA. CLOCS: contrastive learning of cardiac signals across space,
     time, and patients. ICML 2021.
+
+    Examples
+    --------
+    >>> views = torch.eye(3)[:, None].expand(3, 2, 3)
+    >>> bool(patient_contrast(views, torch.eye(3, dtype=torch.bool), temperature=0.1) < 0.001)
+    True
     """
     views = F.normalize(views, dim=-1)
     cosine = einsum("bvd,cwd->vwbc", views, views)
@@ -189,6 +213,11 @@ def views_contrast(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     ----------
     Chen T, Kornblith S, Norouzi M, Hinton G. A simple framework for contrastive learning of visual
     representations. ICML 2020.
+
+    Examples
+    --------
+    >>> bool(views_contrast(torch.eye(3), torch.eye(3), temperature=0.1) < 0.001)
+    True
     """
     views = F.normalize(torch.cat([first, second]), dim=-1)
     logits = (views @ views.T / temperature).fill_diagonal_(-torch.inf)
@@ -219,6 +248,13 @@ def reconstruction_loss(
         Mean over records and channels.
     errors : Tensor of shape (n_channels,)
         By channel, the mean over records of the part of the variance that does not come back.
+
+    Examples
+    --------
+    >>> x = torch.randn(4, 2, 100, generator=torch.Generator().manual_seed(0))
+    >>> loss, errors = reconstruction_loss(x, torch.zeros_like(x), torch.ones(2))
+    >>> errors.round(decimals=1)
+    tensor([1., 1.])
     """
     axes = tuple(range(2, x.ndim))
     least = 1e-3 * scale.square().flatten()  # (n_channels,)

@@ -7,6 +7,8 @@ images. The same codebooks serve both.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -139,6 +141,13 @@ class ResidualQuantizer(nn.Module):
     ----------
     Zeghidour N, Luebs A, Omran A, Skoglund J, Tagliasacchi M. SoundStream: an end-to-end neural
     audio codec. IEEE/ACM Trans Audio Speech Lang Process 2022;30:495-507.
+
+    Examples
+    --------
+    >>> quantizer = ResidualQuantizer(n_codebooks=2, n_codes=16, n_features=4)
+    >>> sums, codes = quantizer(torch.randn(5, 4))
+    >>> sums.shape, codes.shape
+    (torch.Size([5, 4]), torch.Size([5, 2]))
     """
 
     def __init__(self, n_codebooks: int, n_codes: int, n_features: int, decay: float = 0.99):
@@ -243,7 +252,7 @@ class VQVAE(nn.Module):
         n_dimensions: int = 1,
         *,
         width: int = 128,
-        strides=(8,),
+        strides: Sequence[int] = (8,),
         n_features: int = 64,
         n_codebooks: int = 8,
         n_codes: int = 256,
@@ -289,7 +298,7 @@ class VQVAE(nn.Module):
         self.center.copy_(mean[0])
         self.scale.copy_(deviation.masked_fill(flat, 1.0)[0])
 
-    def positions(self, size) -> list[int]:
+    def positions(self, size: Any) -> list[int]:
         """Return how many latents there are for a size, in each dimension."""
         return [-(-n // self.stride) for n in size]
 
@@ -300,7 +309,7 @@ class VQVAE(nn.Module):
         x = F.pad(x, [n for one in missing[::-1] for n in (0, one)], mode="replicate")
         return self.encoder(x).movedim(1, -1)
 
-    def decode(self, z: Tensor, size) -> Tensor:
+    def decode(self, z: Tensor, size: Any) -> Tensor:
         """Return what latents stand for, cut to size: ``(n_samples,)`` or ``(height, width)``."""
         x = self.decoder(z.movedim(-1, 1))[(..., *(slice(n) for n in size))]
         return x * self.scale + self.center
@@ -325,7 +334,7 @@ class ImageVQVAE(VQVAE):
     (torch.Size([5, 8, 13, 64]), torch.Size([5, 60, 100]))
     """
 
-    def __init__(self, **settings):
+    def __init__(self, **settings: Any):
         super().__init__(1, 2, **settings)
 
     def settle(self, x: Tensor) -> None:
@@ -336,7 +345,7 @@ class ImageVQVAE(VQVAE):
         """Return latents ``(batch, *positions, n_features)``, not quantised yet."""
         return super().encode(x[:, None])
 
-    def decode(self, z: Tensor, size) -> Tensor:
+    def decode(self, z: Tensor, size: Any) -> Tensor:
         """Return what latents stand for, cut to ``(height, width)``."""
         return super().decode(z, size)[:, 0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any, Self
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +14,12 @@ from matplotlib.patches import Rectangle
 from sklearn_bell._leads import STANDARD_LEADS, check_lead_names, lead_positions
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.plotting._base import COLOURS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+
+    from sklearn_bell._typing import Names
 
 _FOR, _AGAINST = "#E69F00", "#56B4E9"
 _FINE, _COARSE = "#f8dcdc", "#eba9a9"  # lines of the grid
@@ -72,7 +79,14 @@ class ECGDisplay:
     """
 
     def __init__(
-        self, records, sampling_rate, lead_names, *, labels=None, spans=None, attribution=None
+        self,
+        records: np.ndarray,
+        sampling_rate: float,
+        lead_names: Names,
+        *,
+        labels: Names | None = None,
+        spans: Any = None,
+        attribution: np.ndarray | None = None,
     ):
         self.records = records
         self.sampling_rate = sampling_rate
@@ -84,17 +98,17 @@ class ECGDisplay:
     @classmethod
     def from_record(
         cls,
-        record,
-        sampling_rate,
+        record: ArrayLike,
+        sampling_rate: float,
         *,
-        lead_names=None,
-        labels=None,
-        spans=None,
-        attribution=None,
-        layout="auto",
-        rhythm_leads=("II",),
-        ax=None,
-    ):
+        lead_names: Names | None = None,
+        labels: Names | None = None,
+        spans: ArrayLike | None = None,
+        attribution: ArrayLike | None = None,
+        layout: str = "auto",
+        rhythm_leads: Names = ("II",),
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw a record, or several over each other.
 
         Parameters
@@ -159,7 +173,9 @@ class ECGDisplay:
         )
         return display.plot(layout=layout, rhythm_leads=rhythm_leads, ax=ax)
 
-    def plot(self, *, layout="auto", rhythm_leads=("II",), ax=None):
+    def plot(
+        self, *, layout: str = "auto", rhythm_leads: Names = ("II",), ax: Axes | None = None
+    ) -> Self:
         """Draw the paper.
 
         Parameters
@@ -192,7 +208,8 @@ class ECGDisplay:
             ax.legend(lines, self.labels, loc="lower right", ncols=len(lines), fontsize=7,
                       frameon=False, borderaxespad=0.2)  # fmt: skip
         ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")  # images have changed them
-        self.figure_, self.axes_ = ax.figure, ax
+        sheet: Any = ax.figure
+        self.figure_, self.axes_ = sheet, ax
         return self
 
     def _rows(self, layout, rhythm_leads):

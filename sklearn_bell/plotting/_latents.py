@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
+
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
@@ -10,6 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.plotting._base import COLOURS, MARKERS, axes_for
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+
+    from sklearn_bell._typing import Names, RandomState
 
 _METHODS = ("pca", "tsne", "umap")
 
@@ -49,15 +59,25 @@ class LatentDisplay:
     ['II', 'V1']
     """
 
-    def __init__(self, maps, y=None, method="pca"):
+    def __init__(
+        self, maps: dict[str, np.ndarray], y: ArrayLike | None = None, method: str = "pca"
+    ):
         self.maps = maps
         self.y = y
         self.method = method
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y=None, *, method="pca", per_lead=False, random_state=0, ax=None
-    ):
+        cls,
+        estimator: BaseEstimator,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        method: str = "pca",
+        per_lead: bool = False,
+        random_state: RandomState = 0,
+        ax: Axes | Sequence[Axes] | None = None,
+    ) -> Self:
         """Encode records, and draw the map.
 
         Parameters
@@ -98,7 +118,16 @@ class LatentDisplay:
         )
 
     @classmethod
-    def from_latents(cls, latents, y=None, *, leads=None, method="pca", random_state=0, ax=None):
+    def from_latents(
+        cls,
+        latents: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        leads: Names | None = None,
+        method: str = "pca",
+        random_state: RandomState = 0,
+        ax: Axes | Sequence[Axes] | None = None,
+    ) -> Self:
         """Draw the map of latents that are there already.
 
         Parameters
@@ -135,7 +164,7 @@ class LatentDisplay:
         maps = {name: _positions(part, method, random_state) for name, part in parts.items()}
         return cls(maps, None if y is None else np.asarray(y), method).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Axes | Sequence[Axes] | None = None) -> Self:
         """Draw the maps.
 
         Parameters
@@ -221,12 +250,19 @@ class LeadSimilarityDisplay:
     (2, 2)
     """
 
-    def __init__(self, distances, lead_names):
+    def __init__(self, distances: np.ndarray, lead_names: Names):
         self.distances = distances
         self.lead_names = lead_names
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, random_state=0, ax=None):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        X: ArrayLike,
+        *,
+        random_state: RandomState = 0,
+        ax: Axes | None = None,
+    ) -> Self:
         """Compute the loss of every pair of leads, and draw it.
 
         Parameters
@@ -252,7 +288,7 @@ class LeadSimilarityDisplay:
         distances = estimator.lead_distances(X, random_state=random_state)
         return cls(distances, estimator.lead_names_).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Axes | None = None) -> Self:
         """Draw the matrix.
 
         Parameters

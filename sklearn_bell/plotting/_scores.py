@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 from sklearn.utils import check_random_state
@@ -9,6 +11,12 @@ from sklearn.utils import check_random_state
 from sklearn_bell._predictions import read_indicator, read_names, read_scores
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.plotting._base import COLOURS, MARKERS, axes_for
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+
+    from sklearn_bell._typing import Names, RandomState
 
 
 class LabelEfficiencyDisplay:
@@ -44,15 +52,24 @@ class LabelEfficiencyDisplay:
     'macro AUROC'
     """
 
-    def __init__(self, n_labels, scores, confidence=0.95):
+    def __init__(
+        self, n_labels: np.ndarray, scores: dict[str, np.ndarray], confidence: float = 0.95
+    ):
         self.n_labels = n_labels
         self.scores = scores
         self.confidence = confidence
 
     @classmethod
     def from_scores(
-        cls, n_labels, scores, *, confidence=0.95, metric="score", random_state=0, ax=None
-    ):
+        cls,
+        n_labels: ArrayLike,
+        scores: dict[str, ArrayLike],
+        *,
+        confidence: float = 0.95,
+        metric: str = "score",
+        random_state: RandomState = 0,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw scores.
 
         Parameters
@@ -75,17 +92,19 @@ class LabelEfficiencyDisplay:
         display : LabelEfficiencyDisplay
         """
         n_labels = np.asarray(n_labels, dtype=float)
-        scores = {str(name): np.asarray(one, dtype=float) for name, one in scores.items()}
-        for name, one in scores.items():
+        arrays = {str(name): np.asarray(one, dtype=float) for name, one in scores.items()}
+        for name, one in arrays.items():
             if one.ndim != 2 or len(one) != len(n_labels):
                 raise InvalidECGError(
                     f"The scores of {name} must be of shape ({len(n_labels)}, n_repeats), but have "
                     f"shape {one.shape}."
                 )
-        display = cls(n_labels, scores, confidence)
+        display = cls(n_labels, arrays, confidence)
         return display.plot(metric=metric, random_state=random_state, ax=ax)
 
-    def plot(self, *, metric="score", random_state=0, ax=None):
+    def plot(
+        self, *, metric: str = "score", random_state: RandomState = 0, ax: Axes | None = None
+    ) -> Self:
         """Draw the curves.
 
         Parameters
@@ -99,7 +118,7 @@ class LabelEfficiencyDisplay:
         """
         figure, (ax,) = axes_for(1, ax, width=5, height=3.6)
         tails = (1 - self.confidence) / 2, (1 + self.confidence) / 2
-        random_state = check_random_state(random_state)
+        rng = check_random_state(random_state)
         for number, (name, scores) in enumerate(self.scores.items()):
             mean, n_repeats = scores.mean(axis=1), scores.shape[1]
             colour = COLOURS[number % len(COLOURS)]
@@ -107,7 +126,7 @@ class LabelEfficiencyDisplay:
                 self.n_labels, mean, color=colour, marker=MARKERS[number % len(MARKERS)], label=name
             )
             if n_repeats > 1:
-                draws = random_state.randint(n_repeats, size=(1000, n_repeats))
+                draws = rng.randint(n_repeats, size=(1000, n_repeats))
                 low, high = np.quantile(scores[:, draws].mean(axis=2), tails, axis=1)
                 ax.fill_between(self.n_labels, low, high, color=colour, alpha=0.15, linewidth=0)
         fractions = self.n_labels.max() <= 1
@@ -160,14 +179,28 @@ class ReaderDisplay:
     (2, 1)
     """
 
-    def __init__(self, truth, scores, readers, class_names):
+    def __init__(
+        self,
+        truth: np.ndarray,
+        scores: np.ndarray,
+        readers: dict[str, np.ndarray],
+        class_names: Names,
+    ):
         self.truth = truth
         self.scores = scores
         self.readers = readers
         self.class_names = class_names
 
     @classmethod
-    def from_predictions(cls, y_true, y_score, readers=None, *, class_names=None, ax=None):
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_score: ArrayLike,
+        readers: dict[str, ArrayLike] | None = None,
+        *,
+        class_names: Names | None = None,
+        ax: ArrayLike | None = None,
+    ) -> Self:
         """Draw the curves of a model, and the points of readers.
 
         Parameters
@@ -212,10 +245,10 @@ class ReaderDisplay:
                     f"{n_positive:.0f} of {len(truth)} records have the class {name}; a curve "
                     "needs some with and some without."
                 )
-        readers = dict(zip(readers or {}, said, strict=True))
-        return cls(truth, scores, readers, names).plot(ax=ax)
+        by_name = dict(zip(readers or {}, said, strict=True))
+        return cls(truth, scores, by_name, names).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: ArrayLike | None = None) -> Self:
         """Draw the curves.
 
         Parameters

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
+
+from matplotlib.ticker import MaxNLocator
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.plotting._base import COLOURS, MARKERS, axes_for
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from sklearn.base import BaseEstimator
 
 _LATENT = {
     "latent_deviation": "deviation of latents / their size",
@@ -51,12 +59,12 @@ class PretrainingDisplay:
     ['loss', 'deviation of latents / their size', 'effective rank of latents']
     """
 
-    def __init__(self, history, momentum=None):
+    def __init__(self, history: list[dict], momentum: float | None = None):
         self.history = history
         self.momentum = momentum
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(cls, estimator: BaseEstimator, *, ax: Sequence[Axes] | None = None) -> Self:
         """Draw the history of a pretrainer.
 
         Parameters
@@ -84,7 +92,7 @@ class PretrainingDisplay:
             )
         return cls(history, getattr(estimator, "decay", None)).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Sequence[Axes] | None = None) -> Self:
         """Draw the history.
 
         Parameters
@@ -120,5 +128,6 @@ class PretrainingDisplay:
             one.set_ylim(bottom=0)
         for one in axes:
             one.set_xlabel("epoch")
+            one.xaxis.set_major_locator(MaxNLocator(integer=True))
         self.figure_, self.axes_ = figure, axes
         return self
