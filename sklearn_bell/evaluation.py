@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations, combinations_with_replacement
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
@@ -152,7 +153,7 @@ def classification_report_ci(
 def compare_readers(
     y_true: ArrayLike,
     y_model: ArrayLike,
-    readers: dict[str, ArrayLike],
+    readers: Mapping[str, ArrayLike],
     groups: ArrayLike | None = None,
     *,
     class_names: Names | None = None,

@@ -11,13 +11,14 @@ import sklearn_bell
 
 USER = """
 import numpy as np
+import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import sklearn_bell
 from sklearn_bell import BELLPretrainer, ECGClassifier, VQVAEOverSampler
 from sklearn_bell.datasets import make_ecg
-from sklearn_bell.evaluation import classification_report_ci
+from sklearn_bell.evaluation import classification_report_ci, compare_readers
 from sklearn_bell.plotting import ECGDisplay
 
 ecg = make_ecg(20, random_state=0)
@@ -32,6 +33,8 @@ probabilities: np.ndarray = classifier.predict_proba(ecg.data)
 X, y = VQVAEOverSampler().fit_resample(ecg.data, ecg.target)
 display: ECGDisplay = ECGDisplay.from_record(ecg.data[0], 100)
 report = classification_report_ci(ecg.target, probabilities)
+truth = pd.DataFrame({"AF": [0, 1, 0]})
+scores, pairs = compare_readers(truth, truth, {"student": truth})
 print(sklearn_bell.load("bell.safetensors"))
 """
 

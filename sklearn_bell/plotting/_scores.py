@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -63,7 +64,7 @@ class LabelEfficiencyDisplay:
     def from_scores(
         cls,
         n_labels: ArrayLike,
-        scores: dict[str, ArrayLike],
+        scores: Mapping[str, ArrayLike],
         *,
         confidence: float = 0.95,
         metric: str = "score",
@@ -196,7 +197,7 @@ class ReaderDisplay:
         cls,
         y_true: ArrayLike,
         y_score: ArrayLike,
-        readers: dict[str, ArrayLike] | None = None,
+        readers: Mapping[str, ArrayLike] | None = None,
         *,
         class_names: Names | None = None,
         ax: ArrayLike | None = None,
