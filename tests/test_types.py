@@ -10,8 +10,10 @@ from mypy import api
 import sklearn_bell
 
 USER = """
-import numpy as np
+from typing import Any
+
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -23,13 +25,13 @@ from sklearn_bell.plotting import ECGDisplay
 
 ecg = make_ecg(20, random_state=0)
 bell = BELLPretrainer(max_epochs=1, random_state=0).fit(ecg.data)
-latents: np.ndarray = bell.transform(ecg.data)
-names: np.ndarray = bell.get_feature_names_out()
+latents: NDArray[Any] = bell.transform(ecg.data)
+names: NDArray[Any] = bell.get_feature_names_out()
 bell.save("bell.safetensors")
 same: BELLPretrainer = BELLPretrainer.from_pretrained(device="cpu")
 pipeline = make_pipeline(bell, LogisticRegression()).fit(ecg.data, ecg.target)
 classifier: ECGClassifier = ECGClassifier(bell).fit(ecg.data, ecg.target)
-probabilities: np.ndarray = classifier.predict_proba(ecg.data)
+probabilities: NDArray[Any] = classifier.predict_proba(ecg.data)
 X, y = VQVAEOverSampler().fit_resample(ecg.data, ecg.target)
 display: ECGDisplay = ECGDisplay.from_record(ecg.data[0], 100)
 report = classification_report_ci(ecg.target, probabilities)
