@@ -134,6 +134,7 @@ def test_what_was_interrupted_goes_on(records, tmp_path):
                 checkpoints.write_file = write
                 signal.raise_signal(signal.SIGINT)
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
         checkpoints.Checkpoint, write = Often, checkpoints.write_file
         checkpoints.write_file = write_file
         sys.exit(main({arguments}))
