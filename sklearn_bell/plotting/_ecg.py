@@ -206,7 +206,7 @@ class ECGDisplay:
         ax.text(_LEFT, 2, said, fontsize=7, va="bottom")
         if self.labels is not None:
             ax.legend(lines, self.labels, loc="lower right", ncols=len(lines), fontsize=7,
-                      frameon=False, borderaxespad=0.2)  # fmt: skip
+                      frameon=False, borderaxespad=0.6)  # fmt: skip
         ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")  # images have changed them
         sheet: Any = ax.figure
         self.figure_, self.axes_ = sheet, ax
