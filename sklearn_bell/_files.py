@@ -115,7 +115,7 @@ def from_bytes(data, kind):
         metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
         description = json.loads(metadata["description"])
         version, found = int(description["format"]), str(description["kind"])
-    except (LookupError, RecursionError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise InvalidFileError(f"it has no description of sklearn_bell ({error})") from error
     if version > FORMAT:
         raise InvalidFileError(

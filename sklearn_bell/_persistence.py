@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _KIND = "model"
 _FILE = "sklearn_bell file"  # key of what skops keeps
-_MOST_LEADS, _MOST_SAMPLES = 1024, 2**24  # of a record, in a file
+_MOST_LEADS, _MOST_SAMPLES = 1024, 2**22  # of a record, of all its leads
 _MOST_NEW = 2**28  # weights that are not in a file
 _SIZES = "n_features_in_", "n_leads_in_", "n_samples_in_", "height_in_", "width_in_"
 _ESTIMATORS = "pretraining", "classification", "vqvae", "images", "over_sampling"
@@ -186,10 +186,10 @@ def set_attributes(estimator, found):
             raise InvalidFileError(f"{name} is {size}")
         setattr(estimator, name, size)
     rows, columns = estimator._shape
-    if rows > _MOST_LEADS or columns > _MOST_SAMPLES:
+    if rows > _MOST_LEADS or rows * columns > _MOST_SAMPLES:
         raise InvalidFileError(
-            f"it is of records of shape {rows} x {columns}, but at most {_MOST_LEADS} x "
-            f"{_MOST_SAMPLES} are read"
+            f"it is of records of shape {rows} x {columns}, but at most {_MOST_LEADS} leads and "
+            f"{_MOST_SAMPLES} samples in all of them are read"
         )
 
 

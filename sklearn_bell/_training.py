@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import threading
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,6 +113,7 @@ class OwnLossNet(NeuralNet):
     def __init__(self, module, *, seed, **kwargs):
         self.seed = seed
         self._keeper = None  # of checkpoints
+        self._batches: Any = None  # of the epoch
         self._taken_up = None  # what was gathered in an epoch that was not ended
         super().__init__(
             module,
@@ -158,6 +160,9 @@ class OwnLossNet(NeuralNet):
             self.module_.load_state_dict(before)
             self.optimizer_.state.clear()
             raise
+        finally:
+            self._batches = None  # which has the records
+            del self._sums, self._n_finite
 
     def _fit_epoch(self, X, y):
         self.fit_loop(X, y, epochs=1)
@@ -171,7 +176,7 @@ class OwnLossNet(NeuralNet):
 
     def _check_finite(self, n_finite):
         """Raise an error unless the loss of all steps so far was a number, and the weights are."""
-        weights = (torch.isfinite(one).all() for one in self.module_.parameters())
+        weights = (torch.isfinite(one).all() for one in self.module_.state_dict().values())
         if n_finite == self.n_steps_ and torch.stack(list(weights)).all():
             return
         step = min(n_finite + 1, self.n_steps_)
@@ -229,7 +234,9 @@ class OwnLossNet(NeuralNet):
         alone = self._together[0].size == 1
         if alone and self._n_finite.device.type == "cpu" and self._n_finite < self.n_steps_:
             self._check_finite(int(self._n_finite))
-        if self._keeper is not None and alone and self.n_steps_ < self._batches.n_batches:
+        within_epoch = self.n_steps_ < self._batches.n_batches
+        if self._keeper is not None and alone and within_epoch and self._keeper.is_time():
+            self._check_finite(int(self._n_finite))  # nothing else is worth keeping
             self._keeper.after_step()
 
     def get_state(self, n_epochs):
@@ -339,20 +346,33 @@ def run_epochs(estimator, context, X, n_epochs, train_epoch, processes=ALONE, ke
     """Train epoch by epoch, and tell scikit-learn's callbacks, which may end it, as may the epoch.
 
     ``train_epoch()`` trains for one epoch, appends to ``estimator.history_`` and returns whether to
-    stop. Of several processes, the first one decides.
+    stop. Of several processes, the first one decides. Where training goes on from a checkpoint,
+    callbacks are told of its last epoch once more: it may have been ended there.
     """
-    for number in range(n_epochs):
+
+    def one(train):
         task = context.subcontext(task_name="epoch")
         task.call_on_fit_task_begin(estimator=estimator, X=X)
-        finished = train_epoch()
+        finished = train()
         asked_to_stop = task.call_on_fit_task_end(
             estimator=estimator,
             X=X,
             metadata=estimator.history_[-1],
             reconstruction_attributes=dict,
         )
-        is_last = processes.first(finished or asked_to_stop) or number == n_epochs - 1
+        return processes.first(finished or asked_to_stop)
+
+    if n_epochs and goes_on(estimator, keeper) and one(lambda: False):
+        return
+    for number in range(n_epochs):
+        is_last = one(train_epoch) or number == n_epochs - 1
         if keeper is not None and processes.rank == 0:
             keeper.after_epoch(is_last)
         if is_last:
             break
+
+
+def goes_on(estimator, keeper):
+    """Return whether training goes on from a checkpoint between two epochs."""
+    within_epoch = estimator._net._taken_up is not None
+    return keeper is not None and bool(estimator.history_) and not within_epoch

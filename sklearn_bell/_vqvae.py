@@ -31,6 +31,7 @@ from sklearn_bell._training import (
     default_generators_seeded,
     derived_seed,
     draw_seed,
+    goes_on,
     run_epochs,
 )
 from sklearn_bell._validation import ECGInputMixin
@@ -188,14 +189,14 @@ class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin
         self.__dict__.pop("_net", None)  # what fails below must not look fitted
         records = self._check_X(self, X, reset=True, min_records=2)
         self._data = first_rows(records)
-        keeper = keeper_of(self, {"device"}, records=records)
+        keeper = keeper_of(self, (), records=records)
         self._initialize(records, keeper)
         state = keeper.newest(self.max_epochs) if keeper else None
         if state is not None:
             self._net.set_state(state["net"])
             self.history_ = state["history"]
         n_epochs = self.max_epochs - len(self.history_)
-        root = callbacks_of(self, n_epochs)
+        root = callbacks_of(self, n_epochs + goes_on(self, keeper))
         root.call_on_fit_task_begin(estimator=self, X=X)
         try:
             records = near(records, self._net.device, len(records) * n_epochs)

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import check_scoring
 from sklearn.model_selection import cross_val_score
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
+from sklearn.utils.validation import _num_samples
+
+from sklearn_bell.exceptions import InvalidECGError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -46,12 +51,21 @@ class LinearProbe:
     patience : int, default=None
         After how many scores that are no better than the best before training ends. None never ends
         it. What is kept is the last epoch, not the best.
+    name : str, default="linear_probe"
+        A score stands in the estimator's ``history_`` as ``score_<name>``, where a checkpoint keeps
+        it too. Several probes of one estimator need different names.
 
     Attributes
     ----------
     scores_ : list of dict
         The ``epoch``, and the mean ``score`` over the parts, of the last fit of the estimator that
         the callback was given to. In other processes, of a search, copies of it are filled.
+
+    Raises
+    ------
+    InvalidECGError
+        If the records and their labels differ in number; and by `fit`, if the estimator does not
+        transform.
 
     Examples
     --------
@@ -75,6 +89,7 @@ class LinearProbe:
             "scoring": [str, callable, None],
             "every": [Interval(Integral, 1, None, closed="left")],
             "patience": [Interval(Integral, 1, None, closed="left"), None],
+            "name": [str],
         },
         prefer_skip_nested_validation=True,
     )
@@ -89,14 +104,27 @@ class LinearProbe:
         scoring: Any = None,
         every: int = 5,
         patience: int | None = None,
+        name: str = "linear_probe",
     ):
+        check_scoring(LogisticRegression() if classifier is None else classifier, scoring=scoring)
+        for what, others in (("y", y), ("groups", groups)):
+            if others is not None and _num_samples(others) != _num_samples(X):
+                raise InvalidECGError(
+                    f"{what} has {_num_samples(others)} entries, but X has {_num_samples(X)} "
+                    "records."
+                )
         self.X, self.y, self.groups = X, y, groups
         self.classifier, self.cv, self.scoring = classifier, cv, scoring
-        self.every, self.patience = every, patience
+        self.every, self.patience, self.name = every, patience, name
         self.scores_: list[dict] = []
 
     def setup(self, estimator: BaseEstimator, context: Any) -> None:
         """Begin anew."""
+        if not hasattr(estimator, "transform"):
+            raise InvalidECGError(
+                f"LinearProbe scores what a transformer makes of records, but "
+                f"{type(estimator).__name__} is none. Give it to its pretrainer."
+            )
         self.scores_ = []
 
     def teardown(self, estimator: BaseEstimator, context: Any) -> None:
@@ -106,18 +134,29 @@ class LinearProbe:
         """Nothing is known yet."""
 
     def on_fit_task_end(
-        self, estimator: BaseEstimator, context: Any, *, metadata: Any = None, **kwargs: Any
+        self, estimator: Any, context: Any, *, metadata: Any = None, **kwargs: Any
     ) -> bool | None:
         """Score after some epochs, and return whether to end."""
         if context.task_name != "epoch" or metadata["epoch"] % self.every:
             return False
-        classifier = self.classifier
-        if classifier is None:
-            classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.005, max_iter=1000))
-        scores = cross_val_score(
-            clone(classifier), estimator.transform(self.X), self.y, groups=self.groups, cv=self.cv,
-            scoring=self.scoring,
-        )  # fmt: skip
-        self.scores_.append({"epoch": metadata["epoch"], "score": float(np.mean(scores))})
+        key = f"score_{self.name}"
+        if key not in metadata:  # training that goes on has it from before
+            metadata[key] = self._score(estimator)
+        self.scores_ = [
+            {"epoch": one["epoch"], "score": one[key]} for one in estimator.history_ if key in one
+        ]
         best = int(np.argmax([one["score"] for one in self.scores_]))
         return self.patience is not None and len(self.scores_) - 1 - best >= self.patience
+
+    def _score(self, estimator):
+        """Return the mean score of a classifier on what the estimator makes of the records."""
+        classifier, y = self.classifier, np.asarray(self.y)
+        if classifier is None:
+            linear = LogisticRegression(C=0.005, max_iter=1000)
+            linear = linear if y.ndim == 1 else OneVsRestClassifier(linear)
+            classifier = make_pipeline(StandardScaler(), linear)
+        scores = cross_val_score(
+            clone(classifier), estimator.transform(self.X), y, groups=self.groups, cv=self.cv,
+            scoring=self.scoring, error_score="raise",
+        )  # fmt: skip
+        return float(np.mean(scores))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import signal
 import threading
@@ -122,31 +123,56 @@ class Keeper:
         self.checkpoint = checkpoint
         key = fingerprint(estimator, {"checkpoint", *left_out}, data)
         self.folder = Path(checkpoint.folder) / f"{type(estimator).__name__}-{key}"
+        params = estimator.get_params(deep=False).items()
+        self._origin = {"fingerprint": key, "parameters": {k: repr(v)[:200] for k, v in params}}
+        self._seed = None  # of the first run
         self._interrupted = False
 
     def first_seed(self, seed):
         """Return the seed of the first run, which is this one if there was none before."""
         path = self.folder / "seed.safetensors"
-        with contextlib.suppress(FileNotFoundError, InvalidFileError):
-            return read_file(path, _KIND)["seed"]
+        try:
+            self._seed = self._read(path)["seed"]
+        except FileNotFoundError:
+            self._seed = seed
+        except InvalidFileError as error:
+            state = self.newest()
+            self._seed = seed if state is None else state["seed"]
+            whence = "a new one" if state is None else "that of the newest state"
+            message = f"{error}. Training goes on with another seed, {whence}."
+            warnings.warn(message, CheckpointWarning, stacklevel=2)
+        else:
+            return self._seed
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_file(path, {"seed": seed}, _KIND)
-        return seed
+        write_file(path, {"seed": self._seed, **self._origin}, _KIND)
+        return self._seed
 
-    def newest(self, n_epochs):
-        """Return the newest intact state of at most so many epochs, or None."""
+    def newest(self, n_epochs=math.inf):
+        """Return the newest intact state of at most so many epochs, or None.
+
+        One that is damaged gets another name, and counts no longer as one of those that are kept.
+        """
         remove_unfinished(self.folder)
         for position, path in reversed(self._kept()):
             if position > (n_epochs, 0):
                 continue
             try:
-                return read_file(path, _KIND)
+                return self._read(path)
             except FileNotFoundError:  # another process had no more use for it
                 continue
-            except InvalidFileError as error:
+            except (InvalidFileError, OSError) as error:
                 message = f"{error}. Training goes on from the checkpoint before it, if any."
                 warnings.warn(message, CheckpointWarning, stacklevel=2)
+                with contextlib.suppress(OSError):
+                    path.rename(path.with_suffix(".damaged"))
         return None
+
+    def _read(self, path):
+        """Return what is in a file, which has to be of this training."""
+        content = read_file(path, _KIND)
+        if content.get("fingerprint") != self._origin["fingerprint"]:
+            raise InvalidFileError(f"{path}: it is of a training with other parameters or data")
+        return content
 
     @contextlib.contextmanager
     def following(self, net, describe):
@@ -170,21 +196,24 @@ class Keeper:
                 signal.signal(signal.SIGINT, usual)
             net._keeper = None
 
+    def is_time(self):
+        """Return whether a state is to be kept after this step."""
+        is_late = time.monotonic() - self._last >= 60 * self.checkpoint.minutes
+        return is_late or self._interrupted
+
     def after_step(self):
-        """Keep a state if it is time."""
-        is_time = time.monotonic() - self._last >= 60 * self.checkpoint.minutes
-        if is_time or self._interrupted:
-            self._keep(self._net.epoch_, self._net.n_steps_)
+        """Keep a state."""
+        self._keep(self._net.epoch_, self._net.n_steps_)
 
     def after_epoch(self, is_last):
         """Keep a state if it is time, or the end."""
         n_epochs, every = self._net.epoch_ + 1, self.checkpoint.epochs
-        is_time = time.monotonic() - self._last >= 60 * self.checkpoint.minutes
-        if is_last or is_time or self._interrupted or (every and n_epochs % every == 0):
+        if is_last or self.is_time() or (every and n_epochs % every == 0):
             self._keep(n_epochs, 0)
 
     def _keep(self, epoch, step):
-        content = {"net": self._net.get_state(epoch), **self._describe()}
+        net = self._net.get_state(epoch)
+        content = {"net": net, "seed": self._seed, **self._origin, **self._describe()}
         write_file(self.folder / f"epoch-{epoch:06}-step-{step:08}.safetensors", content, _KIND)
         earlier = [path for position, path in self._kept() if position < (epoch, step)]
         for path in earlier[:-1]:

@@ -43,7 +43,7 @@ from sklearn_bell._training import (
 from sklearn_bell._validation import ECGInputMixin, Records, check_ecg
 from sklearn_bell._vote import tree_probabilities
 from sklearn_bell.checkpoints import Checkpoint, following, keeper_of
-from sklearn_bell.exceptions import DivergenceError, InvalidECGError
+from sklearn_bell.exceptions import DivergenceError, InvalidECGError, InvalidFileError
 from sklearn_bell.nn.augmentation import RandomCrop
 from sklearn_bell.nn.fine_tuning import FineTuning
 
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ECGClassifier"]
 
+_MOST_BYTES_OF_CLASS = 2**12  # of its name, in a file
 _VOTED_PER_LABEL = 10  # so that labels keep a part in what is learnt, however many have none
 
 
@@ -310,7 +311,7 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         vote = self.n_trees > 0 and self.sampler is None
         start = None if first else self._net.module_.state_dict()
         keeper = keeper_of(
-            self, {"max_epochs", "device"}, records=records, y=labels, groups=groups, start=start
+            self, {"max_epochs"}, records=records, y=labels, groups=groups, start=start
         )
         self._train(
             records, labels, self.max_epochs, first, vote, self.early_stopping, groups, keeper
@@ -641,7 +642,10 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
     def _set_state(self, state):
         """Become what was fitted."""
         set_attributes(self, state["records"])
-        self.classes_ = np.array(state["classes"], dtype=state["dtype"])
+        dtype = np.dtype(state["dtype"])
+        if dtype.itemsize > _MOST_BYTES_OF_CLASS:
+            raise InvalidFileError(f"its classes are of {dtype}")
+        self.classes_ = np.array(state["classes"], dtype=dtype)
 
         def make():
             encoder, device = unfitted_encoder(self.pretrainer, self._shape), get_default_device()

@@ -4,24 +4,34 @@ import functools
 import os
 import pickle
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import warnings
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from sklearn_bell import ECGClassifier, VQVAEOverSampler, VQVAETransformer, pretraining
+from sklearn_bell._files import read_file
 from sklearn_bell._fingerprint import fingerprint, some_rows
+from sklearn_bell._training import OwnLossNet
 from sklearn_bell._validation import Records
-from sklearn_bell.checkpoints import Checkpoint, Keeper
-from sklearn_bell.exceptions import CheckpointWarning
+from sklearn_bell.callbacks import LinearProbe
+from sklearn_bell.checkpoints import Checkpoint
+from sklearn_bell.exceptions import CheckpointWarning, DivergenceError
 from sklearn_bell.images import ImageVQVAETransformer
 from sklearn_bell.nn.augmentation import RandomCrop
 from sklearn_bell.pretraining import BELLPretrainer
@@ -83,21 +93,16 @@ def assert_same(found, expected):
 
 def interrupt(monkeypatch, n_steps):
     """Let Ctrl-C come after so many steps, wherever training is by then."""
-    left = n_steps
+    left, usual = n_steps, OwnLossNet.on_batch_end
 
-    def counted(method):
-        @functools.wraps(method)
-        def after(self, *args):
-            nonlocal left
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGINT)
-            return method(self, *args)
+    def on_batch_end(self, *args, **kwargs):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return usual(self, *args, **kwargs)
 
-        return after
-
-    monkeypatch.setattr(Keeper, "after_step", counted(Keeper.after_step))
-    monkeypatch.setattr(Keeper, "after_epoch", counted(Keeper.after_epoch))
+    monkeypatch.setattr(OwnLossNet, "on_batch_end", on_batch_end)
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -164,6 +169,122 @@ def test_a_damaged_state_is_passed_over_with_a_warning(tmp_path):
     assert_same(outcome(clone(bell)), expected)  # it is whole again
 
 
+def test_a_damaged_state_takes_no_place_of_an_intact_one(tmp_path):
+    bell = BELLPretrainer(**SMALL, random_state=0, checkpoint=Checkpoint(tmp_path, epochs=1))
+    bell.fit(X)
+    (folder,) = tmp_path.iterdir()
+    (folder / "epoch-000003-step-00000002.safetensors").write_bytes(b"nothing")
+    with pytest.warns(CheckpointWarning, match="it is no file of sklearn_bell"):
+        bell.set_params(max_epochs=4).fit(X)
+    names = sorted(path.name for path in folder.glob("epoch-*.safetensors"))
+    assert names == [f"epoch-{n:06}-step-{0:08}.safetensors" for n in (3, 4)]
+
+
+def test_a_state_that_the_disk_does_not_give_is_passed_over(tmp_path, monkeypatch):
+    bell = BELLPretrainer(**SMALL, random_state=0, checkpoint=Checkpoint(tmp_path, epochs=1))
+    expected = outcome(clone(bell))
+    newest, usual = sorted(tmp_path.glob("*/epoch-*"))[-1], Path.read_bytes
+
+    def read_bytes(path):
+        if path == newest:
+            raise OSError(5, "Input/output error", str(path))
+        return usual(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", read_bytes)
+        with pytest.warns(CheckpointWarning, match="Input/output error"):
+            assert_same(outcome(clone(bell)), expected)
+
+
+def test_a_state_of_another_training_is_refused(tmp_path):
+    bell = BELLPretrainer(**SMALL, random_state=0)
+    bell.set_params(checkpoint=tmp_path / "one").fit(X)
+    other = clone(bell).set_params(lr=0.01, max_epochs=1, checkpoint=tmp_path / "other").fit(X)
+    (there,) = (tmp_path / "one").glob("*/epoch-000003*")
+    (here,) = (tmp_path / "other").iterdir()
+    shutil.copy(there, here)
+    with pytest.warns(CheckpointWarning, match="of a training with other parameters or data"):
+        found = outcome(other.set_params(max_epochs=3))
+    assert_same(found, outcome(other.set_params(checkpoint=None)))
+
+
+def test_a_damaged_seed_is_told_and_found_again(tmp_path):
+    classifier = clone(TRAINED["ECGClassifier, early stopping"])
+    classifier.set_params(random_state=None, checkpoint=tmp_path)
+    expected = outcome(clone(classifier))
+    (path,) = tmp_path.glob("ECGClassifier-*/seed*")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.warns(CheckpointWarning, match="another seed, that of the newest state"):
+        assert_same(outcome(clone(classifier)), expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_same(outcome(clone(classifier)), expected)
+
+
+class Spoilt(torch.autograd.Function):
+    """Gradients that are no numbers, of a loss that is one."""
+
+    @staticmethod
+    def forward(ctx, x, is_spoilt):
+        ctx.is_spoilt = is_spoilt
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return (gradient * torch.nan if ctx.is_spoilt else gradient), None
+
+
+class SpoiltLater(torch.nn.Module):
+    def __init__(self, n):
+        super().__init__()
+        self.layer = torch.nn.Linear(8, 4)
+        self.register_buffer("n_seen", torch.zeros(()))
+
+    def forward(self, x):
+        self.n_seen += self.training
+        return Spoilt.apply(self.layer(x[..., :8].flatten(1)), bool(self.n_seen >= 8))
+
+
+def test_what_is_no_number_is_never_kept(tmp_path):
+    bell = BELLPretrainer(
+        **{**SMALL, "max_epochs": 6}, encoder=SpoiltLater, shared_encoder=True, random_state=0,
+        checkpoint=Checkpoint(tmp_path, minutes=1e-9),
+    )  # fmt: skip
+    for _ in range(2):  # and who goes on gets no further
+        with pytest.raises(DivergenceError, match="in epoch 2, at step"):
+            bell.fit(X)
+        assert len(bell.history_) == 1
+        assert np.isfinite(bell.transform(X)).all()
+        for path in tmp_path.glob("*/epoch-*"):
+            weights = read_file(path, "checkpoint")["net"]["weights"].values()
+            assert all(torch.isfinite(one).all() for one in weights)
+
+
+@pytest.mark.parametrize("n_steps", [2, 4, 6, 8])
+def test_a_probe_ends_training_where_it_would_have_ended(n_steps, tmp_path, monkeypatch):
+    def run(checkpoint):
+        rising = LinearProbe(X, y, every=1, patience=2, scoring=lambda model, X, y: -X.mean())
+        bell = BELLPretrainer(**{**SMALL, "max_epochs": 9}, random_state=0, checkpoint=checkpoint)
+        found = outcome(bell.set_callbacks(rising))
+        return found, rising.scores_
+
+    expected, scores = run(None)
+    assert 3 <= len(scores) < 9
+    with monkeypatch.context() as patched:
+        interrupt(patched, n_steps)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path)
+    for _ in range(2):
+        found, again = run(tmp_path)
+        assert_same(found, expected)
+        assert again == scores
+
+
+def test_a_pickle_has_no_records_that_were_trained_on(tmp_path):
+    for one in (BELLPretrainer(**SMALL), VQVAETransformer(**VQVAE, max_epochs=1)):
+        assert X[5, 1].tobytes() not in pickle.dumps(one.fit(X))
+
+
 def test_where_no_seed_is_given_a_run_keeps_the_one_it_had(tmp_path, monkeypatch):
     classifier = clone(TRAINED["ECGClassifier"]).set_params(random_state=None, checkpoint=tmp_path)
     with monkeypatch.context() as patched:
@@ -209,6 +330,48 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
         bell.transform(X), BELLPretrainer(**SMALL, random_state=0).fit(X).transform(X)
     )
     assert_same(outcome(clone(bell)), expected)
+
+
+def test_a_file_that_may_not_grow_loses_nothing(tmp_path):
+    bell = BELLPretrainer(**SMALL, random_state=0, checkpoint=Checkpoint(tmp_path, epochs=1))
+    expected = outcome(clone(bell).set_params(checkpoint=None))
+    bell.set_params(max_epochs=1).fit(X)
+    (before,) = tmp_path.glob("*/epoch-*")
+    content = before.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"Could not write .* MB \(File too large"):
+            bell.set_params(max_epochs=3).fit(X)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(bell.history_) == 2
+    assert np.isfinite(bell.transform(X)).all()
+    assert [*tmp_path.glob("*/*epoch-*")] == [before]
+    assert before.read_bytes() == content
+    assert_same(outcome(clone(bell)), expected)
+
+
+def test_a_folder_that_may_only_be_read_loses_nothing():
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)  # for others than root, who may write everywhere
+        folder = Path(name, "kept")
+        bell = BELLPretrainer(**SMALL, random_state=0, checkpoint=Checkpoint(folder, epochs=1))
+        expected = outcome(clone(bell).set_params(checkpoint=None))
+        bell.set_params(max_epochs=1).fit(X)
+        (of_bell,) = folder.iterdir()
+        of_bell.chmod(0o555)
+        user = os.geteuid()
+        os.seteuid(user or 65534)
+        try:
+            with pytest.raises(OSError, match=r"Could not write .* MB \(Permission denied"):
+                bell.set_params(max_epochs=3).fit(X)
+        finally:
+            os.seteuid(user)
+            of_bell.chmod(0o755)
+        assert len(bell.history_) == 2
+        assert np.isfinite(bell.transform(X)).all()
+        assert_same(outcome(clone(bell)), expected)
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_training(tmp_path):
@@ -319,6 +482,64 @@ def test_fingerprints_tell_parameters_and_data_from_each_other():
     assert some_rows(x) == some_rows(Records(X.astype(np.float64), (np.float32,)))
     data = [some_rows(x), some_rows(Records(other, (np.float32,))), y, y.astype(float), 1 - y]
     assert len({keys(data=one) for one in data}) == len(data)
+
+
+def made_of(source):
+    """What a module of this text has by the name `it`."""
+    names = {"__name__": "of_user", "nn": torch.nn}
+    exec(source, names)
+    return names["it"]
+
+
+CODE = [
+    "def it(n, *, width=4): return nn.Linear(n, width)",
+    "def it(n, *, width=8): return nn.Linear(n, width)",
+    "def it(n): return nn.Sequential(*[nn.Dropout(0.1) for _ in range(2)])",
+    "def it(n): return nn.Sequential(*[nn.Dropout(0.9) for _ in range(2)])",
+    "W = 4\ndef it(n): return nn.Linear(n, W)",
+    "W = 8\ndef it(n): return nn.Linear(n, W)",
+    "def f(n): return n\ndef it(n): return nn.Linear(f(n), 4)",
+    "def f(n): return -n\ndef it(n): return nn.Linear(f(n), 4)",
+    *(
+        f"class A(nn.Module):\n    def forward(self, x): return x.{name}()\n"
+        f"class it(A):\n    depth = {depth}"
+        for name in ("relu", "tanh")
+        for depth in (1, 2)
+    ),
+]
+
+
+def test_fingerprints_tell_code_of_users_from_each_other():
+    def of(source):
+        return fingerprint(BELLPretrainer(made_of(source)), (), {})
+
+    assert len({of(source) for source in CODE}) == len(CODE)
+    assert all(of(source) == of(source) for source in CODE)
+
+
+def test_fingerprints_do_not_depend_on_where_it_is_trained():
+    def of(estimator):
+        return fingerprint(estimator, (), {})
+
+    one, other = (
+        ECGClassifier(
+            BELLPretrainer(device=device, checkpoint=folder), device=device, checkpoint=folder
+        )
+        for device, folder in (("cpu", "here"), ("cuda", "there"))
+    )
+    assert of(one) == of(other)
+    forests = [RandomForestClassifier(n_jobs=n, verbose=n) for n in (1, 2)]
+    first, second = (VQVAEOverSampler(filter=forest) for forest in forests)
+    assert of(first) == of(second)
+    assert of(first) != of(VQVAEOverSampler(filter=RandomForestClassifier(7)))
+
+
+def test_patients_count_in_whatever_form_they_come():
+    patients = np.arange(24) // 2
+    series = pd.Series(patients)
+    assert len({keys(groups=series), keys(groups=series[::-1]), keys(groups=patients)}) == 2
+    assert keys(groups=series) == keys(groups=patients)
+    assert keys(groups=pd.Series(list("ab"))) != keys(groups=pd.Series(list("ba")))
 
 
 def pickled(estimator):

@@ -271,7 +271,8 @@ def test_flat_records_stay_finite(estimator):
 @each(ESTIMATORS)
 def test_a_notebook_shows_the_parameters_and_whether_it_is_fitted(estimator):
     shown = estimator._repr_html_()
-    assert type(estimator).__name__ in shown and "Not fitted" in shown
+    assert type(estimator).__name__ in shown
+    assert "Not fitted" in shown
     assert all(f">{name}" in shown for name in estimator.get_params(deep=False))
     assert "href=" not in shown  # scikit-learn has no page of it
 
@@ -279,7 +280,7 @@ def test_a_notebook_shows_the_parameters_and_whether_it_is_fitted(estimator):
 def test_a_notebook_shows_what_was_learnt():
     shown = BELLPretrainer(max_epochs=0).fit(records())._repr_html_()
     assert "Not fitted" not in shown
-    assert ">n_features_in_" in shown and ">history_" in shown and ">lead0_0" in shown
+    assert all(f">{name}" in shown for name in ("n_features_in_", "history_", "lead0_0"))
 
 
 def test_every_kind_of_public_estimator_is_found():

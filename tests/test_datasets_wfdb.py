@@ -85,6 +85,47 @@ def test_relative_paths_are_followed(tmp_path, monkeypatch):
     assert bunch.record_names.tolist() == [f"{tmp_path.name}/a"]
 
 
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_list_of_records_is_a_file_of_its_folder(tmp_path, kind):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    digital = write(folder, "a")
+    if kind == "pipe":
+        os.mkfifo(folder / "RECORDS")
+        with pytest.raises(InvalidECGError, match="RECORDS is no ordinary file"):
+            read_wfdb(folder, allow_links=True)
+        return
+    (tmp_path / "list").write_text("a")
+    (folder / "RECORDS").symlink_to("../list")
+    with pytest.raises(InvalidECGError, match=r"RECORDS is a link out of .*folder"):
+        read_wfdb(folder)
+    found = read_wfdb(folder, allow_links=True).data[0]
+    np.testing.assert_allclose(found, digital.T / 1000, rtol=1e-6)
+
+
+def test_what_overshoots_when_it_is_resampled_is_refused(tmp_path):
+    digital = np.repeat([[32767, 0], [0, 0]], [50, 150], axis=0)
+    write(tmp_path, "a", digital=digital)
+    edit(tmp_path / "a.hea", "1000.0(0)", "1e-34(0)")
+    assert np.isfinite(read_wfdb([tmp_path / "a"]).data).all()  # 3.3e38, just below the greatest
+    with pytest.raises(InvalidECGError, match="not finite"):
+        read_wfdb([tmp_path / "a"], sampling_rate=50)
+
+
+@pytest.mark.parametrize("skew", [1, 30])
+@pytest.mark.parametrize("per_frame", [1, 2])
+def test_a_skewed_lead_begins_later_and_its_checksum_holds(tmp_path, skew, per_frame):
+    digital = write(tmp_path, "a", ["I"], n=600)
+    edit(tmp_path / "a.hea", "a.dat 16", f"a.dat 16x{per_frame}:{skew}")
+    edit(tmp_path / "a.hea", "100 600", f"100 {600 // per_frame}")
+    found = read_wfdb([tmp_path / "a"], duration=0.5).data[0, 0]
+    begin = skew * per_frame
+    expected = digital[begin : begin + 50 * per_frame, 0] / 1000
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    with pytest.raises(InvalidECGError, match=f"{begin} samples that are not finite"):
+        read_wfdb([tmp_path / "a"])  # the end is missing
+
+
 @pytest.mark.parametrize("linked", [["a.hea"], ["a.dat"], ["a.hea", "a.dat"]])
 def test_links_out_of_the_folder_are_followed_only_where_that_is_allowed(tmp_path, linked):
     """As git-annex and DataLad make them."""
@@ -308,6 +349,21 @@ def files_by_turns(folder):
     (folder / "bad.hea").write_text("\n".join(lines))
 
 
+def changed(folder, change):
+    """Write a record whose header has no checksums, and change its samples."""
+    write(folder, "bad")
+    lines = (folder / "bad.hea").read_text().splitlines()
+    lines[1:3] = [" ".join(line.split()[:3]) for line in lines[1:3]]
+    (folder / "bad.hea").write_text("\n".join(lines))
+    (folder / "bad.dat").write_bytes(change((folder / "bad.dat").read_bytes()))
+
+
+def many_samples(folder):
+    """Write a file that holds nothing, and seems to hold a gigabyte."""
+    with_header(folder, f"100 {N}", f"100 {2**28 + 1}")
+    os.truncate(folder / "bad.dat", 4 * (2**28 + 1))
+
+
 BAD = {
     "missing header": (lambda f: None, r"header bad\.hea cannot be read \(No such file"),
     "empty header": (lambda f: (f / "bad.hea").write_text(""), "header has no signals"),
@@ -372,6 +428,22 @@ BAD = {
         r"bad\.dat is truncated: it has 400 of 400000000 samples",
     ),
     "frames of nothing": (lambda f: with_header(f, "bad.dat 16", "bad.dat 16x0"), "promises 0"),
+    "endless gain": (lambda f: with_header(f, "1000.0(0)", "1e400(0)"), "makes no sense"),
+    "no gain": (lambda f: with_header(f, "1000.0(0)", "1e-400(0)"), "makes no sense"),
+    "hardly any gain": (lambda f: with_header(f, "1000.0(0)", "1e-38(0)"), "are not finite"),
+    "byte slipped in": (
+        lambda f: changed(f, lambda content: content[:7] + b"x" + content[7:]),
+        r"bad\.dat has 400 samples, but its header promises 400: 1 bytes too many",
+    ),
+    "sample slipped in": (
+        lambda f: changed(f, lambda content: b"xx" + content),
+        r"bad\.dat has 401 samples, but its header promises 400: 2 bytes too many",
+    ),
+    "many samples": (many_samples, "536870914 samples in all leads, more than the 268435456"),
+    "wrong sample behind a skew": (
+        lambda f: (wrong_sample(f), edit(f / "bad.hea", "bad.dat 16", "bad.dat 16:1")),
+        "its lead II is not what was recorded",
+    ),
     "less promised": (
         lambda f: with_header(f, f"100 {N}", f"100 {N - 1}"),
         r"bad\.dat has 400 samples, but its header promises 398",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sklearn_bell.datasets._record import own_file
 from sklearn_bell.datasets._sources import Source
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 
@@ -65,15 +66,19 @@ def find_dataset(source: Source, data_home: str | os.PathLike[str] | None) -> Pa
     )
 
 
-def read_table(path: Path, columns: Iterable[str], **options: Any) -> pd.DataFrame:
+def read_table(
+    path: Path, columns: Iterable[str], *, allow_links: bool = False, **options: Any
+) -> pd.DataFrame:
     """Read a CSV file that has these columns, and a first one that tells the rows apart.
 
     Raises
     ------
     InvalidECGError
-        If it is not so; it names the file.
+        If it is not so, or a link out of its folder; it names the file.
     """
     with naming(path):
+        root = os.sep if allow_links else os.path.realpath(path.parent)
+        own_file(str(path.parent), path.name, root)
         table = pd.read_csv(path, **options)
         if not isinstance(table.index, pd.RangeIndex):  # pandas would move the columns over
             raise ValueError("its rows have more fields than its header")

@@ -14,7 +14,7 @@ from sklearn_bell.exceptions import InvalidECGError
 _MOST_BYTES, _LONGEST_LINE = 2**20, 1000  # of a header, and of characters
 _MOST_SIGNALS = 1024
 _DEFAULT_RATE, _DEFAULT_GAIN = 250.0, 200.0
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?"
+_NUMBER = r"[+-]?(?:\d{1,20}\.?\d{0,20}|\.\d{1,20})(?:[eE][+-]?\d{1,2})?"  # is finite
 _COUNT, _INTEGER = r"\d{1,15}", r"[+-]?\d{1,15}"
 _RECORD_LINE = re.compile(
     rf"""

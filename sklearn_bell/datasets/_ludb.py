@@ -165,7 +165,9 @@ def load_ludb(
     wanted_leads = check_leads(leads)
     folder = find_dataset(LUDB, data_home)
     path = folder / LUDB.marker
-    table = read_table(path, _COLUMNS.values(), dtype=str, keep_default_na=False)
+    table = read_table(
+        path, _COLUMNS.values(), allow_links=allow_links, dtype=str, keep_default_na=False
+    )
     with naming(path):
         table.index = table.index.astype(int)
     table = table.apply(lambda column: column.str.strip())  # cells end in line breaks

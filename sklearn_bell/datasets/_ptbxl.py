@@ -186,10 +186,10 @@ def load_ptbxl(
             f"{folder} has no folder records{sampling_rate}, where the records of {sampling_rate} "
             f"Hz are. Get it from {PTB_XL.url}, or load the records of the other sampling_rate."
         )
-    table = _read_records(folder, _FILE_COLUMNS[sampling_rate])
+    table = _read_records(folder, _FILE_COLUMNS[sampling_rate], allow_links)
     if folds is not None:
         table = _select_folds(table, folds)
-    target, target_names = _encode(table["scp_codes"], folder, task)
+    target, target_names = _encode(table["scp_codes"], folder, task, allow_links)
 
     names = np.array(table[_FILE_COLUMNS[sampling_rate]], dtype=str)
     keep, skipped = select_labelled(names, np.asarray(target.any(axis=1)), task, unlabelled)
@@ -221,10 +221,11 @@ def _select_folds(table: pd.DataFrame, folds: Iterable[int]) -> pd.DataFrame:
     return table[table["strat_fold"].isin(folds)]
 
 
-def _read_records(folder: Path, file_column: str) -> pd.DataFrame:
+def _read_records(folder: Path, file_column: str, allow_links: bool) -> pd.DataFrame:
     """Return the table of records, in which what is used makes sense."""
     path = folder / PTB_XL.marker
-    table = read_table(path, ["patient_id", "strat_fold", "scp_codes", file_column])
+    columns = ["patient_id", "strat_fold", "scp_codes", file_column]
+    table = read_table(path, columns, allow_links=allow_links)
     with naming(path):
         for column in ("patient_id", "strat_fold"):
             if (table[column].astype(np.int64) != table[column]).any():
@@ -245,11 +246,14 @@ def _codes(cell: str) -> dict[str, float]:
     return codes
 
 
-def _encode(codes: pd.Series, folder: Path, task: str) -> tuple[np.ndarray, np.ndarray]:
+def _encode(
+    codes: pd.Series, folder: Path, task: str, allow_links: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the indicator (n_records, n_classes) of a task, and the names of its classes."""
     kind, column = _TASKS[task]
     path = folder / "scp_statements.csv"
-    statements = read_table(path, [name for name in (kind, column) if name is not None])
+    columns = [name for name in (kind, column) if name is not None]
+    statements = read_table(path, columns, allow_links=allow_links)
     if kind is not None:
         statements = statements[statements[kind] == 1]
     classes = statements.index.to_series() if column is None else statements[column].dropna()

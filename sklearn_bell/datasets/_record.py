@@ -111,6 +111,7 @@ def read_record(path: str, layout: Layout, trust: Trust) -> Reading:
         raise InvalidECGError(f"it is not to be resampled from {rate:g} to {wanted_rate:g} Hz.")
     _check_size(len(leads) * signal.shape[1] * wanted_rate / rate)
     signal = resample(signal, rate, wanted_rate)
+    _check_finite(signal, leads)  # a filter overshoots
     n_available = signal.shape[1]
     n_samples = _wanted_length(layout, wanted_rate, n_available)
     _check_size(len(leads) * n_samples)
@@ -135,15 +136,18 @@ def _root(path: str, trust: Trust) -> str:
 def _from_header(read: Callable[[str], T], path: str, root: str) -> T:
     folder, name = os.path.split(path)
     try:
-        return read(_own_file(folder, f"{name}.hea", root))
+        return read(own_file(folder, f"{name}.hea", root))
     except OSError as error:
         raise InvalidECGError(
             f"its header {name}.hea cannot be read ({error.strerror})."
         ) from error
 
 
-def _own_file(folder: str, name: str, root: str) -> str:
-    """Return the path of a file, which has to be one and to lie in `root`, links followed."""
+def own_file(folder: str, name: str, root: str) -> str:
+    """Return the path of a file, which has to be one and to lie in `root`, links followed.
+
+    An error says the cause alone.
+    """
     if name in (".", "..") or any(separator in name for separator in "/\\:\0"):
         raise InvalidECGError(
             f"its header points outside its own folder, to {name}; this is refused."
@@ -177,10 +181,11 @@ def _with_length(header: Header, folder: str, root: str, verify: bool) -> Header
         if form not in _BYTES and form not in _FLAC:
             raise InvalidECGError(f"its file {file} has the unknown format {form}.")
         try:
-            n_samples = _n_samples(_own_file(folder, file, root), form, offset)
+            size = _size_of_file(own_file(folder, file, root), form, offset)
         except OSError as error:
             what = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
             raise InvalidECGError(f"its file {file} {what} ({error.strerror}).") from error
+        n_samples = math.floor(size / _BYTES.get(form, 1))
         per_frame = sum(signal.per_frame for signal in signals)
         if n_frames is None and per_frame:
             n_frames = n_samples // per_frame
@@ -189,13 +194,13 @@ def _with_length(header: Header, folder: str, root: str, verify: bool) -> Header
             raise InvalidECGError(
                 f"its signal file {file} is truncated: it has {n_samples} of {expected} samples."
             )
-        if verify and n_samples - expected >= _SAMPLES_OF_BLOCK.get(form, per_frame or 1):
+        n_too_many = size - _size(expected, form)
+        if verify and n_too_many > 0:
             raise InvalidECGError(
                 f"its signal file {file} has {n_samples} samples, but its header promises "
-                f"{expected}."
+                f"{expected}: {n_too_many} {'samples' if form in _FLAC else 'bytes'} too many."
             )
-        if form in _FLAC:  # a small file can hold any number of equal samples
-            _check_size(expected)
+    _check_size((n_frames or 0) * sum(signal.per_frame for signal in header.signals))
     if not n_frames or any(not signal.per_frame for signal in header.signals):
         raise InvalidECGError("it has no samples.")
     if any(signal.skew >= n_frames for signal in header.signals):
@@ -203,10 +208,10 @@ def _with_length(header: Header, folder: str, root: str, verify: bool) -> Header
     return header._replace(n_frames=n_frames)
 
 
-def _n_samples(path: str, form: str, offset: int) -> int:
-    """Return how many samples, of all its signals, there are in a file."""
+def _size_of_file(path: str, form: str, offset: int) -> int:
+    """Return how many bytes of samples there are in a file, or samples where it is compressed."""
     if form in _BYTES:
-        return max(0, math.floor((os.path.getsize(path) - offset) / _BYTES[form]))
+        return max(0, os.path.getsize(path) - offset)
     import soundfile  # a dependency of wfdb, for compressed files alone
 
     try:
@@ -214,6 +219,12 @@ def _n_samples(path: str, form: str, offset: int) -> int:
     except RuntimeError as error:
         raise InvalidECGError(f"its signal file is no FLAC file ({error}).") from error
     return max(0, (stream.frames - offset) * stream.channels)
+
+
+def _size(n_samples: int, form: str) -> int:
+    """Return the greatest such size of so many samples: the last block may be filled up."""
+    block = _SAMPLES_OF_BLOCK.get(form, 1)
+    return math.ceil(n_samples / block) * round(block * _BYTES.get(form, 1))
 
 
 def _digital_values(header: Header, chosen: Sequence[int], folder: str) -> list[np.ndarray]:
@@ -229,7 +240,7 @@ def _digital_values(header: Header, chosen: Sequence[int], folder: str) -> list[
             sig_len=header.n_frames,
             byte_offset=[signal.offset for signal in signals],
             samps_per_frame=[signal.per_frame for signal in signals],
-            skew=[signal.skew for signal in signals],
+            skew=[0 for _ in signals],  # checksums are of all samples
             init_value=[signal.initial for signal in signals],
             sampfrom=0,
             sampto=header.n_frames,
@@ -267,7 +278,7 @@ def _in_millivolts(
     rows = []
     for i, integers in zip(chosen, digital, strict=True):
         signal, values = header.signals[i], integers.astype(float)
-        if trust.verify and signal.checksum is not None and not signal.skew:
+        if trust.verify and signal.checksum is not None:
             found = int(integers.sum(dtype=np.int64)) % 2**16
             if found != signal.checksum:
                 raise InvalidECGError(
@@ -286,7 +297,8 @@ def _in_millivolts(
         invalid = wfdb_signal.INVALID_SAMPLE_VALUE[signal.format]
         if invalid is not None:
             row[integers == invalid] = np.nan
-        rows.append(row)
+        n_skewed = signal.skew * signal.per_frame  # which other leads do not have
+        rows.append(np.concatenate([row[n_skewed:], np.full(n_skewed, np.nan)]))
     return np.stack(rows)
 
 

@@ -23,6 +23,7 @@ from sklearn_bell.datasets._record import (
     OtherLength,
     Reading,
     Trust,
+    own_file,
     try_comments,
     try_read,
     try_read_all,
@@ -145,7 +146,7 @@ def read_wfdb(
     >>> bunch.data.shape, bunch.lead_names, bunch.sampling_rate
     ((1, 2, 1000), ['I', 'aVR'], 100.0)
     """
-    names, folder = _list_records(records)
+    names, folder = _list_records(records, allow_links)
     layout = Layout(check_leads(leads), sampling_rate, duration)
     trust = trust_in(folder, verify=verify, allow_links=allow_links)
     skip = on_error == "skip"
@@ -264,14 +265,16 @@ class _Reader:
 
 
 def _list_records(
-    records: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    records: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], allow_links: bool
 ) -> tuple[list[str], Path | None]:
     """Return the names of the records, and the folder that they are in if one is given."""
     if not isinstance(records, str | os.PathLike):
         return [_without_extension(os.fsdecode(record)) for record in records], None
+    folder = os.fsdecode(records)
     try:
-        lines = Path(records, "RECORDS").read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        listed = own_file(folder, "RECORDS", os.sep if allow_links else os.path.realpath(folder))
+        lines = Path(listed).read_text("utf-8").splitlines()
+    except (OSError, ValueError) as error:
         raise InvalidECGError(
             f"{records} is not a folder with a file RECORDS ({error}). Give such a folder, or a "
             "list of the paths of records."

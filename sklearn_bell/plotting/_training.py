@@ -106,7 +106,11 @@ class PretrainingDisplay:
         """
         figure, axes = axes_for(1 + len(_LATENT), ax)
         epochs = [one["epoch"] for one in self.history]
-        terms = [name for name in self.history[0] if name not in _OTHERS]
+        terms = [
+            name
+            for name in self.history[0]
+            if name not in _OTHERS and not name.startswith("score_")
+        ]
         for number, name in enumerate(terms):
             axes[0].plot(
                 epochs,

@@ -35,6 +35,7 @@ from sklearn_bell._training import (
     default_generators_seeded,
     derived_seed,
     draw_seed,
+    goes_on,
     run_epochs,
 )
 from sklearn_bell._validation import ECGInputMixin, check_ecg
@@ -321,7 +322,7 @@ class BasePretrainer(
         self.__dict__.pop("_net", None)  # what fails below must not look fitted
         records = check_ecg(self, X, reset=True, min_records=2)
         self._data = self._known_of(records)
-        keeper = keeper_of(self, {"max_epochs", "device"}, records=records, others=others)
+        keeper = keeper_of(self, {"max_epochs"}, records=records, others=others)
         self._initialize(draw_seed(self.random_state, keeper))
         if self.max_epochs == 0 and not isinstance(self.encoder, nn.Module):
             self._settle(records)
@@ -461,7 +462,7 @@ class BasePretrainer(
     def _train(self, records, others, n_epochs, keeper=None):
         """Train, and tell scikit-learn's callbacks, which may end it."""
         together = processes()
-        root = callbacks_of(self, n_epochs)
+        root = callbacks_of(self, n_epochs + goes_on(self, keeper))
         root.call_on_fit_task_begin(estimator=self, X=records.source)
         n_seen = min(len(records), self.epoch_size or len(records))
         if n_epochs and n_seen < 2 * together.size:

@@ -102,10 +102,12 @@ def plain_read(folder, name):
             digital = [value - 4096 if value >= 2048 else value for value in digital]
         else:
             order = "<i2" if fmt == "16" else ">i2"
-            digital = np.frombuffer(content[: len(content) // 2 * 2], order).tolist()
-        if n:  # no sample is left out in silence, but that which fills a pair up
-            left = len(digital) - n * len(fields_of_file)
-            assert left < (2 if fmt == "212" else len(fields_of_file)), f"{left} left out"
+            assert len(content) % 2 == 0
+            digital = np.frombuffer(content, order).tolist()
+        # no sample is left out in silence, but that which fills a pair up
+        frames = n or len(digital) // len(fields_of_file)
+        left = len(digital) - frames * len(fields_of_file)
+        assert left <= (fmt == "212" and left % 2), f"{left} left out"
         for place, fields in enumerate(fields_of_file):
             found = re.fullmatch(r"([^(/]+)(?:\((.+?)\))?(?:/(.+))?", (fields[2:3] or ["0"])[0])
             gain, baseline, unit = found.groups()
