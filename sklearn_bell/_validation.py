@@ -270,6 +270,8 @@ def check_images(estimator, X, *, reset, dtype=(np.float32,), min_records=1):
 
 
 def _check(estimator, X, words, reset, dtype, min_records):
+    if np.ma.is_masked(X):  # numpy would give what is behind the mask
+        X = np.ma.filled(X.astype(float), np.nan)
     by_slices = _is_read_by_slices(X)
     # zero strides: the shape and dtype of X without its values
     checked = np.broadcast_to(np.zeros((), X.dtype), X.shape) if by_slices else X

@@ -166,3 +166,15 @@ def test_the_error_tells_of_the_choice_where_there_is_one():
         gap = np.where(np.arange(400) == 7, np.nan, ECG)
         with pytest.raises(InvalidECGError, match=r"or fill their gaps, before\.$"):
             estimator.fit(gap)
+
+
+def test_what_is_masked_is_missing():
+    X = np.ma.masked_array(ECG, mask=np.zeros(ECG.shape, bool))
+    bell = BELLPretrainer(**SMALL).fit(ECG)
+    np.testing.assert_array_equal(bell.transform(X), bell.transform(ECG))
+    X[3, 1] = np.ma.masked
+    with pytest.raises(InvalidECGError, match="NaN: first in record 3, lead 1, sample 0"):
+        bell.transform(X)
+    bell.set_params(missing="zero")
+    gone = np.where(np.ma.getmask(X), 0, ECG)
+    np.testing.assert_array_equal(bell.transform(X), bell.transform(gone))

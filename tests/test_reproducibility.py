@@ -21,6 +21,7 @@ from sklearn_bell import (
     ECGFeatures,
     VQVAEOverSampler,
     VQVAETransformer,
+    pretraining,
 )
 
 X = np.random.default_rng(0).normal(0, 0.2, (24, 2, 400)).astype(np.float32).cumsum(axis=-1) / 10
@@ -34,15 +35,22 @@ ESTIMATORS = {
     "VQ-VAE": VQVAE,
     "sampler": VQVAEOverSampler(vqvae=VQVAE, random_state=0),
     "features": ECGFeatures(),
+    **{
+        name: getattr(pretraining, name)(head_width=16, **SMALL)
+        for name in pretraining.__all__
+        if name != "BELLPretrainer"
+    },
 }
 
 
-def outcome(name):
+def outcome(name, checkpoint=None):
     """What an estimator makes of the records, computed by one thread."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         estimator = clone(ESTIMATORS[name])
+        if name != "features":
+            estimator.set_params(checkpoint=checkpoint)
         if name == "sampler":
             return estimator.fit_resample(X, y)[0]
         estimator.fit(X, y)
@@ -72,22 +80,35 @@ def test_in_parallel(expected, backend, n_jobs):
         np.testing.assert_array_equal(one, expected[name], err_msg=name)
 
 
+def test_in_parallel_with_checkpoints(expected, tmp_path):
+    """Several at once in one folder, and once more, when all is there."""
+    for _ in range(2):
+        names = [*ESTIMATORS, *ESTIMATORS]
+        found = Parallel(2, backend="loky")(delayed(outcome)(name, tmp_path) for name in names)
+        for name, one in zip(names, found, strict=True):
+            np.testing.assert_array_equal(one, expected[name], err_msg=name)
+
+
 SCRIPT = """
 import multiprocessing, sys
 import numpy as np
 import torch
+from joblib import Parallel, delayed
 sys.path.insert(0, sys.argv[1])
 torch.set_num_threads(1)
 if __name__ == "__main__":
     from test_reproducibility import ESTIMATORS, outcome
     import sklearn_bell
-    with multiprocessing.get_context(sys.argv[2]).Pool(2) as pool:
-        found = pool.map(outcome, ESTIMATORS)
+    if sys.argv[2] == "joblib":
+        found = Parallel(2, backend="multiprocessing")(map(delayed(outcome), ESTIMATORS))
+    else:
+        with multiprocessing.get_context(sys.argv[2]).Pool(2) as pool:
+            found = pool.map(outcome, ESTIMATORS)
     np.savez(sys.argv[3], **dict(zip(ESTIMATORS, found)))
 """
 
 
-@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+@pytest.mark.parametrize("method", [*multiprocessing.get_all_start_methods(), "joblib"])
 def test_in_processes_of_every_kind(expected, method, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     folder = os.path.dirname(__file__)
