@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import test_datasets_common
 from test_readme import own_folder  # noqa: F401
 
 import sklearn_bell
+from sklearn_bell.datasets import make_ecg
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PROGRAM = re.compile(r"```python\n(.*?)```", flags=re.DOTALL)
 PAGES = sorted(page for folder in ("user_guide", "how_to") for page in (DOCS / folder).glob("*.md"))
-PAGES += [DOCS / "weights.md", ROOT / "CONTRIBUTING.md"]
+PAGES.append(DOCS / "weights.md")
 
 
 @pytest.fixture
@@ -29,11 +31,35 @@ def patients(own_folder):  # noqa: F811
 @pytest.mark.usefixtures("patients", "figures")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_programs_of_the_documentation_run(page):
+    run_programs(page)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_bell.exceptions.RecordWarning")
+def test_what_contributors_are_shown_is_as_the_common_tests_want_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = run_programs(ROOT / "CONTRIBUTING.md")
+    assert shown["latents"].shape == (40, 224)
+    assert shown["ward"].target.tolist() == [0, 1, 1, -1]
+
+    def load(**options):
+        return shown["load_ward"]("home", **options)
+
+    test_datasets_common.test_the_bunch_has_what_every_bunch_has(load)
+    test_datasets_common.test_leads_come_in_the_order_asked_for(load)
+    test_datasets_common.test_X_and_y_alone_are_those_of_the_bunch(load)
+    ecg = make_ecg(8, leads=["II", "V1"], random_state=0)
+    bell = sklearn_bell.BELLPretrainer(shown["Tiny1d"], max_epochs=1, random_state=0)
+    assert bell.fit_transform(ecg.data).shape == (8, 2 * 8)
+
+
+def run_programs(page):
+    """Run the programs of a page one after the other, and return what they have defined."""
     namespace = {}
     for program in PROGRAM.findall(page.read_text()):
         quick = program.replace("BELLPretrainer(\n", "BELLPretrainer(\n    max_epochs=1,")
         quick = quick.replace("(bell), random_state", "(bell), max_epochs=1, random_state")
         exec(compile(quick, str(page), "exec"), namespace)
+    return namespace
 
 
 def test_every_public_name_stands_in_the_reference():
