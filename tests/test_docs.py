@@ -1,6 +1,7 @@
 """The documentation is whole: its programs run, and every public name stands in the reference."""
 
 import importlib
+import inspect
 import pkgutil
 import re
 from pathlib import Path
@@ -16,6 +17,10 @@ from sklearn_bell.datasets import make_ecg
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PROGRAM = re.compile(r"```python\n(.*?)```", flags=re.DOTALL)
+INCLUDE = re.compile(r"```{include} (\S+)\n.*?```", flags=re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+TOCTREE = re.compile(r"```{toctree}\n(.*?)```", flags=re.DOTALL)
+ROLE = re.compile(r"[{:](?:func|class|meth|mod)[}:]`(?:[^`<]+<)?~?([\w.]+)>?`")
 PAGES = sorted(page for folder in ("user_guide", "how_to") for page in (DOCS / folder).glob("*.md"))
 PAGES.append(DOCS / "weights.md")
 
@@ -60,6 +65,72 @@ def run_programs(page):
         quick = quick.replace("(bell), random_state", "(bell), max_epochs=1, random_state")
         exec(compile(quick, str(page), "exec"), namespace)
     return namespace
+
+
+TEXTS = [*sorted(DOCS.rglob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md"))]
+TEXTS = [page for page in TEXTS if "_build" not in page.parts]
+TEXTS.append(ROOT / "benchmarks" / "README.md")
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    text = page.read_text()
+    for link in LINK.findall(text):
+        if link.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if "auto_examples" in target.parts:  # which the gallery makes
+            source = {"index.rst": "GALLERY_HEADER.rst"}.get(target.name, f"{target.stem}.py")
+            target = ROOT / "examples" / source
+        assert target.is_file(), link
+        assert not anchor or anchor in anchors(target), link
+    for included in INCLUDE.findall(text):
+        assert (page.parent / included).is_file(), included
+    for entry in " ".join(TOCTREE.findall(text)).split():
+        if not entry.startswith(":") and not entry.isdecimal() and "auto_examples" not in entry:
+            assert any((page.parent / f"{entry}.{end}").is_file() for end in ("md", "rst")), entry
+
+
+def anchors(page):
+    """Return the anchors of the headings of a page, and of what it includes."""
+    text = page.read_text()
+    found = set().union(*(anchors(page.parent / one) for one in INCLUDE.findall(text)))
+    for heading in re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.M):
+        found.add(re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-"))
+    return found
+
+
+def test_what_texts_refer_to_can_be_imported():
+    pages = [*TEXTS, DOCS / "api.rst", *(ROOT / "examples").glob("*.*")]
+    told = [(page.name, page.read_text(), []) for page in pages]
+    told += [(name, text, scopes) for name, text, scopes in docstrings() if text]
+    for where, text, scopes in told:
+        for name in ROLE.findall(text):
+            assert any(exists(full) for full in (name, *(f"{s}.{name}" for s in scopes))), (
+                f"{where} refers to {name}, which is not there"
+            )
+
+
+def docstrings():
+    """Yield names, docstrings and where their references are looked for, of what is public."""
+    for name, one in public():
+        module = name.rpartition(".")[0]
+        yield name, one.__doc__, (module, name)
+        if isinstance(one, type):
+            for of_it, member in inspect.getmembers(one):
+                module_of_it = getattr(getattr(member, "fget", member), "__module__", None) or ""
+                if module_of_it.startswith("sklearn_bell") and not of_it.startswith("_"):
+                    yield f"{name}.{of_it}", member.__doc__, (module, name)
+
+
+def exists(name):
+    """Whether a dotted name leads to something."""
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 def test_every_public_name_stands_in_the_reference():
