@@ -50,6 +50,11 @@ class Checkpoint:
         After how many minutes a state is kept, after a step if need be. In any case it is kept at
         the end, and where training is interrupted by Ctrl-C (``SIGINT``).
 
+    Raises
+    ------
+    ValueError
+        If `epochs` is less than 1, or `minutes` is not more than 0.
+
     Notes
     -----
     A state is written to a new file, and takes its name when it is safe on the disk, so that there

@@ -56,6 +56,12 @@ class LeadSelector(SignalTransformer):
     n_features_in_, n_leads_in_, n_samples_in_ : int
         What `fit` has seen: the length of the second axis of X, its leads, its samples.
 
+    Raises
+    ------
+    InvalidECGError
+        A ``ValueError``, in `fit`: if `leads` is empty or names one that is not there, or if
+        `lead_names` does not name each lead of X once.
+
     Examples
     --------
     >>> import numpy as np
@@ -121,6 +127,11 @@ class Resampler(SignalTransformer):
     n_features_in_, n_leads_in_, n_samples_in_ : int
         What `fit` has seen: the length of the second axis of X, its leads, its samples.
 
+    Raises
+    ------
+    InvalidECGError
+        A ``ValueError``, in `fit`: if the sampling rates differ by more than a factor of 1000.
+
     Examples
     --------
     >>> import numpy as np
@@ -171,6 +182,12 @@ class BandpassFilter(SignalTransformer):
     ----------
     n_features_in_, n_leads_in_, n_samples_in_ : int
         What `fit` has seen: the length of the second axis of X, its leads, its samples.
+
+    Raises
+    ------
+    InvalidECGError
+        A ``ValueError``, in `fit`: unless `low` is less than `high`, and `high` less than half the
+        sampling rate.
 
     Examples
     --------

@@ -150,6 +150,32 @@ def test_every_public_name_has_a_program_that_shows_it():
             assert ">>>" in one.__doc__, name
 
 
+def test_what_raises_an_error_says_when():
+    for name, one in public():
+        if not (isinstance(one, type) and issubclass(one, Exception)):
+            told = {part for part, doc in parts(name, one) if "Raises\n" in (doc.__doc__ or "")}
+            for part, code in parts(name, one):
+                private = part.rpartition(".")[2].startswith("_")
+                if re.search(r"^ +raise \w", source_of(code), re.M) and name not in told:
+                    assert part in told or (private and told), f"{part} has no section Raises"
+
+
+def parts(name, one):
+    """Yield a function, or a class and its methods, those of its bases among them."""
+    yield name, one
+    for base in one.__mro__ if isinstance(one, type) else ():
+        if base.__module__.startswith("sklearn_bell"):
+            yield from ((f"{name}.{part}", code) for part, code in vars(base).items())
+
+
+def source_of(code):
+    """Return the source of a function or method; of anything else, and of what is made, nothing."""
+    function = inspect.unwrap(getattr(code, "__func__", code))
+    if not inspect.isfunction(function) or function.__code__.co_filename == "<string>":
+        return ""
+    return inspect.getsource(function)
+
+
 def public():
     """Yield what is public and can be called; of tuples and numbers the modules tell."""
     for package in pkgutil.walk_packages(sklearn_bell.__path__, "sklearn_bell."):

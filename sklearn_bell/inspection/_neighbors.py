@@ -64,6 +64,12 @@ def nearest_records(
         distances : ndarray of shape (n_records, n_neighbors)
             How far they are.
 
+    Raises
+    ------
+    InvalidECGError
+        A ``ValueError``: if `X_reference` has fewer records than `n_neighbors`, or if records are
+        not as the estimator wants them.
+
     Examples
     --------
     >>> from sklearn_bell import ECGFeatures

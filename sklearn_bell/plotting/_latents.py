@@ -103,6 +103,13 @@ class LatentDisplay:
         -------
         display : LatentDisplay
 
+        Raises
+        ------
+        InvalidECGError
+            As of :meth:`from_latents`, or if X is not as the estimator wants it.
+        ImportError
+            If `method` is ``"umap"``, and umap-learn is not installed.
+
         References
         ----------
         .. [1] van der Maaten L, Hinton G. Visualizing data using t-SNE. JMLR 2008;9:2579-2605.
@@ -142,6 +149,14 @@ class LatentDisplay:
         Returns
         -------
         display : LatentDisplay
+
+        Raises
+        ------
+        InvalidECGError
+            If there are not two records with latents at least, if `y` has not a label for each, or
+            if there is no such `method`.
+        ImportError
+            If `method` is ``"umap"``, and umap-learn is not installed.
         """
         latents = np.asarray(latents, dtype=float)
         if latents.ndim != 2 or len(latents) < 2 or not latents.shape[1]:
@@ -279,6 +294,11 @@ class LeadSimilarityDisplay:
         Returns
         -------
         display : LeadSimilarityDisplay
+
+        Raises
+        ------
+        InvalidECGError
+            If the estimator is no BELLPretrainer, or X is not as it wants it.
         """
         check_is_fitted(estimator)
         if not hasattr(estimator, "lead_distances"):

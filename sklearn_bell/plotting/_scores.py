@@ -91,6 +91,11 @@ class LabelEfficiencyDisplay:
         Returns
         -------
         display : LabelEfficiencyDisplay
+
+        Raises
+        ------
+        InvalidECGError
+            If the scores of a method are not an array with a row for each of `n_labels`.
         """
         n_labels = np.asarray(n_labels, dtype=float)
         arrays = {str(name): np.asarray(one, dtype=float) for name, one in scores.items()}

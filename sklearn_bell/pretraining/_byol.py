@@ -93,6 +93,15 @@ class BYOLPretrainer(BasePretrainer):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X is a dataframe.
 
+    Raises
+    ------
+    InvalidECGError
+        A ``ValueError``: if X is not two records at least, of three dimensions (or two for one
+        lead) and finite, or too short for the encoder.
+    DivergenceError
+        If the loss or a weight is no finite number any more. The transformer has the weights of the
+        last epoch that ended well then, and is not fitted if none did.
+
     See Also
     --------
     BELLPretrainer : The method that this library is named after.
