@@ -236,6 +236,35 @@ def changes(content):
     yield {**content, "state": {**content["state"], "weights": []}}
 
 
+@pytest.mark.parametrize("sizes", [(2, 2**21 + 1), (1025, 100), (1, 2**22 + 1)])
+def test_no_file_can_ask_for_endless_records(sizes, tmp_path):
+    bell = BELLPretrainer(shared_encoder=True, **{**SMALL, "max_epochs": 0}).fit(X)
+    bell.save(tmp_path / "model", heads=False)
+    content = read_file(tmp_path / "model", "model")
+    content["state"]["records"]["sizes"] |= {"n_leads_in_": sizes[0], "n_samples_in_": sizes[1]}
+    write_file(tmp_path / "model", content, "model")
+    with pytest.raises(InvalidFileError, match=rf"shape {sizes[0]} x {sizes[1]}, but at most"):
+        sklearn_bell.load(tmp_path / "model")
+
+
+def test_no_file_can_ask_for_endless_names_of_classes(tmp_path):
+    classifier = ECGClassifier(max_epochs=1, n_trees=0, random_state=0, device="cpu")
+    classifier.fit(X, y).save(tmp_path / "model")
+    content = read_file(tmp_path / "model", "model")
+    content["state"]["dtype"] = "<U50000000"
+    write_file(tmp_path / "model", content, "model")
+    with pytest.raises(InvalidFileError, match="its classes are of <U50000000"):
+        sklearn_bell.load(tmp_path / "model")
+
+
+def test_a_format_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("sklearn_bell._files.FORMAT", float("inf"))
+    write_file(tmp_path / "model", {}, "model")
+    monkeypatch.undo()
+    with pytest.raises(InvalidFileError, match="no description of sklearn_bell"):
+        sklearn_bell.load(tmp_path / "model")
+
+
 @pytest.mark.parametrize(("name", "value"), [("head_width", 10**7), ("n_leads_in_", 20)])
 def test_no_file_can_ask_for_more_than_it_holds(name, value, tmp_path):
     clone(BELL).fit(X).save(tmp_path / "model")
