@@ -342,6 +342,18 @@ def callbacks_of(estimator, n_tasks):
     return estimator._init_callback_context(max_subtasks=n_tasks)
 
 
+def print_epoch(estimator, last):
+    """Print a line on the newest epoch; of several processes only the first does."""
+    if processes().rank > 0:
+        return
+    newest, name = estimator.history_[-1], type(estimator).__name__
+    print(
+        f"[{name}] epoch {newest['epoch']} of {last}: loss {newest['loss']:.4g}, "
+        f"{newest['duration']:.1f} s",
+        flush=True,
+    )
+
+
 def run_epochs(estimator, context, X, n_epochs, train_epoch, processes=ALONE, keeper=None):
     """Train epoch by epoch, and tell scikit-learn's callbacks, which may end it, as may the epoch.
 
@@ -349,6 +361,13 @@ def run_epochs(estimator, context, X, n_epochs, train_epoch, processes=ALONE, ke
     stop. Of several processes, the first one decides. Where training goes on from a checkpoint,
     callbacks are told of its last epoch once more: it may have been ended there.
     """
+    last = len(estimator.history_) + n_epochs
+
+    def train_and_print():
+        finished = train_epoch()
+        if estimator.verbose:
+            print_epoch(estimator, last)
+        return finished
 
     def one(train):
         task = context.subcontext(task_name="epoch")
@@ -365,7 +384,7 @@ def run_epochs(estimator, context, X, n_epochs, train_epoch, processes=ALONE, ke
     if n_epochs and goes_on(estimator, keeper) and one(lambda: False):
         return
     for number in range(n_epochs):
-        is_last = one(train_epoch) or number == n_epochs - 1
+        is_last = one(train_and_print) or number == n_epochs - 1
         if keeper is not None and processes.rank == 0:
             keeper.after_epoch(is_last)
         if is_last:

@@ -126,6 +126,7 @@ class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin
         "lr": [Interval(Real, 0, None, closed="neither")],
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", "bfloat16", "auto"})],
+        "verbose": ["verbose"],
         "checkpoint": [str, PathLike, Checkpoint, None],
         "random_state": ["random_state"],
     }
@@ -145,6 +146,7 @@ class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin
         lr: float = 1e-3,
         device: Device = "auto",
         precision: Precision = "float32",
+        verbose: bool | int = False,
         checkpoint: CheckpointLike | None = None,
         random_state: RandomState = None,
     ):
@@ -160,6 +162,7 @@ class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin
         self.lr = lr
         self.device = device
         self.precision = precision
+        self.verbose = verbose
         self.checkpoint = checkpoint
         self.random_state = random_state
 

@@ -127,6 +127,9 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         A pretrainer that is to be fitted needs the same.
     device : str or torch.device, default="auto"
         Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
+    verbose : bool or int, default=False
+        Whether to print a line for each epoch: its number, the loss, and the seconds it took.
+        A pretrainer has its own.
     checkpoint : str, path or Checkpoint, default=None
         Where to keep the state of training, so that `fit` goes on from it when it was ended: a
         folder, or a :class:`sklearn_bell.checkpoints.Checkpoint`. None keeps nothing.
@@ -225,6 +228,7 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         "sampler": [HasMethods("fit_resample"), None],
         "warm_start": ["boolean"],
         "device": [str, torch.device],
+        "verbose": ["verbose"],
         "checkpoint": [str, PathLike, Checkpoint, None],
         "random_state": ["random_state"],
     }
@@ -250,6 +254,7 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         warm_start: bool = False,
         missing: Missing = "error",
         device: Device = "auto",
+        verbose: bool | int = False,
         checkpoint: CheckpointLike | None = None,
         random_state: RandomState = None,
     ):
@@ -271,6 +276,7 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         self.warm_start = warm_start
         self.missing = missing
         self.device = device
+        self.verbose = verbose
         self.checkpoint = checkpoint
         self.random_state = random_state
 

@@ -138,6 +138,8 @@ class ImageVQVAETransformer(BaseVQVAE):
     precision : {"float32", "bfloat16", "auto"}, default="float32"
         What the layers are computed in while training. ``"auto"`` is bfloat16 where the device has
         instructions for it, which is faster; `transform` is always float32.
+    verbose : bool or int, default=False
+        Whether to print a line for each epoch: its number, the loss, and the seconds it took.
     checkpoint : str, path or Checkpoint, default=None
         Where to keep the state of training, so that `fit` goes on from it when it was ended: a
         folder, or a :class:`sklearn_bell.checkpoints.Checkpoint`. None keeps nothing.

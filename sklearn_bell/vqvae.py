@@ -58,6 +58,8 @@ class VQVAETransformer(BaseVQVAE):
     precision : {"float32", "bfloat16", "auto"}, default="float32"
         What the layers are computed in while training. ``"auto"`` is bfloat16 where the device has
         instructions for it, which is faster; `transform` is always float32.
+    verbose : bool or int, default=False
+        Whether to print a line for each epoch: its number, the loss, and the seconds it took.
     checkpoint : str, path or Checkpoint, default=None
         Where to keep the state of training, so that `fit` goes on from it when it was ended: a
         folder, or a :class:`sklearn_bell.checkpoints.Checkpoint`. None keeps nothing.
@@ -144,6 +146,7 @@ class VQVAETransformer(BaseVQVAE):
         lead_names: Names | None = None,
         device: Device = "auto",
         precision: Precision = "float32",
+        verbose: bool | int = False,
         checkpoint: CheckpointLike | None = None,
         random_state: RandomState = None,
     ):
@@ -160,6 +163,7 @@ class VQVAETransformer(BaseVQVAE):
             lr=lr,
             device=device,
             precision=precision,
+            verbose=verbose,
             checkpoint=checkpoint,
             random_state=random_state,
         )

@@ -46,6 +46,7 @@ def public_estimators():
 
 ESTIMATORS = public_estimators()
 TRANSFORMERS = [estimator for estimator in ESTIMATORS if hasattr(estimator, "transform")]
+TRAINED = [one for one in ESTIMATORS if "max_epochs" in one.get_params(deep=False)]
 SIGNAL_TRANSFORMERS = [one for one in TRANSFORMERS if isinstance(one, SignalTransformer)]
 PIPELINES = [
     make_pipeline(BandpassFilter(), RecordScaler(), ECGFeatures()),
@@ -153,6 +154,43 @@ def test_what_trains_has_epochs_batches_and_a_seed(estimator):
         assert parameters >= {"max_epochs", "batch_size", "random_state"}
 
 
+@each(TRAINED)
+def test_an_epoch_is_told_in_a_line_by_who_is_asked_and_changes_nothing(estimator, capsys):
+    X, name = records(n_records=8), type(estimator).__name__
+    estimator = clone(estimator).set_params(max_epochs=2, random_state=0)
+    quiet = clone(estimator).fit(X, [0, 1] * 4)
+    assert capsys.readouterr() == ("", "")
+    loud = clone(estimator).set_params(verbose=True).fit(X, [0, 1] * 4)
+    out, err = capsys.readouterr()
+    assert err == ""
+    for number, (line, one) in enumerate(zip(out.splitlines(), loud.history_, strict=True), 1):
+        loss, seconds = f"{one['loss']:.4g}", f"{one['duration']:.1f}"
+        assert line == f"[{name}] epoch {number} of 2: loss {loss}, {seconds} s"
+    weights = loud._net.module_.state_dict()
+    for key, one in quiet._net.module_.state_dict().items():
+        np.testing.assert_array_equal(weights[key].cpu(), one.cpu(), err_msg=key)
+
+
+@each(TRAINED)
+def test_what_a_quiet_fit_has_kept_goes_on_when_epochs_are_told(estimator, tmp_path, capsys):
+    X, y = records(n_records=8), [0, 1] * 4
+    estimator = clone(estimator).set_params(random_state=0, checkpoint=tmp_path)
+    if hasattr(estimator, "predict"):  # what is within has a parameter of its own
+        estimator.set_params(pretrainer=BELLPretrainer(max_epochs=0, random_state=0))
+    clone(estimator).fit(X, y)
+    kept = sorted(tmp_path.iterdir())
+    names = [name for name in estimator.get_params() if name.split("__")[-1] == "verbose"]
+    loud = clone(estimator).set_params(**dict.fromkeys(names, 1)).fit(X, y)
+    assert sorted(tmp_path.iterdir()) == kept
+    assert capsys.readouterr().out == ""  # there was nothing left to do
+    if not hasattr(loud, "inverse_transform"):  # a VQ-VAE of more epochs trains otherwise
+        loud.set_params(max_epochs=3).fit(X, y)
+        numbers = [
+            line.split(":")[0].split("] ")[1] for line in capsys.readouterr().out.splitlines()
+        ]
+        assert numbers == ["epoch 2 of 3", "epoch 3 of 3"]
+
+
 @each(TRANSFORMERS)
 def test_transformers_pickle_once_fitted(estimator):
     X = records()
@@ -204,7 +242,7 @@ def test_a_refused_fit_does_not_look_fitted(estimator):
         fitted.transform(records())
 
 
-@each([one for one in ESTIMATORS if "max_epochs" in one.get_params(deep=False)])
+@each(TRAINED)
 def test_a_gap_that_is_met_while_training_leaves_nothing_that_looks_fitted(estimator, tmp_path):
     X = records(n_records=1100)  # on disk, whose values are looked at when they are read
     row = np.setdiff1d(np.arange(1100), np.linspace(0, 1099, 1024).astype(int))[0]

@@ -91,7 +91,7 @@ class Twice(Tells):
 
 X = np.random.default_rng(0).normal(0, 0.2, (45, 2, 200)).astype(np.float32).cumsum(axis=-1)
 params = {"head_width": 16, "batch_size": 16, "max_epochs": 3, "device": "cpu"}
-free = BELLPretrainer(**params)  # with batch normalisation, and without a seed of its own
+free = BELLPretrainer(**params, verbose=True)  # with batch normalisation, and without a seed of its own
 free.set_callbacks(Twice()).fit(seen := Seen(X))
 bell = BELLPretrainer(Encoder, augmentation=Compose(), random_state=0, **params).fit(X)
 classifier = ECGClassifier(BELLPretrainer(Encoder, **params), max_epochs=1, n_trees=5)
@@ -176,7 +176,11 @@ def test_one_is_told_and_stops_all(both):
 
 
 def test_nothing_else_is_printed(both):
-    assert both[1].stdout.split() == ["told", "told"]
+    told, *epochs, told_again = both[1].stdout.splitlines()
+    assert told == told_again == "told"
+    assert [line.split(":")[0] for line in epochs] == [
+        f"[BELLPretrainer] epoch {number} of 3" for number in (1, 2)
+    ]
     assert both[1].stderr.count("Warning") == both[1].stderr.count("CollapseWarning") == 1
 
 

@@ -153,6 +153,7 @@ class BasePretrainer(
         "device": [str, torch.device],
         "missing": [StrOptions({"error", "zero"})],
         "precision": [StrOptions({"float32", "bfloat16", "auto"})],
+        "verbose": ["verbose"],
         "checkpoint": [str, PathLike, Checkpoint, None],
         "random_state": ["random_state"],
     }

@@ -69,6 +69,8 @@ class BYOLPretrainer(BasePretrainer):
         What layers are computed in, in `fit` and in `transform`. ``"auto"`` is bfloat16 where the
         device has instructions for it, which is faster, and rounds latents by about a hundredth of
         their deviation. The result of `transform` is float32 in any case.
+    verbose : bool or int, default=False
+        Whether to print a line for each epoch: its number, the loss, and the seconds it took.
     checkpoint : str, path or Checkpoint, default=None
         Where to keep the state of training, so that `fit` goes on from it when it was ended: a
         folder, or a :class:`sklearn_bell.checkpoints.Checkpoint`. None keeps nothing.
@@ -148,6 +150,7 @@ class BYOLPretrainer(BasePretrainer):
         missing: Missing = "error",
         device: Device = "auto",
         precision: Precision = "float32",
+        verbose: bool | int = False,
         checkpoint: CheckpointLike | None = None,
         random_state: RandomState = None,
     ):
@@ -164,6 +167,7 @@ class BYOLPretrainer(BasePretrainer):
         self.missing = missing
         self.device = device
         self.precision = precision
+        self.verbose = verbose
         self.checkpoint = checkpoint
         self.random_state = random_state
 
