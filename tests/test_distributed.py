@@ -91,7 +91,7 @@ class Twice(Tells):
 
 X = np.random.default_rng(0).normal(0, 0.2, (45, 2, 200)).astype(np.float32).cumsum(axis=-1)
 params = {"head_width": 16, "batch_size": 16, "max_epochs": 3, "device": "cpu"}
-free = BELLPretrainer(**params, verbose=True)  # with batch normalisation, and without a seed of its own
+free = BELLPretrainer(**params, verbose=True)  # batch normalisation, and no seed of its own
 free.set_callbacks(Twice()).fit(seen := Seen(X))
 bell = BELLPretrainer(Encoder, augmentation=Compose(), random_state=0, **params).fit(X)
 classifier = ECGClassifier(BELLPretrainer(Encoder, **params), max_epochs=1, n_trees=5)
