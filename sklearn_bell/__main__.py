@@ -6,19 +6,28 @@ Thin over the public API: each command says what it does in Python.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import inspect
+import math
+import os
 import shutil
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 _EPILOG = """\
-RECORDS is a folder of WFDB records (.hea files, at whatever depth); a .npy file of shape
-(n_records, n_leads, n_samples) in mV; or a .csv file of one record in mV, with a column for each
-lead and a row for each sample.
+RECORDS is one of these:
+  a folder of WFDB records (.hea files, at whatever depth), or one of them;
+  a folder of .csv files (at whatever depth), or one of them: each is a record in mV, with a header
+    of lead names, a column for each lead, and a row for each sample. All have the same leads and
+    length. A column named time, t, index, or not at all is left out;
+  a .npy file of shape (n_records, n_leads, n_samples) in mV.
 
 examples:
   sklearn-bell pretrain my_ecgs bell.safetensors --leads II V1 V5
   sklearn-bell embed my_ecgs latents.csv --model bell.safetensors
+  sklearn-bell embed twelve_leads latents.csv
   sklearn-bell plot my_ecgs/0001.hea ecg.png
   sklearn-bell demo
 
@@ -32,7 +41,8 @@ def main(arguments=None):
     try:
         options.run(options)
     except (ValueError, OSError, ImportError, ArithmeticError) as error:
-        print(f"sklearn-bell: error: {error}", file=sys.stderr)
+        message = " ".join(str(error).split())
+        print(f"sklearn-bell: error: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("sklearn-bell: interrupted", file=sys.stderr)
@@ -53,31 +63,36 @@ def _parser():
         one = commands.add_parser(
             run.__name__.strip("_"),
             help=summary,
-            description=run.__doc__,
+            description=inspect.getdoc(run),
             epilog=_EPILOG if positional else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         one.set_defaults(run=run)
         for name, what in positional:
-            one.add_argument(name, type=Path, help=what)
+            one.add_argument(name, type=Path, metavar=name.upper(), help=what)
         return one
 
-    records = "records", "folder of WFDB records, .npy or .csv file"
+    records = "records", "folder of WFDB records or of .csv files, or a .npy file"
     one = command(
         _pretrain,
         "learn from records without labels",
         records,
         ("model", "file to write, .safetensors"),
     )
-    one.add_argument("--leads", nargs="+", help="leads to read, in this order; default all")
-    one.add_argument("--sampling-rate", type=float, default=100, metavar="HZ",
-                     help="of WFDB records then, or of others (%(default)s)")  # fmt: skip
-    one.add_argument("--duration", type=float, default=10, metavar="S",
-                     help="of WFDB records: cropped or padded (%(default)s)")  # fmt: skip
-    one.add_argument("--epochs", type=int, default=60, help="(%(default)s)")
-    one.add_argument("--batch-size", type=int, default=128, help="(%(default)s)")
+    one.add_argument("--leads", nargs="+",
+                     help="leads to read, in this order, or names of those of a .npy file; "
+                     "default all")  # fmt: skip
+    one.add_argument("--sampling-rate", type=_positive, default=100, metavar="HZ",
+                     help="to which WFDB records are brought, and which .npy and .csv files have "
+                     "(%(default)s)")  # fmt: skip
+    one.add_argument("--duration", type=_positive, default=10, metavar="S",
+                     help="to which WFDB records are cropped or padded (%(default)s)")  # fmt: skip
+    one.add_argument("--epochs", type=int, default=60,
+                     help="how often all records are seen (%(default)s)")  # fmt: skip
+    one.add_argument("--batch-size", type=int, default=128, help="records per step (%(default)s)")
     one.add_argument("--device", default="auto", help="such as cpu or cuda:1 (%(default)s)")
-    one.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
+    one.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"],
+                     help="what layers are computed in (%(default)s)")  # fmt: skip
     one.add_argument("--seed", type=int, default=0, help="of all that is drawn (%(default)s)")
     one.add_argument("--checkpoint", type=Path, metavar="FOLDER",
                      help="where to keep the state; else MODEL.kept, until done")  # fmt: skip
@@ -88,7 +103,9 @@ def _parser():
         records,
         ("latents", "file to write, .npy or .csv"),
     )
-    one.add_argument("--model", type=Path, required=True, help="what pretrain has written")
+    one.add_argument("--model", type=Path, metavar="FILE",
+                     help="what pretrain has written; default the weights that come with the "
+                     "library, for records of twelve leads, 10 s at 100 Hz")  # fmt: skip
 
     one = command(
         _plot,
@@ -98,14 +115,22 @@ def _parser():
     )
     one.add_argument("--number", type=int, default=0, help="of the record in a .npy file, from 0")
     one.add_argument("--leads", nargs="+", help="leads to draw, or names of those of a .npy file")
-    one.add_argument("--sampling-rate", type=float, metavar="HZ", help="of .npy and .csv files")
+    one.add_argument("--sampling-rate", type=_positive, metavar="HZ", help="of .npy and .csv files")
     one.add_argument("--layout", default="auto", choices=["auto", "3x4", "6x2", "rows"])
-    one.add_argument("--dpi", type=float, default=200, help="(%(default)s)")
+    one.add_argument("--dpi", type=_positive, default=200, help="(%(default)s)")
 
     one = command(_demo, "pretrain without labels, then classify with few")
     one.add_argument("--data", help="folder of PTB-XL; by default synthetic ECGs are made")
     one.add_argument("--picture", default="demo.png", help="where to write it (%(default)s)")
     return parser
+
+
+def _positive(text):
+    """Return a number more than 0, or let argparse say what was given instead."""
+    with contextlib.suppress(ValueError):
+        if math.isfinite(number := float(text)) and number > 0:
+            return number
+    raise argparse.ArgumentTypeError(f"expected a number more than 0, but got {text}")
 
 
 def _pretrain(options):
@@ -116,6 +141,7 @@ def _pretrain(options):
     from sklearn_bell import BELLPretrainer
 
     _check_suffix(options.model, ".safetensors")
+    _check_device(options.device)
     ecg = _read(options.records, options.leads, options.sampling_rate, options.duration)
     kept = options.checkpoint or options.model.with_suffix(".kept")
     bell = BELLPretrainer(
@@ -132,7 +158,9 @@ def _pretrain(options):
         from sklearn.callback import ProgressBar
 
         bell.set_callbacks(ProgressBar())
-    bell.fit(ecg.data)
+    with _without_trace(kept):
+        bell.fit(ecg.data)
+    options.model.parent.mkdir(parents=True, exist_ok=True)
     bell.save(options.model)
     if options.checkpoint is None:
         shutil.rmtree(kept)
@@ -143,25 +171,30 @@ def _embed(options):
     """Write the latents of records, in the order of their names: a row for each.
 
     In Python: sklearn_bell.load(MODEL).transform(X). A .csv file has names of records and features.
+    Leads are chosen by the names that the model has; .npy and .csv files must have its rate and
+    length, and WFDB records are brought to them. These are read block by block into a file beside
+    LATENTS, which is removed in the end, so that they need not fit into memory.
+    LATENTS appears, or is replaced, when it is complete.
     """
     import numpy as np
     import pandas as pd
 
-    import sklearn_bell
-
     _check_suffix(options.latents, ".npy", ".csv")
-    model = sklearn_bell.load(options.model)
+    _check_there(options.latents.parent)
+    model = _model(options.model)
+    features = model.get_feature_names_out()
     duration = model.n_samples_in_ / model.sampling_rate
-    ecg = _read(options.records, model.lead_names, model.sampling_rate, duration)
-    if options.latents.suffix == ".npy":
-        np.save(options.latents, latents := model.transform(ecg.data))
-    else:
-        latents = pd.DataFrame(
-            model.transform(ecg.data),
-            index=pd.Index(ecg.record_names, name="record"),
-            columns=model.get_feature_names_out(),
-        )
-        latents.to_csv(options.latents)
+    with tempfile.TemporaryDirectory(dir=options.latents.parent, prefix=".records-") as folder:
+        out = Path(folder, "records.npy")
+        ecg = _read(options.records, model.lead_names, model.sampling_rate, duration, out)
+        latents = np.empty((len(ecg.data), len(features)), np.float32)
+        model.transform(ecg.data, out=_Shown(latents))
+    with _written_at_once(options.latents) as file:
+        if options.latents.suffix == ".npy":
+            np.save(file, latents)
+        else:
+            names = pd.Index(ecg.record_names, name="record")
+            pd.DataFrame(latents, index=names, columns=features).to_csv(file)
     print(f"{options.latents}: {latents.shape[0]} records, {latents.shape[1]} features")
 
 
@@ -198,36 +231,92 @@ def _demo(options):
     demo.main(options.data, options.picture)
 
 
-def _read(path, leads, sampling_rate, duration):
-    """Return the records of a WFDB folder, or of another file, as a Bunch."""
-    import numpy as np
-    import pandas as pd
-    from sklearn.utils import Bunch
+def _model(path):
+    """Return the pretrainer that is in a file, or that comes with the library."""
+    import sklearn_bell
+    from sklearn_bell.pretraining._base import BasePretrainer
 
-    from sklearn_bell.datasets import read_wfdb
+    if path is None:
+        return sklearn_bell.BELLPretrainer.from_pretrained()
+    _check_there(path)
+    model = sklearn_bell.load(path)
+    if not isinstance(model, BasePretrainer):
+        raise ValueError(
+            f"{path} holds a {type(model).__name__}; expected what sklearn-bell pretrain has "
+            "written, or another pretrainer"
+        )
+    return model
 
-    if path.suffix in (".npy", ".csv"):
-        if sampling_rate is None:
-            raise ValueError(f"{path} does not tell its sampling rate: give --sampling-rate")
-        if path.suffix == ".npy":
-            data, names = np.load(path, mmap_mode="r"), leads
-            if data.ndim != 3:
-                raise ValueError(
-                    f"{path} must be of shape (n_records, n_leads, n_samples), but is {data.shape}"
-                )
-            records = [str(i) for i in range(len(data))]
-        else:
-            table = pd.read_csv(path)
-            table = table if leads is None else table[leads]
-            data, names, records = table.to_numpy(float).T[None], [*table], [path.stem]
-        return Bunch(data=data, lead_names=names, sampling_rate=sampling_rate, record_names=records)
-    records = sorted(path.rglob("*.hea")) if path.is_dir() else [path]
-    if not records:
-        raise ValueError(f"{path} has no WFDB records, files with the extension .hea")
-    return read_wfdb(
-        records, leads=leads, sampling_rate=sampling_rate, duration=duration,
-        on_error="skip", n_jobs=-1,
-    )  # fmt: skip
+
+def _check_device(name):
+    import torch
+
+    if name == "auto":
+        return
+    try:
+        torch.zeros(1, device=name)
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(
+            f"--device {name} cannot be computed on; expected auto, cpu, cuda, or such as cuda:1, "
+            f"of a GPU that is there ({str(error).splitlines()[0]})"
+        ) from error
+
+
+@contextlib.contextmanager
+def _without_trace(kept):
+    """Remove the folder for checkpoints, and those it is in, where nothing was trained within."""
+    made = [folder for folder in (kept, *kept.parents) if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        if made and not any(kept.rglob("epoch-*")):
+            shutil.rmtree(kept, ignore_errors=True)
+            with contextlib.suppress(OSError):  # somebody else has use for one by now
+                for folder in made[1:]:
+                    folder.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def _written_at_once(path):
+    """Open a file beside, which takes the place of this one when it is complete."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        with open(unfinished, "wb") as file:
+            yield file
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+class _Shown:
+    """An array that is filled batch by batch, and shows on a terminal how far it is."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __setitem__(self, rows, values):
+        self.array[rows] = values
+        if sys.stderr.isatty():
+            end = "\n" if rows.stop == len(self.array) else ""
+            message = f"\r{rows.stop} of {len(self.array)} records"
+            print(message, end=end, file=sys.stderr, flush=True)
+
+
+def _read(*args):
+    """Return the records of a file or folder as a Bunch, and tell what was left out."""
+    from sklearn_bell._records import records_of
+
+    ecg = records_of(*args)
+    for name in ecg.get("left_out", ()):
+        column = f"column {name}" if name else "the column without a name"
+        print(f"sklearn-bell: note: {column} is no lead, and is left out", file=sys.stderr)
+    return ecg
+
+
+def _check_there(path):
+    if not path.exists():
+        raise ValueError(f"there is no folder or file {path}")
 
 
 def _check_suffix(path, *suffixes):

@@ -41,7 +41,7 @@ LAYERS = [
     {"pretraining", "_vqvae"},
     {"_start", "_children", "images", "vqvae"},
     {"classification", "over_sampling"},
-    {"callbacks", "evaluation", "inspection", "plotting"},
+    {"callbacks", "evaluation", "inspection", "plotting", "_records"},
     {"demo"},
 ]
 
