@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 import torch
 
 from sklearn_bell._alignment import aligned
 from sklearn_bell._batches import to_tensor
-from sklearn_bell._training import OwnLossNet, default_generators_seeded, derived_seed
+from sklearn_bell._training import (
+    OwnLossNet,
+    default_generators_seeded,
+    derived_seed,
+    print_epoch,
+)
 from sklearn_bell.checkpoints import following
 from sklearn_bell.feature_extraction import detect_qrs
 from sklearn_bell.nn.code_prior import CodePrior
@@ -147,7 +153,7 @@ class Children:
         return torch.cat(found).numpy()
 
 
-def fit_prior(children, indicator, n_epochs, seed, keeper=None):
+def fit_prior(children, indicator, n_epochs, seed, keeper=None, name=None):
     """Return a prior that has learnt the codes of all records, given what they are.
 
     Parameters
@@ -158,6 +164,8 @@ def fit_prior(children, indicator, n_epochs, seed, keeper=None):
     n_epochs, seed : int
     keeper : Keeper, default=None
         Keeps states of the training.
+    name : str, default=None
+        Whose epochs are printed; None prints none.
 
     Returns
     -------
@@ -175,8 +183,12 @@ def fit_prior(children, indicator, n_epochs, seed, keeper=None):
     first = 0 if state is None else state["net"]["n_epochs"]
     with following(keeper, net, dict):
         for number in range(first, n_epochs):
+            start = time.perf_counter()
             net.set_params(lr=2e-3 * (1 - number / n_epochs))
-            net.fit_epoch(codes, indicator.astype(np.float32), number=number)
+            terms = net.fit_epoch(codes, indicator.astype(np.float32), number=number)
+            if name is not None:
+                seconds = time.perf_counter() - start
+                print_epoch(name, number + 1, n_epochs, terms["loss"], seconds)
             if keeper:
                 keeper.after_epoch(number == n_epochs - 1)
     return net.module_.eval()

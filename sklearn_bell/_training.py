@@ -342,16 +342,10 @@ def callbacks_of(estimator, n_tasks):
     return estimator._init_callback_context(max_subtasks=n_tasks)
 
 
-def print_epoch(estimator, last):
-    """Print a line on the newest epoch; of several processes only the first does."""
-    if processes().rank > 0:
-        return
-    newest, name = estimator.history_[-1], type(estimator).__name__
-    print(
-        f"[{name}] epoch {newest['epoch']} of {last}: loss {newest['loss']:.4g}, "
-        f"{newest['duration']:.1f} s",
-        flush=True,
-    )
+def print_epoch(name, number, last, loss, duration):
+    """Print a line on an epoch, counted from 1; of several processes only the first does."""
+    if processes().rank == 0:
+        print(f"[{name}] epoch {number} of {last}: loss {loss:.4g}, {duration:.1f} s", flush=True)
 
 
 def run_epochs(estimator, context, X, n_epochs, train_epoch, processes=ALONE, keeper=None):
@@ -366,7 +360,8 @@ def run_epochs(estimator, context, X, n_epochs, train_epoch, processes=ALONE, ke
     def train_and_print():
         finished = train_epoch()
         if estimator.verbose:
-            print_epoch(estimator, last)
+            name, newest = type(estimator).__name__, estimator.history_[-1]
+            print_epoch(name, newest["epoch"], last, newest["loss"], newest["duration"])
         return finished
 
     def one(train):

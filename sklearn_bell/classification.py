@@ -129,7 +129,7 @@ class ECGClassifier(CallbackSupportMixin, SaveMixin, ECGInputMixin, ClassifierMi
         Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
     verbose : bool or int, default=False
         Whether to print a line for each epoch: its number, the loss, and the seconds it took.
-        A pretrainer has its own.
+        A pretrainer has a parameter of its own.
     checkpoint : str, path or Checkpoint, default=None
         Where to keep the state of training, so that `fit` goes on from it when it was ended: a
         folder, or a :class:`sklearn_bell.checkpoints.Checkpoint`. None keeps nothing.

@@ -95,6 +95,9 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         Others are made again.
     max_redraws : int, default=10
         How often they are made again at most; then they are kept after all, with a warning.
+    verbose : bool or int, default=False
+        Whether to print a line for each epoch: its number, the loss, and the seconds it took.
+        Those of the prior are meant; a VQ-VAE has a parameter of its own.
     checkpoint : str, path or Checkpoint, default=None
         Where to keep the state of training, so that `fit` goes on from it when it was ended: a
         folder, or a :class:`sklearn_bell.checkpoints.Checkpoint`. None keeps nothing.
@@ -195,6 +198,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         "prior_epochs": [Interval(Integral, 1, None, closed="left")],
         "filter": [StrOptions({"latent"}), HasMethods(["fit", "predict"]), None],
         "max_redraws": [Interval(Integral, 1, None, closed="left")],
+        "verbose": ["verbose"],
         "checkpoint": [str, PathLike, Checkpoint, None],
     }
 
@@ -213,6 +217,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         prior_epochs: int = 20,
         filter: BaseEstimator | None = None,
         max_redraws: int = 10,
+        verbose: bool | int = False,
         checkpoint: CheckpointLike | None = None,
         random_state: RandomState = None,
     ):
@@ -226,6 +231,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         self.prior_epochs = prior_epochs
         self.filter = filter
         self.max_redraws = max_redraws
+        self.verbose = verbose
         self.checkpoint = checkpoint
         self.random_state = random_state
 
@@ -389,7 +395,8 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
             return make
         if self.method == "sample":
             return lambda pairs, labels: (children.sample(pairs[:, 0], self.temperature), 0)
-        self.prior_ = self._fit_prior(children, indicator, self.prior_epochs, seed, keeper)
+        name = type(self).__name__ if self.verbose else None
+        self.prior_ = self._fit_prior(children, indicator, self.prior_epochs, seed, keeper, name)
         return lambda pairs, labels: (children.draw(self.prior_, labels, self.temperature), 0)
 
     def _filter(self, children, x, y, indicator, seed):

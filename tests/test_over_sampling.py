@@ -170,6 +170,21 @@ def test_sampling_coldly_gives_the_record_as_it_comes_back(ecg, vqvae):
     assert np.abs(warm[48:] - expected).mean() > np.abs(X_new[48:] - expected).mean()
 
 
+def test_epochs_of_a_prior_are_told_when_asked_for_and_change_nothing(ecg, vqvae, tmp_path, capsys):
+    sampler = small(vqvae=vqvae, method="prior", prior_epochs=2, checkpoint=tmp_path)
+    expected, _ = sampler.fit_resample(*ecg[:2])
+    assert capsys.readouterr().out == ""
+    loud = clone(sampler).set_params(verbose=True)
+    np.testing.assert_array_equal(loud.fit_resample(*ecg[:2])[0], expected)
+    assert capsys.readouterr().out == ""  # nothing was left to do
+    found, _ = loud.set_params(checkpoint=None).fit_resample(*ecg[:2])
+    np.testing.assert_array_equal(found, expected)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": loss")[0] for line in lines] == [
+        f"[VQVAEOverSampler] epoch {number} of 2" for number in (1, 2)
+    ]
+
+
 def test_a_prior_has_no_parents(ecg, vqvae):
     X, y, _ = ecg
     sampler = small(vqvae=vqvae, method="prior", prior_epochs=1)
