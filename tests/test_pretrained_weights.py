@@ -1,19 +1,24 @@
 """The weights that come with the library are ready to use, for whoever has twelve leads."""
 
 import socket
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils._param_validation import InvalidParameterError
 
-from sklearn_bell import BELLPretrainer, ECGClassifier
+from sklearn_bell import BELLPretrainer, ECGClassifier, load
 from sklearn_bell.datasets import load_ludb, make_ecg
 from sklearn_bell.exceptions import InvalidFileError
+from sklearn_bell.nn.encoders import VGG1d
+from sklearn_bell.plotting import LeadSimilarityDisplay
 from sklearn_bell.preprocessing import STANDARD_LEADS
 from sklearn_bell.pretraining._bell import _WEIGHTS
 
@@ -98,6 +103,68 @@ def test_pretraining_goes_on(ecg):
     bell.partial_fit(ecg.data)
     assert len(bell.history_) == n_epochs + 1
     assert not np.array_equal(bell.transform(ecg.data), before)
+
+
+def test_new_heads_predict_nothing_until_they_are_trained(ecg, tmp_path, figures):
+    bell = BELLPretrainer.from_pretrained(batch_size=20)
+    bell.save(tmp_path / "again")
+    for one in (bell, load(tmp_path / "again")):
+        for distances in (one.lead_distances, partial(LeadSimilarityDisplay.from_estimator, one)):
+            with pytest.raises(
+                NotFittedError, match=r"heads=False.*by partial_fit or fit, or load"
+            ):
+                distances(ecg.data)
+    bell.partial_fit(ecg.data)
+    distances = bell.lead_distances(ecg.data, random_state=0)
+    assert distances.shape == (12, 12)
+    bell.save(tmp_path / "trained")
+    np.testing.assert_array_equal(
+        load(tmp_path / "trained").lead_distances(ecg.data, random_state=0), distances
+    )
+    bell.save(tmp_path / "trained", heads=False)
+    with pytest.raises(NotFittedError, match="are new"):
+        load(tmp_path / "trained").lead_distances(ecg.data)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"lead_names": ["a"] * 12},
+        {"sampling_rate": 500},
+        {"encoder": VGG1d},
+        {"shared_encoder": True},
+        {"head_width": 16},
+    ],
+)
+def test_what_the_weights_are_cannot_be_replaced(params):
+    (name,) = params
+    expected = rf"^{name} cannot be set.*augmentation, .*batch_size, .*device, .*missing, .*can\."
+    with pytest.raises(ValueError, match=expected):
+        BELLPretrainer.from_pretrained(device="cpu", **params)
+
+
+def test_every_other_parameter_can_be_replaced():
+    fixed = {"encoder", "shared_encoder", "head_width", "lead_names", "sampling_rate"}
+    params = {k: v for k, v in BELLPretrainer().get_params().items() if k not in fixed}
+    params |= {"max_epochs": 3, "lr": 0.1, "gamma": 0.5, "checkpoint": "folder", "random_state": 1}
+    bell = BELLPretrainer.from_pretrained(**params)
+    assert {name: getattr(bell, name) for name in params} == params
+
+
+def test_parameters_that_make_no_sense_are_named_and_not_the_file():
+    with pytest.raises(TypeError, match=r"no parameter foo; .* is .*batch_size, .*device"):
+        BELLPretrainer.from_pretrained(foo=1)
+    with pytest.raises(InvalidParameterError, match=r"^The 'batch_size' parameter"):
+        BELLPretrainer.from_pretrained(batch_size=0)
+
+
+def test_frozen_in_a_pipeline_they_stay_as_they_are(ecg):
+    bell = BELLPretrainer.from_pretrained()
+    pipeline = make_pipeline(FrozenEstimator(bell), StandardScaler(), LogisticRegression())
+    before = bell.transform(ecg.data)
+    assert cross_val_score(pipeline, ecg.data, ecg.target, cv=2).mean() > 0.9
+    pipeline.fit(ecg.data, ecg.target)
+    np.testing.assert_array_equal(pipeline[0].transform(ecg.data), before)
 
 
 def test_a_classifier_starts_from_them(ecg):

@@ -283,7 +283,7 @@ class LeadSimilarityDisplay:
         Parameters
         ----------
         estimator : BELLPretrainer
-            Fitted.
+            Fitted, with its heads: not from a file that was saved without them.
         X : array-like of shape (n_records, n_leads, n_samples)
             Records, of which two views are made.
         random_state : int, RandomState instance or None, default=0
@@ -299,6 +299,8 @@ class LeadSimilarityDisplay:
         ------
         InvalidECGError
             If the estimator is no BELLPretrainer, or X is not as it wants it.
+        NotFittedError
+            If it is not fitted, or its heads are new, as after :meth:`BELLPretrainer.from_pretrained`.
         """
         check_is_fitted(estimator)
         if not hasattr(estimator, "lead_distances"):

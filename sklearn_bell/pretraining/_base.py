@@ -384,6 +384,7 @@ class BasePretrainer(
 
     def _initialize(self, seed, weights=None):
         """Make an encoder and the net that trains it, new ones or with these weights."""
+        self._heads_are_new = False
         make = partial(self._make_learner, derived_seed(seed))
         self._net = OwnLossNet(
             make() if weights is None else with_weights(make, weights, _OF_ENCODER),
@@ -415,6 +416,7 @@ class BasePretrainer(
     def _get_state(self, heads=True):
         """Return what was fitted, with or without what only training needs."""
         state = super()._get_state()
+        heads = heads and not self._heads_are_new
         weights = state["weights"].items()
         return state | {
             "weights": {k: one for k, one in weights if heads or k.startswith(_OF_ENCODER)}
@@ -426,6 +428,7 @@ class BasePretrainer(
         self._initialize(state["seed"], state["weights"])
         if all(name.startswith(_OF_ENCODER) for name in state["weights"]):
             self._net.module_.method.restart()
+            self._heads_are_new = True
         self.history_ = state["history"]
         self.encoder_.eval()
 
@@ -500,6 +503,7 @@ class BasePretrainer(
         learner, n_epochs, start = self._net.module_, len(self.history_), time.perf_counter()
         learner.start_epoch()
         terms = self._net.fit_epoch(records, others, number=n_epochs, size=self.epoch_size)
+        self._heads_are_new = False
         statistics, *more = together.every(learner.statistics.cpu())
         for one in more:
             statistics.merge(one)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["BELLPretrainer"]
 
 _WEIGHTS = Path(__file__).parent.parent / "weights"
+_OF_WEIGHTS = "encoder", "shared_encoder", "head_width", "lead_names", "sampling_rate"
 
 
 class BELL(Method):
@@ -321,19 +323,31 @@ class BELLPretrainer(BasePretrainer):
             Which one. Its card, ``sklearn_bell/weights/NAME.md``, says on what it was pretrained
             and how, and what its features are worth.
         **params : dict
-            Parameters to replace, such as ``device="cpu"`` or ``missing="zero"``.
+            Parameters to replace, such as ``device="cpu"`` or ``missing="zero"``: all but those
+            that say what the weights are, which are `encoder`, `shared_encoder`, `head_width`,
+            `lead_names` and `sampling_rate`.
 
         Returns
         -------
         bell : BELLPretrainer
             Fitted for records of 12 leads in mV (I, II, III, aVR, aVL, aVF, V1 to V6, in this
             order), 10 s at 100 Hz: ``transform`` takes arrays ``(n_records, 12, 1000)``.
-            ``partial_fit`` goes on with heads that are new.
+            ``partial_fit`` goes on with heads that are new, and ``fit`` trains from the beginning.
 
         Raises
         ------
         InvalidFileError
             If there is none of that name; the error says which there are.
+        TypeError
+            If there is no such parameter.
+        ValueError
+            If a parameter says what the weights are, or has a value that makes no sense.
+
+        Notes
+        -----
+        Pipelines and searches fit their steps, and the `fit` of a pretrainer forgets what it has
+        learnt, as every `fit` of scikit-learn does. There, wrap it:
+        ``FrozenEstimator(BELLPretrainer.from_pretrained())``, which stays as it is.
 
         Examples
         --------
@@ -342,7 +356,33 @@ class BELLPretrainer(BasePretrainer):
         >>> bell = BELLPretrainer.from_pretrained()
         >>> bell.transform(make_ecg(3, random_state=0).data).shape
         (3, 1344)
+
+        In a pipeline, frozen:
+
+        >>> from sklearn.frozen import FrozenEstimator
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.pipeline import make_pipeline
+        >>> from sklearn.preprocessing import StandardScaler
+        >>> ecg = make_ecg(20, classes=["normal", "lbbb"], random_state=0)
+        >>> pipeline = make_pipeline(FrozenEstimator(bell), StandardScaler(), LogisticRegression())
+        >>> pipeline.fit(ecg.data, ecg.target).score(ecg.data, ecg.target)
+        1.0
         """
+        unknown = [param for param in params if param not in cls._get_param_names()]
+        allowed = [param for param in cls._get_param_names() if param not in _OF_WEIGHTS]
+        if unknown:
+            raise TypeError(
+                f"{cls.__name__} has no parameter {', '.join(unknown)}; what from_pretrained takes "
+                f"is {', '.join(allowed)}."
+            )
+        fixed = [param for param in params if param in _OF_WEIGHTS]
+        if fixed:
+            raise ValueError(
+                f"{', '.join(fixed)} cannot be set, as the weights were trained so, but "
+                f"{', '.join(allowed)} can. For records of other leads or sampling rates see "
+                "sklearn_bell.preprocessing, or pretrain on them."
+            )
+        cls(**params)._validate_params()
         return load(_weights(name), **params)
 
     def lead_distances(self, X: ArrayLike, random_state: RandomState = None) -> np.ndarray:
@@ -362,8 +402,19 @@ class BELLPretrainer(BasePretrainer):
             of one view and the target network's projection of the lead of the column of the other,
             both ways round: in [0, 4]. The mean of the diagonal is the intra-lead term, and that of
             the rest the inter-lead term.
+
+        Raises
+        ------
+        NotFittedError
+            If the heads are new, as after :meth:`from_pretrained`, so that nothing is predicted.
         """
         check_is_fitted(self, "encoder_")
+        if self._heads_are_new:
+            raise NotFittedError(
+                "The heads of this BELLPretrainer, which predict, are new: it comes from a file "
+                "that was saved with heads=False, as those of from_pretrained are. Train them "
+                "first, by partial_fit or fit, or load a file that was saved with heads=True."
+            )
         records = check_ecg(self, X, reset=False)
         learner = copy.deepcopy(self._net.module_).eval()
         device = next(learner.parameters()).device
