@@ -30,6 +30,7 @@ from sklearn_bell.datasets import (
     load_challenge,
     load_ptbxl,
 )
+from sklearn_bell.datasets._sources import LUDB
 from sklearn_bell.exceptions import InvalidECGError
 
 # connections that the publisher has cut are closed when they are collected
@@ -295,6 +296,45 @@ def test_no_file_is_written_outside_the_folder(publisher, tmp_path, name):
     with pytest.raises(InvalidECGError, match=re.escape(f"makes no sense: '{'0' * 64} ")):
         fetch_ludb(tmp_path / "home", verbose=False)
     assert there(tmp_path / "home") == ["ludb/SHA256SUMS.txt"]
+
+
+@pytest.mark.parametrize(
+    ("fetch", "options", "error", "message"),
+    [
+        (fetch_chapman, {"sources": ["ningbo"]}, TypeError, "fetch_chapman has no option sources"),
+        (
+            fetch_chapman,
+            {"samplingrate": 100},
+            TypeError,
+            "no option samplingrate; .*sampling_rate",
+        ),
+        (fetch_cpsc2018, {"folder": "x"}, TypeError, "fetch_cpsc2018 has no option folder"),
+        (fetch_georgia, {"task": "x"}, ValueError, "'task' parameter of fetch_georgia must be"),
+        (fetch_ludb, {"verify": True}, TypeError, "no option verify; those of load_ludb"),
+        (fetch_ludb, {"leads": ["II", "II"]}, InvalidECGError, "leads"),
+        (fetch_ptbxl, {"sampling_rate": 250}, ValueError, "of fetch_ptbxl must be .*100.*500"),
+        (fetch_ptbxl, {"folds": [10, 11]}, InvalidECGError, r"folds must be .* got \[10, 11\]"),
+        (fetch_ptbxl, {"folds": 3}, InvalidECGError, "folds must be some of .*, but got 3"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_downloaded(
+    tmp_path, monkeypatch, fetch, options, error, message
+):
+    monkeypatch.setattr(_fetch, "_download", lambda *args: pytest.fail("it is downloaded"))
+    with pytest.raises(error, match=message):
+        fetch(tmp_path, **options)
+
+
+def test_options_of_the_loaders_reach_them(publisher, tmp_path):
+    folds = (number for number in [1, 1])
+    bunch = fetch_ptbxl(tmp_path, verbose=False, folds=folds, leads=["II"], task="diagnostic")
+    assert bunch.data.shape == (4, 1, 1000)
+    assert fetch_georgia(tmp_path, verbose=False, duration=5).data.shape == (1, 2, 500)
+
+
+def test_the_size_that_is_told_is_the_same_everywhere():
+    size = re.search(r"about \d+ MB", LUDB.size)[0]
+    assert size in fetch_ludb.__doc__
 
 
 def test_pooch_is_as_talkative_afterwards_as_before(publisher, tmp_path):

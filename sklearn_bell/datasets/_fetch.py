@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from numbers import Integral
@@ -15,16 +16,22 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import (
+    Interval,
+    validate_parameter_constraints,
+    validate_params,
+)
 
 from sklearn_bell.datasets._base import find_dataset, get_data_home
 from sklearn_bell.datasets._challenge import load_challenge
 from sklearn_bell.datasets._ludb import load_ludb
 from sklearn_bell.datasets._ptbxl import load_ptbxl
 from sklearn_bell.datasets._sources import CHALLENGE_2021, LUDB, PTB_XL, Source
+from sklearn_bell.datasets._wfdb import check_leads
 from sklearn_bell.exceptions import InvalidECGError
 
 _CHECKSUMS = "SHA256SUMS.txt"  # which PhysioNet has for each data set
+_FOLDS = set(range(1, 11))  # of PTB-XL
 _TIMEOUT = 30  # s without a byte
 _ATTEMPTS = 5  # at a file, with a pause of 1 s, 2 s, ... before each but the first
 
@@ -74,6 +81,9 @@ def fetch_ptbxl(
         was downloaded is kept, and the next call goes on from there.
     ImportError
         If pooch is not installed.
+    TypeError, ValueError
+        If an option is none of the loader's, or has a value that makes no sense; nothing is
+        downloaded then.
 
     Notes
     -----
@@ -85,9 +95,11 @@ def fetch_ptbxl(
     >>> from sklearn_bell.datasets import fetch_ptbxl
     >>> ecg = fetch_ptbxl(sampling_rate=100, folds=[1, 2])  # doctest: +SKIP
     """
+    _check_options(fetch_ptbxl, load_ptbxl, options)
     rate = options.get("sampling_rate", 100)
     home = get_data_home(data_home)
     if not _is_there(PTB_XL, home):
+        options["folds"] = _check_folds(options.get("folds"))
         wanted = ("ptbxl_database.csv", "scp_statements.csv", "LICENSE.txt", f"records{rate}/")
         _download(PTB_XL, home, wanted, n_connections, verbose)
     return load_ptbxl(home, **options)
@@ -103,7 +115,7 @@ def fetch_ludb(
 ) -> Loaded:
     """Download LUDB where it is not there yet, and load it.
 
-    Its 200 records, with the marks of waves in each lead, take 35 MB.
+    Its 200 records, with the marks of waves in each lead, take about 25 MB.
 
     Parameters
     ----------
@@ -127,12 +139,16 @@ def fetch_ludb(
         If a file cannot be downloaded whole; the next call goes on from there.
     ImportError
         If pooch is not installed.
+    TypeError, ValueError
+        If an option is none of the loader's, or has a value that makes no sense; nothing is
+        downloaded then.
 
     Examples
     --------
     >>> from sklearn_bell.datasets import fetch_ludb
     >>> ecg = fetch_ludb(task="axis")  # doctest: +SKIP
     """
+    _check_options(fetch_ludb, load_ludb, options)
     home = get_data_home(data_home)
     if not _is_there(LUDB, home):
         _download(LUDB, home, ("",), n_connections, verbose)
@@ -162,7 +178,7 @@ def fetch_cpsc2018(
     verbose : bool, default=True
         Whether to tell source, licence and citation, and to show a bar of progress.
     **options
-        Of :func:`load_challenge`, such as `duration`.
+        Of :func:`load_challenge`, such as `duration`; all but `folder` and `sources`.
 
     Returns
     -------
@@ -175,6 +191,9 @@ def fetch_cpsc2018(
         If a file cannot be downloaded whole; the next call goes on from there.
     ImportError
         If pooch is not installed.
+    TypeError, ValueError
+        If an option is none of the loader's, or has a value that makes no sense; nothing is
+        downloaded then.
 
     References
     ----------
@@ -187,6 +206,7 @@ def fetch_cpsc2018(
     >>> from sklearn_bell.datasets import fetch_cpsc2018
     >>> ecg = fetch_cpsc2018(sampling_rate=100, duration=10)  # doctest: +SKIP
     """
+    _check_options(fetch_cpsc2018, load_challenge, options)
     return _fetch_challenge(["cpsc_2018"], data_home, n_connections, verbose, options)
 
 
@@ -213,7 +233,8 @@ def fetch_chapman(
     verbose : bool, default=True
         Whether to tell source, licence and citation, and to show a bar of progress.
     **options
-        Of :func:`load_challenge`, such as `out` for an array on disk.
+        Of :func:`load_challenge`, such as `out` for an array on disk; all but `folder` and
+        `sources`.
 
     Returns
     -------
@@ -226,6 +247,9 @@ def fetch_chapman(
         If a file cannot be downloaded whole; the next call goes on from there.
     ImportError
         If pooch is not installed.
+    TypeError, ValueError
+        If an option is none of the loader's, or has a value that makes no sense; nothing is
+        downloaded then.
 
     References
     ----------
@@ -237,6 +261,7 @@ def fetch_chapman(
     >>> from sklearn_bell.datasets import fetch_chapman
     >>> ecg = fetch_chapman(on_error="skip", out="chapman.npy")  # doctest: +SKIP
     """
+    _check_options(fetch_chapman, load_challenge, options)
     folders = ["chapman_shaoxing", "ningbo"]
     return _fetch_challenge(folders, data_home, n_connections, verbose, options)
 
@@ -263,7 +288,7 @@ def fetch_georgia(
     verbose : bool, default=True
         Whether to tell source, licence and citation, and to show a bar of progress.
     **options
-        Of :func:`load_challenge`.
+        Of :func:`load_challenge`; all but `folder` and `sources`.
 
     Returns
     -------
@@ -276,12 +301,16 @@ def fetch_georgia(
         If a file cannot be downloaded whole; the next call goes on from there.
     ImportError
         If pooch is not installed.
+    TypeError, ValueError
+        If an option is none of the loader's, or has a value that makes no sense; nothing is
+        downloaded then.
 
     Examples
     --------
     >>> from sklearn_bell.datasets import fetch_georgia
     >>> ecg = fetch_georgia(sampling_rate=100)  # doctest: +SKIP
     """
+    _check_options(fetch_georgia, load_challenge, options)
     return _fetch_challenge(["georgia"], data_home, n_connections, verbose, options)
 
 
@@ -297,6 +326,30 @@ def _fetch_challenge(
     _download(CHALLENGE_2021, home, wanted, n_connections, verbose)
     training = home / CHALLENGE_2021.folders[0] / "training"
     return load_challenge(training, sources=sources, **options)
+
+
+def _check_options(fetch: Callable[..., Loaded], load: Any, options: dict[str, Any]) -> None:
+    """Say what is wrong with options of a loader, before anything is downloaded for it."""
+    own = "data_home", "folder", "sources"  # which are for the fetcher to say
+    allowed = [name for name in inspect.signature(load).parameters if name not in own]
+    unknown = [name for name in options if name not in allowed]
+    if unknown:
+        raise TypeError(
+            f"{fetch.__name__} has no option {', '.join(unknown)}; those of {load.__name__} that "
+            f"it takes are {', '.join(allowed)}."
+        )
+    validate_parameter_constraints(load._skl_parameter_constraints, options, fetch.__name__)
+    check_leads(options.get("leads"))
+
+
+def _check_folds(folds: Any) -> list[int] | None:
+    """Return folds that PTB-XL has, before its table is there."""
+    if folds is None:
+        return None
+    found = list(folds) if isinstance(folds, Iterable) else []
+    if not found or not set(found) <= _FOLDS:
+        raise InvalidECGError(f"folds must be some of {sorted(_FOLDS)}, but got {folds!r}.")
+    return found
 
 
 # Downloads ----------------------------------------------------------------------------------------
