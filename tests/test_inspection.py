@@ -5,7 +5,9 @@ import copy
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -18,6 +20,7 @@ from sklearn_bell.datasets import make_ecg
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.inspection import attribution, lead_importance, nearest_records, time_importance
 from sklearn_bell.nn.encoders import VGG1d
+from sklearn_bell.preprocessing import BandpassFilter, Cropper
 
 RATE, LEAD, WHEN = 100, 1, slice(120, 150)  # where and when the second class has a spike
 
@@ -213,6 +216,63 @@ def test_what_was_planted_is_found_through_any_classifier(planted, bell, name, m
         assert of_lead.argmax() == LEAD
 
 
+def wrapped(bell, X, y):
+    """Return pipelines that all do the same but for the filter, by the name of what is special."""
+    band = BandpassFilter(sampling_rate=RATE)
+    end = StandardScaler(), LogisticRegression()
+    plain = make_pipeline(bell, *end)
+    plain[1:].fit(bell.transform(X), y)
+    filtered = make_pipeline(band, FrozenEstimator(bell), *end).fit(X, y)
+    return {
+        "plain": plain,
+        "a frozen pretrainer": make_pipeline(FrozenEstimator(bell), *plain[1:]),
+        "a frozen whole": FrozenEstimator(plain),
+        "a pipeline in a pipeline": make_pipeline("passthrough", make_pipeline(bell), plain[1:]),
+        "a filter": filtered,
+        "a filter, and a frozen whole": FrozenEstimator(filtered),
+    }
+
+
+def test_what_was_planted_is_found_whatever_is_frozen_or_comes_first(planted, bell):
+    X, y = planted
+    models = wrapped(bell, X[:80], y[:80])
+    some = X[80:][y[80:] == 1]
+    maps = {name: attribution(model, some, 1) for name, model in models.items()}
+    for name, found in maps.items():
+        part, size = share_at_the_plant(found)
+        assert part > 1.5 * size, name
+        assert np.abs(found).sum(axis=(0, 2)).argmax() == LEAD
+        same = "a filter" if "filter" in name else "plain"
+        np.testing.assert_array_equal(found, maps[same])
+    assert not np.array_equal(maps["plain"], maps["a filter"])
+
+
+def test_attribution_is_of_the_records_after_preprocessing(planted, bell, classifier):
+    X, y = planted
+    band = BandpassFilter(sampling_rate=RATE).fit(X)
+    for model in (classifier, pipeline(bell, LogisticRegression(), planted)):
+        np.testing.assert_array_equal(
+            attribution(make_pipeline(band, model), X[80:84], 1),
+            attribution(model, band.transform(X[80:84]), 1),
+        )
+    shorter = make_pipeline(Cropper(200), clone(bell), LogisticRegression())
+    shorter.set_params(bellpretrainer__max_epochs=1).fit(X[:40], y[:40])
+    expected = r"keep the shape.* Cropper makes \(2, 3, 200\) of \(2, 3, 300\)"
+    with pytest.raises(InvalidECGError, match=expected):
+        attribution(shorter, X[:2])
+
+
+def test_a_class_that_there_is_not_is_told_in_plain_words(planted, bell, classifier):
+    X, y = planted
+    for target in ("lbbb", [0, 1]):
+        with pytest.raises(InvalidECGError, match=r"target must be one of \[0, 1\], but is"):
+            attribution(classifier, X[:2], target)
+    model = make_pipeline(FrozenEstimator(bell), LogisticRegression())
+    model.fit(X[:40], np.array(["normal", "lbbb"])[y[:40]])
+    with pytest.raises(InvalidECGError, match=r"one of \['lbbb', 'normal'\], but is 'wpw'"):
+        attribution(model, X[:2], "wpw")
+
+
 @pytest.mark.parametrize("method", ["integrated_gradients", "grad_cam"])
 def test_randomised_weights_change_the_map(planted, classifier, method):
     """Adebayo et al. 2018: an explanation that stays the same has not looked at the model."""
@@ -294,6 +354,7 @@ def test_neighbours_are_those_of_the_latents(planted, bell, classifier):
             distances = np.sqrt((((reference - latent) / scale) ** 2).sum(axis=1))
             np.testing.assert_array_equal(result.indices[row], distances.argsort()[:3])
             np.testing.assert_allclose(result.distances[row], np.sort(distances)[:3], rtol=1e-3)
+    assert nearest_records.__annotations__["return"] == type(result).__name__
     # a record is nearest to itself, and a classifier's neighbours are mostly of its class
     own = nearest_records(classifier, X[:5], X[:80], n_neighbors=1)
     np.testing.assert_array_equal(own.indices[:, 0], np.arange(5))

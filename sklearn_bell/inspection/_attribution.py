@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scipy.special import logit
-from sklearn.pipeline import Pipeline
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.validation import check_is_fitted
 
@@ -48,7 +49,8 @@ def attribution(
     ----------
     estimator : ECGClassifier or Pipeline
         Fitted: a classifier, or a pipeline of a pretrainer and any classifier of scikit-learn, with
-        what there is between them.
+        what there is between them. Steps of preprocessing may come first, if they keep the shape
+        of the records, and all or some of it may be in a ``FrozenEstimator``.
     X : array-like of shape (n_records, n_leads, n_samples)
         Records in mV.
     target : object, default=None
@@ -66,14 +68,16 @@ def attribution(
     Returns
     -------
     maps : ndarray of shape (n_records, n_leads, n_samples), dtype float32
-        Draw them with ``ECGDisplay.from_record(..., attribution=maps[0])``.
+        Of the records as the classifier or the pretrainer gets them: after the preprocessing of a
+        pipeline, and not of X. Draw them with ``ECGDisplay.from_record(..., attribution=maps[0])``.
 
     Raises
     ------
     ImportError
         If captum is not installed.
     InvalidECGError
-        If the estimator is another, or has no such class.
+        If the estimator is another, or has no such class, or if its preprocessing changes the shape
+        of records.
 
     Notes
     -----
@@ -111,13 +115,12 @@ def attribution(
             "Attribution needs captum, which is not installed: pip install 'sklearn_bell[inspect]'"
         ) from error
     check_is_fitted(estimator)
-    X = three_dimensional(X)
-    encoder, score = _differentiable(estimator, X, target)
+    records, encoder, score = _differentiable(estimator, three_dimensional(X), target)
     device = next(encoder.parameters()).device
-    maps = np.empty(X.shape, dtype=np.float32)
-    for start in range(0, len(X), _BATCH):
+    maps = np.empty(records.shape, dtype=np.float32)
+    for start in range(0, len(records), _BATCH):
         rows = slice(start, start + _BATCH)
-        x = torch.from_numpy(X[rows]).to(device)
+        x = torch.from_numpy(records[rows]).to(device)
         if method == "integrated_gradients":
             explain = IntegratedGradients(partial(score, start))
             found = explain.attribute(x, n_steps=n_steps, internal_batch_size=None)
@@ -135,26 +138,27 @@ def attribution(
 
 
 def _differentiable(estimator, X, target):
-    """Return an encoder, with what prepares records, and a function of records: their scores.
+    """Return records, an encoder, with what prepares them, and a function of them: their scores.
 
-    The function is called with the number of the first record, and with these and others like them,
-    block by block.
+    The records have been through all preprocessing. The function is called with the number of the
+    first record, and with these and others like them, block by block.
     """
-    if isinstance(estimator, ECGClassifier):
-        classes, multilabel = estimator.classes_, estimator._multilabel
-        scores = estimator.decision_function(X)
-        learner = estimator._net.module_.eval()
-        encoder, of_latents = estimator.encoder_, None
-    elif (
-        isinstance(estimator, Pipeline)
-        and isinstance(estimator[0], BasePretrainer)
-        and hasattr(estimator[-1], "classes_")
-    ):
-        latents = estimator[0].transform(X)
-        of_latents = partial(_scores, estimator[1:])
+    steps = _steps(estimator)
+    known = [isinstance(step, ECGClassifier | BasePretrainer) for step in steps]
+    first = known.index(True) if any(known) else 0
+    model, *after = steps[first:] or [estimator]
+    X = _preprocessed(X, steps[:first])
+    if isinstance(model, ECGClassifier) and not after:
+        classes, multilabel = model.classes_, model._multilabel
+        scores = model.decision_function(X)
+        learner = model._net.module_.eval()
+        encoder, of_latents = model.encoder_, None
+    elif isinstance(model, BasePretrainer) and after and hasattr(after[-1], "classes_"):
+        latents = model.transform(X)
+        of_latents = partial(_scores, make_pipeline(*after))
         scores = of_latents(latents)
-        classes, multilabel = estimator.classes_, isinstance(estimator.classes_, list)
-        encoder = estimator[0].encoder_
+        classes, multilabel = after[-1].classes_, isinstance(after[-1].classes_, list)
+        encoder = model.encoder_
     else:
         raise InvalidECGError(
             "estimator must be an ECGClassifier, or a Pipeline of a pretrainer and a classifier, "
@@ -189,15 +193,39 @@ def _differentiable(estimator, X, target):
             found = encoder(x).flatten(1).unflatten(0, (-1, n))
             return (found * slopes[start : start + n]).sum(-1).flatten()
 
-    return encoder, score
+    return X, encoder, score
+
+
+def _steps(estimator):
+    """Return what a pipeline does, step by step, without what has frozen it."""
+    if isinstance(estimator, FrozenEstimator):
+        return _steps(estimator.estimator)
+    if isinstance(estimator, Pipeline):
+        nothing = None, "passthrough"
+        return [step for _, one in estimator.steps if one not in nothing for step in _steps(one)]
+    return [estimator]
+
+
+def _preprocessed(X, steps):
+    """Return records after steps that keep their shape."""
+    for step in steps:
+        made = three_dimensional(step.transform(X))
+        if made.shape != X.shape:
+            raise InvalidECGError(
+                f"Preprocessing must keep the shape of records, but {type(step).__name__} makes "
+                f"{made.shape} of {X.shape}. Give records that have been through it, and the rest "
+                "of the pipeline."
+            )
+        X = made
+    return X
 
 
 def _chosen(scores, target, classes, multilabel):
     """Return the column of the class that each record is to be explained for."""
     if target is None:
         return scores.argmax(axis=1)
-    known = list(range(scores.shape[1])) if multilabel else list(classes)
-    if target not in known:
+    known = list(range(scores.shape[1])) if multilabel else np.asarray(classes).tolist()
+    if np.ndim(target) or target not in known:
         raise InvalidECGError(f"target must be one of {known}, but is {target!r}.")
     return np.full(len(scores), known.index(target))
 

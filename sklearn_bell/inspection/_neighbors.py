@@ -38,7 +38,7 @@ def nearest_records(
     *,
     n_neighbors: int = 5,
     metric: str = "cosine",
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Bunch:
     """Find the records that a model takes for most alike: those whose latents are near.
 
     Parameters
@@ -69,6 +69,8 @@ def nearest_records(
     InvalidECGError
         A ``ValueError``: if `X_reference` has fewer records than `n_neighbors`, or if records are
         not as the estimator wants them.
+    NotFittedError
+        If the estimator is not fitted.
 
     Examples
     --------
