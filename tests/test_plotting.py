@@ -118,6 +118,62 @@ def test_several_records_are_told_apart_by_their_colours():
     assert [line.get_color() for line in legend.get_lines()] == colours[:2]
 
 
+def test_more_records_than_colours_have_other_lines():
+    display = ECGDisplay.from_record(np.zeros((15, 1, 100)), RATE)
+    looks = [(line.get_color(), line.get_linestyle()) for line in traces(display)]
+    assert len(set(looks)) == 15
+    assert {style for _, style in looks[:7]} == {"-"}
+
+
+LABELS = {
+    "long": ["x" * 5000, "after " * 30],
+    "narrow letters": ["i" * 200, "j"],
+    "many": [f"record number {i}" for i in range(30)],
+    "of several lines": ["before\nthe operation", "after"],
+    "numbers": np.arange(2),
+}
+
+
+@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
+@pytest.mark.parametrize("seconds", [2.5, 10])
+@pytest.mark.parametrize("dpi", [60, 100])
+def test_names_of_records_stay_on_the_paper_and_off_all_else(labels, seconds, dpi):
+    records = np.zeros((len(labels), 2, int(seconds * RATE)))
+    display = ECGDisplay.from_record(records, RATE, labels=labels)
+    figure, ax = display.figure_, display.axes_
+    figure.set_dpi(dpi)
+    figure.canvas.draw()
+    legend, scale = ax.get_legend().get_window_extent(), ax.texts[-1].get_window_extent()
+    for box in (legend, scale):
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+        assert 0 <= box.y0 < box.y1
+    assert not legend.overlaps(scale)
+    lowest = ax.transData.transform((0, traces(display)[-1].get_ydata()[0] - 12.5))[1]
+    assert legend.y1 <= lowest
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    for name, label in zip(names, map(str, labels), strict=True):
+        assert name == " ".join(label.split()) or (label.startswith(name[:-1]) and name[-1] == "…")
+
+
+def test_a_few_short_names_stand_beside_the_scale():
+    heights = []
+    for labels in (["before", "after"], LABELS["many"][:2], None):
+        display = ECGDisplay.from_record(np.zeros((2, 2, 1000)), RATE, labels=labels)
+        heights.append(display.axes_.get_ylim()[1])
+    assert heights == [75, 75, 75]
+
+
+def test_names_stay_on_axes_that_are_given():
+    for labels in (LABELS["long"], LABELS["many"][:8]):
+        _, ax = plt.subplots()
+        records = np.zeros((len(labels), 12, 1000))
+        display = ECGDisplay.from_record(records, RATE, labels=labels, ax=ax)
+        display.figure_.canvas.draw()
+        legend, scale = ax.get_legend().get_window_extent(), ax.texts[-1].get_window_extent()
+        assert ax.bbox.x0 <= legend.x0 < legend.x1 <= ax.bbox.x1
+        assert not legend.overlaps(scale)
+
+
 def pixels(display, dpi=100):
     display.figure_.set_dpi(dpi)
     display.figure_.canvas.draw()
@@ -139,6 +195,13 @@ def test_a_span_is_tinted_in_all_leads_and_nowhere_else():
         assert is_tinted(picture, 15 + 3 * 25, y)
         assert not is_tinted(picture, 15 + 1 * 25, y)
         assert not is_tinted(picture, 15 + 5 * 25, y)
+
+
+def test_a_single_span_or_rhythm_lead_needs_no_list(tmp_path):
+    one, listed = draw(spans=(1, 2), rhythm_leads="V1"), draw(spans=[(1, 2)], rhythm_leads=["V1"])
+    np.testing.assert_array_equal(pixels(one), pixels(listed))
+    assert [text.get_text() for text in one.axes_.texts[-2:-1]] == ["V1"]
+    np.testing.assert_array_equal(pixels(draw(spans=[])), pixels(draw()))
 
 
 def test_attribution_tints_what_counts_orange_or_blue():
@@ -178,11 +241,22 @@ def test_gaps_in_a_lead_are_gaps_in_the_line():
         (np.zeros((2, 100)), {"attribution": np.zeros((2, 99))}, "the shape of a record"),
         (np.zeros((2, 100)), {"labels": ["a", "b"]}, "1 records, but 2 labels"),
         (np.zeros((2, 100)), {"lead_names": ["a"]}, "lead_names has 1"),
+        (np.zeros((1000, 12)), {}, r"\(n_leads, n_samples\).* shape \(1000, 12\).*give record\.T"),
+        (np.zeros((2, 100)), {"sampling_rate": 0}, "number of Hz above 0, but is 0"),
+        (np.zeros((2, 100)), {"sampling_rate": -100.0}, "number of Hz above 0, but is -100"),
+        (np.zeros((2, 100)), {"sampling_rate": np.nan}, "number of Hz above 0, but is nan"),
+        (np.zeros((2, 100)), {"sampling_rate": "100"}, "number of Hz above 0, but is '100'"),
+        (np.zeros((2, 100)), {"sampling_rate": [100]}, r"number of Hz above 0, but is \[100\]"),
+        (np.zeros((2, 100)), {"sampling_rate": None}, "number of Hz above 0, but is None"),
+        (np.zeros((2, 100)), {"spans": [1, 2, 3]}, r"spans must be pairs .* are \[1, 2, 3\]"),
+        (np.zeros((2, 100)), {"spans": [(1, 2), (3,)]}, "spans must be pairs"),
+        (np.zeros((2, 100)), {"spans": 1}, "spans must be pairs .* are 1"),
+        (np.zeros((2, 100)), {"spans": ["a", "b"]}, "spans must be pairs"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(record, options, message):
     with pytest.raises(InvalidECGError, match=message):
-        ECGDisplay.from_record(record, RATE, **options)
+        ECGDisplay.from_record(record, **({"sampling_rate": RATE} | options))
 
 
 # How training went --------------------------------------------------------------------------------

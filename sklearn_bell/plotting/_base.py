@@ -11,6 +11,7 @@ from sklearn_bell.exceptions import InvalidECGError
 
 # Okabe and Ito's, which those who are colour-blind tell apart; shapes tell them apart in grey
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+LINE_STYLES = ("-", "--", ":", "-.")  # for the next round of colours
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 
 

@@ -13,7 +13,8 @@ from matplotlib.patches import Rectangle
 
 from sklearn_bell._leads import STANDARD_LEADS, check_lead_names, lead_positions
 from sklearn_bell.exceptions import InvalidECGError
-from sklearn_bell.plotting._base import COLOURS
+from sklearn_bell.plotting._base import COLOURS, LINE_STYLES
+from sklearn_bell.plotting._legend import SIZE, arrange
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,7 @@ _FINE, _COARSE = "#f8dcdc", "#eba9a9"  # lines of the grid
 _INCHES = 1 / 25.4  # of a millimetre
 _SPEED, _GAIN = 25.0, 10.0  # mm/s and mm/mV
 _ROW, _LEFT, _RIGHT, _TOP, _BOTTOM = 25.0, 15.0, 5.0, 15.0, 10.0  # mm
+_MOST_LEADS = 64  # more are samples, in a record that is the wrong way round
 _PULSE = np.array([[2, 0], [4, 0], [4, 10], [9, 10], [9, 0], [11, 0]])  # mm: 1 mV for 0.2 s
 
 _LAYOUTS = {  # columns of leads, from above, beside each other in time
@@ -106,7 +108,7 @@ class ECGDisplay:
         spans: ArrayLike | None = None,
         attribution: ArrayLike | None = None,
         layout: str = "auto",
-        rhythm_leads: Names = ("II",),
+        rhythm_leads: str | Names = ("II",),
         ax: Axes | None = None,
     ) -> Self:
         """Draw a record, or several over each other.
@@ -121,8 +123,8 @@ class ECGDisplay:
             Names of the leads. None takes twelve for the standard ones in their order, and numbers
             others.
         labels : array-like of str of length n_records, default=None
-            Names of the records, for a legend.
-        spans : array-like of shape (n_spans, 2), default=None
+            Names of the records, for a legend; those wider than the paper are shortened.
+        spans : array-like of shape (n_spans, 2) or (2,), default=None
             Beginnings and ends, in s, of what is tinted in all leads.
         attribution : array-like of shape (n_leads, n_samples), default=None
             How much each sample speaks for something, or against it where negative; tints the
@@ -131,8 +133,8 @@ class ECGDisplay:
             The clinical sheets of three rows of four leads, or six of two, each lead with its share
             of the time, over rhythm strips; or a row for each lead. ``"auto"`` is ``"3x4"`` where
             all twelve leads are there, and else ``"rows"``.
-        rhythm_leads : array-like of str, default=("II",)
-            Leads that are drawn once more below, for all of the time. Rows need none.
+        rhythm_leads : str or array-like of str, default=("II",)
+            Leads, or one, that are drawn once more below, for all of the time. Rows need none.
         ax : matplotlib Axes, default=None
             Where to draw. None makes a figure that has the size of the paper; only there is a
             millimetre a millimetre.
@@ -145,7 +147,8 @@ class ECGDisplay:
         Raises
         ------
         InvalidECGError
-            If the record has other dimensions, or not the leads that the layout needs.
+            If the record has other dimensions, more than 64 leads or not those that the layout
+            needs, or if another argument does not fit it or makes no sense.
         """
         records = np.asarray(record, dtype=float)
         if records.ndim == 2:
@@ -156,6 +159,17 @@ class ECGDisplay:
                 f"for several, but has shape {np.shape(record)}."
             )
         n_leads = records.shape[1]
+        if n_leads > _MOST_LEADS:
+            raise InvalidECGError(
+                f"record must be of shape (n_leads, n_samples), with {_MOST_LEADS} leads at most, "
+                f"but has shape {np.shape(record)}; if it is of shape (n_samples, n_leads), give "
+                "record.T."
+            )
+        is_number = not np.ndim(sampling_rate) and np.asarray(sampling_rate).dtype.kind in "iuf"
+        if not is_number or not 0 < sampling_rate < math.inf:
+            raise InvalidECGError(
+                f"sampling_rate must be a number of Hz above 0, but is {sampling_rate!r}."
+            )
         if lead_names is None and n_leads == len(STANDARD_LEADS):
             lead_names = STANDARD_LEADS
         lead_names = check_lead_names(lead_names, n_leads)
@@ -168,13 +182,15 @@ class ECGDisplay:
                 )
         if labels is not None and len(labels) != len(records):
             raise InvalidECGError(f"There are {len(records)} records, but {len(labels)} labels.")
+        if spans is not None:
+            spans = _read_spans(spans)
         display = cls(
             records, sampling_rate, lead_names, labels=labels, spans=spans, attribution=attribution
         )
         return display.plot(layout=layout, rhythm_leads=rhythm_leads, ax=ax)
 
     def plot(
-        self, *, layout: str = "auto", rhythm_leads: Names = ("II",), ax: Axes | None = None
+        self, *, layout: str = "auto", rhythm_leads: str | Names = ("II",), ax: Axes | None = None
     ) -> Self:
         """Draw the paper.
 
@@ -192,6 +208,10 @@ class ECGDisplay:
         width = _LEFT + n_samples / self.sampling_rate * _SPEED + _RIGHT
         width = 5 * math.ceil(width / 5 - 1e-9)
         height = _TOP + len(rows) * _ROW + _BOTTOM
+        said = f"{_SPEED:g} mm/s    {_GAIN:g} mm/mV    {self.sampling_rate:g} Hz"
+        labels = [] if self.labels is None else list(self.labels)
+        legend = arrange(labels, said, _LEFT, width, _mm_of_a_point(ax, width, height))
+        height += 5 * math.ceil(max(0, legend.top - _BOTTOM) / 5)
         if ax is None:
             figure = plt.figure(figsize=(width * _INCHES, height * _INCHES))
             ax = figure.add_axes((0, 0, 1, 1))
@@ -202,11 +222,12 @@ class ECGDisplay:
             ax.plot(*np.add(_PULSE, (0, base)).T, color="black", linewidth=0.8)
             for lead, start, stop in row:
                 lines = self._draw(ax, base, lead, start, stop)
-        said = f"{_SPEED:g} mm/s    {_GAIN:g} mm/mV    {self.sampling_rate:g} Hz"
-        ax.text(_LEFT, 2, said, fontsize=7, va="bottom")
-        if self.labels is not None:
-            ax.legend(lines, self.labels, loc="lower right", ncols=len(lines), fontsize=7,
-                      frameon=False, borderaxespad=0.6)  # fmt: skip
+        ax.text(_LEFT, 2, said, fontsize=SIZE, va="bottom")
+        if labels:
+            bottom = legend.bottom / height
+            ax.legend(lines, legend.names, loc="lower right", ncols=legend.n_columns, fontsize=SIZE,
+                      frameon=False, borderaxespad=0.6,
+                      bbox_to_anchor=(0, bottom, 1, 1 - bottom))  # fmt: skip
         ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")  # images have changed them
         sheet: Any = ax.figure
         self.figure_, self.axes_ = sheet, ax
@@ -231,7 +252,8 @@ class ECGDisplay:
             [(lead, ends[i], ends[i + 1]) for i, lead in enumerate(row)]
             for row in zip(*columns, strict=True)
         ]
-        rhythm = lead_positions(rhythm_leads, self.lead_names)
+        wanted = [rhythm_leads] if isinstance(rhythm_leads, str) else rhythm_leads
+        rhythm = lead_positions(wanted, self.lead_names)
         return rows + [[(lead, 0, n_samples)] for lead in rhythm]
 
     def _draw(self, ax, base, lead, start, stop):
@@ -256,13 +278,38 @@ class ECGDisplay:
         lines = []
         for number, record in enumerate(self.records):
             y = base + _GAIN * record[lead, start : stop + 1]
-            colour = COLOURS[number % len(COLOURS)]
-            lines += ax.plot(x[: len(y)], y, color=colour, linewidth=0.8, solid_joinstyle="round")
+            nth, colour = divmod(number, len(COLOURS))
+            style = {"color": COLOURS[colour], "linestyle": LINE_STYLES[nth % len(LINE_STYLES)]}
+            lines += ax.plot(x[: len(y)], y, linewidth=0.8, solid_joinstyle="round", **style)
         if start:
             ax.plot(2 * [x[0]], [base - 4, base + 4], color="black", linewidth=0.8)
         halo = [patheffects.withStroke(linewidth=2, foreground="white")]
         ax.text(x[0] + 1, base + 8, self.lead_names[lead], fontsize=8, path_effects=halo)
         return lines
+
+
+def _read_spans(spans):
+    """Return beginnings and ends, ``(n_spans, 2)``."""
+    try:
+        found = np.asarray(spans, dtype=float)
+    except (TypeError, ValueError):  # text, or rows of different lengths
+        found = np.empty(())
+    if not found.size and found.ndim == 1:
+        return found.reshape(0, 2)
+    if found.shape != (2,) and found.shape[1:] != (2,):
+        raise InvalidECGError(
+            f"spans must be pairs of a beginning and an end in s, such as [(1, 1.5)], but are "
+            f"{spans!r}."
+        )
+    return found.reshape(-1, 2)
+
+
+def _mm_of_a_point(ax, width, height):
+    """Return how many millimetres of the paper a point of letters takes, on axes of any size."""
+    if ax is None:
+        return 1 / _INCHES / 72
+    inches = ax.get_position(original=True).size * ax.figure.bbox.size / ax.figure.dpi
+    return max(np.divide((width, height), inches)) / 72
 
 
 def _rule(ax, width, height):
