@@ -1,7 +1,9 @@
 """Displays draw what they are given, to scale, and say what they cannot draw."""
 
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -9,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 from matplotlib.testing.compare import compare_images
 from PIL import Image
+from scipy.spatial.distance import pdist
 from sklearn.decomposition import PCA
 from sklearn.metrics import precision_score, recall_score
 from sklearn.preprocessing import StandardScaler
@@ -27,6 +31,7 @@ from sklearn_bell.plotting import (
     PretrainingDisplay,
     ReaderDisplay,
 )
+from sklearn_bell.plotting._base import COLOURS
 from sklearn_bell.pretraining import SimCLRPretrainer
 
 pytestmark = pytest.mark.usefixtures("figures")
@@ -321,6 +326,8 @@ def test_few_records_and_features_have_maps_too():
         ([[1.0]], {}, "two records or more"),
         (np.eye(3), {"y": [0, 1]}, "a label for each of 3"),
         (np.eye(3), {"method": "mds"}, "method must be one of"),
+        (np.eye(3), {"leads": ["II", "V1"]}, r"each of 3 features, but has shape \(2,\)"),
+        (np.eye(3), {"leads": "II"}, r"each of 3 features, but has shape \(\)"),
     ],
 )
 def test_what_has_no_map_is_named(latents, options, message):
@@ -328,8 +335,30 @@ def test_what_has_no_map_is_named(latents, options, message):
         LatentDisplay.from_latents(latents, **options)
 
 
+def test_umap_makes_the_map_where_it_is_installed(monkeypatch):
+    class UMAP:
+        def __init__(self, random_state):
+            self.random_state = random_state
+
+        def fit_transform(self, scaled):
+            np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-12)
+            np.testing.assert_allclose(scaled.std(axis=0), 1)
+            return scaled[:, :2] + self.random_state
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=UMAP))
+    latents = np.random.default_rng(0).normal(3, 2, (10, 4))
+    display = LatentDisplay.from_latents(latents, method="umap", random_state=7)
+    expected = StandardScaler().fit_transform(latents)[:, :2] + 7
+    (ax,) = display.axes_
+    np.testing.assert_allclose(ax.collections[0].get_offsets(), expected)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("UMAP 1", "UMAP 2")
+    leads = ["II", "II", "V1", "V1"]
+    each = LatentDisplay.from_latents(latents, leads=leads, method="umap", random_state=7)
+    np.testing.assert_allclose(each.maps["V1"], StandardScaler().fit_transform(latents)[:, 2:] + 7)
+
+
 def test_umap_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "umap", None)
+    monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(ImportError, match="pip install umap-learn"):
         LatentDisplay.from_latents(np.eye(4), method="umap")
 
@@ -397,6 +426,24 @@ def test_label_efficiency_has_means_and_intervals():
         LabelEfficiencyDisplay.from_scores([1, 2], scores)
 
 
+@pytest.mark.parametrize("confidence", [95, 1, 0, -0.5, np.nan, "0.95"])
+def test_confidence_that_makes_no_sense_is_named(confidence):
+    message = f"confidence must be a number between 0 and 1.* but is {confidence!r}"
+    for draw in (
+        lambda: LabelEfficiencyDisplay.from_scores([1], {"a": [[1, 2]]}, confidence=confidence),
+        lambda: LabelEfficiencyDisplay(np.ones(1), {"a": np.ones((1, 2))}, confidence).plot(),
+    ):
+        with pytest.raises(InvalidECGError, match=message):
+            draw()
+
+
+@pytest.mark.parametrize("n_labels", [[0, 10], [-1, 10], [], [[1, 2]], 3, [np.nan, 1]])
+def test_numbers_of_labels_that_make_no_sense_are_named(n_labels):
+    scores = {"a": np.ones((np.size(n_labels), 2))}
+    with pytest.raises(InvalidECGError, match="n_labels must be numbers"):
+        LabelEfficiencyDisplay.from_scores(n_labels, scores)
+
+
 def test_readers_are_points_where_their_figures_are():
     rng = np.random.default_rng(0)
     truth = pd.DataFrame(rng.integers(0, 2, (50, 2)), columns=["AF", "LBBB"])
@@ -426,6 +473,60 @@ def test_a_class_that_nobody_has_is_named():
         ReaderDisplay.from_predictions([[0], [0], [0]], [[1.0], [0], [0]], class_names=["AF"])
     with pytest.raises(InvalidECGError, match="y_true must be an indicator"):
         ReaderDisplay.from_predictions([0, 1, 0], [[1.0], [0], [0]])
+
+
+# Colours ------------------------------------------------------------------------------------------
+
+# Machado, Oliveira and Fernandes 2009, IEEE TVCG 15(6), 1291-1298: full severity, on linear RGB
+SEEN = {
+    "all cones": np.eye(3),
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+}
+
+
+def lab(colours, seen):
+    """Return colours (n, 3) in CIELAB, white being that of sRGB, as somebody sees them."""
+    rgb = np.array([to_rgb(colour) for colour in colours])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(linear @ np.transpose(seen), 0, 1)
+    to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750],
+              [0.0193339, 0.1191920, 0.9503041]]  # fmt: skip
+    xyz = linear @ np.transpose(to_xyz) / np.sum(to_xyz, axis=1)
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.stack(
+        [116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1
+    )
+
+
+def least_distance(colours, seen):
+    return pdist(lab(colours, seen)).min()
+
+
+def test_the_conversion_to_lab_is_right():
+    found = lab(["#ffffff", "#ff0000", "#0000ff"], np.eye(3))
+    expected = [[100, 0, 0], [53.24, 80.09, 67.20], [32.30, 79.19, -107.86]]  # as in tables
+    np.testing.assert_allclose(found, expected, atol=0.05)
+
+
+@pytest.mark.parametrize("seen", SEEN.values(), ids=SEEN)
+def test_colours_are_told_apart_by_the_colour_blind(seen):
+    assert least_distance([*COLOURS, "#ffffff"], seen) > 15  # on white paper
+
+
+def test_colours_that_are_not_told_apart_are_found():
+    usual = [f"C{i}" for i in range(len(COLOURS))]  # of matplotlib
+    least = {name: least_distance(usual, seen) for name, seen in SEEN.items()}
+    assert least["all cones"] > 15
+    assert max(least["protanopia"], least["deuteranopia"]) < 10
 
 
 # All ----------------------------------------------------------------------------------------------

@@ -153,10 +153,10 @@ class LatentDisplay:
         Raises
         ------
         InvalidECGError
-            If there are not two records with latents at least, if `y` has not a label for each, or
-            if there is no such `method`.
+            If `latents` are not of two records at least, if `y` or `leads` are of another length,
+            or if `method` is none of those.
         ImportError
-            If `method` is ``"umap"``, and umap-learn is not installed.
+            If `method` is ``"umap"`` and umap-learn is not installed.
         """
         latents = np.asarray(latents, dtype=float)
         if latents.ndim != 2 or len(latents) < 2 or not latents.shape[1]:
@@ -175,6 +175,11 @@ class LatentDisplay:
             parts = {"all leads": latents}
         else:
             leads = np.asarray(leads)
+            if leads.shape != latents.shape[1:]:
+                raise InvalidECGError(
+                    f"leads must name the lead of each of {latents.shape[1]} features, but has "
+                    f"shape {leads.shape}; a pretrainer's are those of get_feature_names_out."
+                )
             parts = {lead: latents[:, leads == lead] for lead in dict.fromkeys(leads.tolist())}
         maps = {name: _positions(part, method, random_state) for name, part in parts.items()}
         return cls(maps, None if y is None else np.asarray(y), method).plot(ax=ax)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -31,7 +32,7 @@ class LabelEfficiencyDisplay:
         Number, or fraction, of records with a label.
     scores : dict of str to ndarray of shape (n_sizes, n_repeats)
         Scores of each method.
-    confidence : float, default=0.95
+    confidence : float between 0 and 1, default=0.95
         Of the intervals.
 
     Attributes
@@ -79,7 +80,7 @@ class LabelEfficiencyDisplay:
             How many records have a label; up to 1, it is a fraction of them.
         scores : dict of str to array-like of shape (n_sizes, n_repeats)
             Scores of each method: over draws of labels, folds or seeds.
-        confidence : float, default=0.95
+        confidence : float between 0 and 1, default=0.95
             Of the intervals of the mean, which are quantiles of its bootstrap over repeats.
         metric : str, default="score"
             What the scores are.
@@ -95,9 +96,14 @@ class LabelEfficiencyDisplay:
         Raises
         ------
         InvalidECGError
-            If the scores of a method are not an array with a row for each of `n_labels`.
+            If `n_labels` or scores have other shapes, or if `confidence` is not between 0 and 1.
         """
         n_labels = np.asarray(n_labels, dtype=float)
+        if n_labels.ndim != 1 or not (n_labels > 0).all() or not len(n_labels):
+            raise InvalidECGError(
+                "n_labels must be numbers, or fractions, of records above 0, of shape (n_sizes,), "
+                f"but are {n_labels.tolist()}."
+            )
         arrays = {str(name): np.asarray(one, dtype=float) for name, one in scores.items()}
         for name, one in arrays.items():
             if one.ndim != 2 or len(one) != len(n_labels):
@@ -121,7 +127,17 @@ class LabelEfficiencyDisplay:
         Returns
         -------
         self : LabelEfficiencyDisplay
+
+        Raises
+        ------
+        InvalidECGError
+            If `confidence` is not between 0 and 1.
         """
+        if not isinstance(self.confidence, Real) or not 0 < self.confidence < 1:
+            raise InvalidECGError(
+                "confidence must be a number between 0 and 1, such as 0.95, but is "
+                f"{self.confidence!r}."
+            )
         figure, (ax,) = axes_for(1, ax, width=5, height=3.6)
         tails = (1 - self.confidence) / 2, (1 + self.confidence) / 2
         rng = check_random_state(random_state)
