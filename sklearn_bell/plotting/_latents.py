@@ -305,7 +305,7 @@ class LeadSimilarityDisplay:
         InvalidECGError
             If the estimator is no BELLPretrainer, or X is not as it wants it.
         NotFittedError
-            If it is not fitted, or its heads are new, as after :meth:`BELLPretrainer.from_pretrained`.
+            If it is not fitted, or its heads are new, as after ``from_pretrained``.
         """
         check_is_fitted(estimator)
         if not hasattr(estimator, "lead_distances"):
