@@ -3,7 +3,6 @@
 import faulthandler
 import os
 import re
-import resource
 import sys
 import tracemalloc
 from collections import Counter
@@ -29,7 +28,6 @@ FUZZ = settings(
 FUZZ_SLOW = settings(FUZZ, max_examples=max(40, N_CASES // 20))
 SECONDS = 60  # a case that takes longer hangs: the interpreter tells where, and ends
 MOST_BYTES = 2**28  # that a case may allocate in Python and numpy; the files have a few KB
-MOST_RESIDENT = 3 * 2**29  # by which the process may grow: torch allocates by itself
 
 NUMBERS = [b"0", b"-1", b"1", b"2", b"3.5", b"1000000", b"1000000000000", b"999999999999999",
            b"9" * 400, b"1e12", b"1e400", b"1e-400", b"nan", b"inf", b"-0", b"0x10", b"1_000",
@@ -165,7 +163,6 @@ def watched(folder):
     seen = []
     faulthandler.dump_traceback_later(SECONDS, exit=True)
     tracemalloc.start(1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     _watched.update(folder=os.path.realpath(folder) + os.sep, seen=seen)
     try:
         yield
@@ -174,9 +171,7 @@ def watched(folder):
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         faulthandler.cancel_dump_traceback_later()
-    grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     assert not seen, seen
-    assert grown < MOST_RESIDENT, f"the process has grown by {grown / 1e6:.0f} MB"
     assert most < MOST_BYTES, f"{most / 1e6:.0f} MB were allocated"
 
 
