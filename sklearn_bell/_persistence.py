@@ -298,9 +298,11 @@ def _estimator(tree, params):
     for name, value in tree["params"].items():
         prefix = f"{name}__"
         within = {k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix)}
-        found[name] = params[name] if name in params else _decoded(value, within, name)
-    for name in params:
-        if name.split("__")[0] not in tree["params"]:
+        found[name] = None if name in params else _decoded(value, within, name)
+    for name, value in params.items():
+        if name in cls._get_param_names():  # which the file need not know
+            found[name] = value
+        elif name.split("__")[0] not in tree["params"]:
             raise InvalidFileError(f"{tree['class']} has no parameter {name}")
     estimator = cls(**found)
     if tree["state"] is not None:

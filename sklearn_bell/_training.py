@@ -355,15 +355,6 @@ def run_epochs(estimator, context, X, n_epochs, train_epoch, processes=ALONE, ke
     stop. Of several processes, the first one decides. Where training goes on from a checkpoint,
     callbacks are told of its last epoch once more: it may have been ended there.
     """
-    last = len(estimator.history_) + n_epochs
-
-    def train_and_print():
-        finished = train_epoch()
-        if estimator.verbose:
-            name, newest = type(estimator).__name__, estimator.history_[-1]
-            print_epoch(name, newest["epoch"], last, newest["loss"], newest["duration"])
-        return finished
-
     def one(train):
         task = context.subcontext(task_name="epoch")
         task.call_on_fit_task_begin(estimator=estimator, X=X)
@@ -378,8 +369,12 @@ def run_epochs(estimator, context, X, n_epochs, train_epoch, processes=ALONE, ke
 
     if n_epochs and goes_on(estimator, keeper) and one(lambda: False):
         return
+    last = len(estimator.history_) + n_epochs
     for number in range(n_epochs):
-        is_last = one(train_and_print) or number == n_epochs - 1
+        is_last = one(train_epoch) or number == n_epochs - 1
+        if estimator.verbose:
+            name, newest = type(estimator).__name__, estimator.history_[-1]
+            print_epoch(name, newest["epoch"], last, newest["loss"], newest["duration"])
         if keeper is not None and processes.rank == 0:
             keeper.after_epoch(is_last)
         if is_last:

@@ -541,6 +541,6 @@ class BasePretrainer(
             f"{type(self).__name__} has collapsed in epoch {epoch['epoch']}: the latents {how}. "
             "Train with a smaller lr, or see whether the records differ there at all.",
             CollapseWarning,
-            stacklevel=9,  # to the line that called fit
+            stacklevel=10,  # to the line that called fit
         )
         return True
