@@ -355,6 +355,7 @@ def run_epochs(estimator, context, X, n_epochs, train_epoch, processes=ALONE, ke
     stop. Of several processes, the first one decides. Where training goes on from a checkpoint,
     callbacks are told of its last epoch once more: it may have been ended there.
     """
+
     def one(train):
         task = context.subcontext(task_name="epoch")
         task.call_on_fit_task_begin(estimator=estimator, X=X)
