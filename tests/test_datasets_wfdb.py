@@ -1,8 +1,10 @@
 """read_wfdb: any records of the right kind become one array; every other one is named."""
 
+import gc
 import os
 import re
 import tracemalloc
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -601,6 +603,19 @@ def test_the_first_bad_record_in_order_is_the_one_named(archive, n_jobs):
     records = [archive / f"r{i}" for i in range(1, 11)]
     with pytest.raises(InvalidECGError, match=r"r5: its file r5\.dat is missing"):
         read_wfdb(records, n_jobs=n_jobs)
+
+
+def test_an_error_comes_alone_while_others_are_still_read(tmp_path):
+    for i in range(200):
+        write(tmp_path, f"r{i}")
+    (tmp_path / "r5.dat").unlink()
+    for _ in range(3):
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            with pytest.raises(InvalidECGError, match=r"r5: its file r5\.dat is missing"):
+                read_wfdb([tmp_path / f"r{i}" for i in range(200)], n_jobs=2)
+            gc.collect()
+        assert not seen
 
 
 def test_a_file_on_disk_holds_exactly_the_good_records(archive, tmp_path):

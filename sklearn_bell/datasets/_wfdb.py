@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -249,14 +250,19 @@ class _Reader:
                     )
                     for first in range(0, len(paths), _RECORDS_PER_TASK)
                 )
-                for name, reading in zip(names, chain.from_iterable(readings), strict=True):
-                    if isinstance(reading, str):
-                        self._refuse(name, reading)
-                        continue
-                    self.kept.append(name)
-                    if reading.padded:
-                        self.padded.append(name)
-                    yield reading.signal
+                try:
+                    for name, reading in zip(names, chain.from_iterable(readings), strict=True):
+                        if isinstance(reading, str):
+                            self._refuse(name, reading)
+                            continue
+                        self.kept.append(name)
+                        if reading.padded:
+                            self.padded.append(name)
+                        yield reading.signal
+                finally:  # joblib warns of what was read and is not wanted after an error
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore", UserWarning)
+                        readings.close()
 
     def _refuse(self, name: str, cause: str) -> None:
         if not self.skip or isinstance(cause, OtherLength):
