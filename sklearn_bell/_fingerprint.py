@@ -22,10 +22,7 @@ from sklearn.base import BaseEstimator
 _SOME_ROWS, _FIRST_ROWS = 64, 8
 _NOWHERE = {"n_jobs", "verbose", "device", "checkpoint"}  # parameters no result depends on
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("purelib", "platlib"))
-_PLAIN = (
-    *(type(None), bool, int, float, str, bytes, tuple, frozenset),
-    *(types.FunctionType, type),
-)
+_PLAIN = type(None) | int | float | str | bytes | tuple | frozenset | types.FunctionType | type
 
 
 def fingerprint(estimator, left_out, data):
@@ -81,12 +78,13 @@ class _Description:
         if isinstance(value, np.ndarray | torch.Tensor):
             return [str(value.dtype), list(value.shape), _hashed(value)]
         if isinstance(value, dict):
-            entries = [[str(name), self.of(one, within)] for name, one in value.items()]
-            return ["dict", *sorted(entries, key=lambda entry: entry[0])]
+            entries = sorted(((str(name), one) for name, one in value.items()), key=lambda x: x[0])
+            return ["dict", *([name, self.of(one, within)] for name, one in entries)]
         if isinstance(value, list | tuple):
             return [self.of(one, within) for one in value]
         if isinstance(value, set | frozenset):
-            return ["set", *sorted(json.dumps(self.of(one, within)) for one in value)]
+            # each by itself: they come in another order in another process
+            return ["set", *sorted(json.dumps(_Description().of(one)) for one in value)]
         if isinstance(value, functools.partial):
             return self.of([value.func, value.args, value.keywords], within)
         if isinstance(value, types.FunctionType | type):

@@ -356,7 +356,7 @@ def run_epochs(estimator, context, X, n_epochs, train_epoch, processes=ALONE, ke
     callbacks are told of its last epoch once more: it may have been ended there.
     """
 
-    def one(train):
+    def epoch(train):
         task = context.subcontext(task_name="epoch")
         task.call_on_fit_task_begin(estimator=estimator, X=X)
         finished = train()
@@ -368,11 +368,11 @@ def run_epochs(estimator, context, X, n_epochs, train_epoch, processes=ALONE, ke
         )
         return processes.first(finished or asked_to_stop)
 
-    if n_epochs and goes_on(estimator, keeper) and one(lambda: False):
+    if n_epochs and goes_on(estimator, keeper) and epoch(lambda: False):
         return
     last = len(estimator.history_) + n_epochs
     for number in range(n_epochs):
-        is_last = one(train_epoch) or number == n_epochs - 1
+        is_last = epoch(train_epoch) or number == n_epochs - 1
         if estimator.verbose:
             name, newest = type(estimator).__name__, estimator.history_[-1]
             print_epoch(name, newest["epoch"], last, newest["loss"], newest["duration"])

@@ -515,6 +515,9 @@ def test_fingerprints_tell_code_of_users_from_each_other():
 
     assert len({of(source) for source in CODE}) == len(CODE)
     assert all(of(source) == of(source) for source in CODE)
+    first, second = map(made_of, CODE[:2])
+    assert keys(a=first, b=[first, second]) == keys(b=[first, second], a=first)
+    assert keys(of={first, second}, then=first) == keys(of={second, first}, then=first)
 
 
 def test_fingerprints_do_not_depend_on_where_it_is_trained():
