@@ -22,7 +22,7 @@ from sklearn.base import BaseEstimator
 _SOME_ROWS, _FIRST_ROWS = 64, 8
 _NOWHERE = {"n_jobs", "verbose", "device", "checkpoint"}  # parameters no result depends on
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("purelib", "platlib"))
-_PLAIN = type(None) | int | float | str | bytes | tuple | frozenset | types.FunctionType | type
+_PLAIN = (type(None), int, float, str, bytes, tuple, frozenset, types.FunctionType, type)
 
 
 def fingerprint(estimator, left_out, data):

@@ -21,6 +21,7 @@ import pytest
 import wfdb
 
 from sklearn_bell.datasets import (
+    _download,
     _fetch,
     fetch_chapman,
     fetch_cpsc2018,
@@ -137,7 +138,7 @@ def publisher(tmp_path, monkeypatch):
     for name in ("PTB_XL", "LUDB", "CHALLENGE_2021"):
         source = getattr(_fetch, name)
         monkeypatch.setattr(_fetch, name, source._replace(files=f"{address}/{source.folders[0]}/"))
-    monkeypatch.setattr(_fetch, "_TIMEOUT", 0.5)
+    monkeypatch.setattr(_download, "_TIMEOUT", 0.5)
     hasty = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 100))
     monkeypatch.setattr(pooch.core, "time", hasty)
     server.files = files
@@ -320,7 +321,7 @@ def test_no_file_is_written_outside_the_folder(publisher, tmp_path, name):
 def test_what_makes_no_sense_is_refused_before_anything_is_downloaded(
     tmp_path, monkeypatch, fetch, options, error, message
 ):
-    monkeypatch.setattr(_fetch, "_download", lambda *args: pytest.fail("it is downloaded"))
+    monkeypatch.setattr(_fetch, "download", lambda *args: pytest.fail("it is downloaded"))
     with pytest.raises(error, match=message):
         fetch(tmp_path, **options)
 
