@@ -187,6 +187,24 @@ def test_leads_out_and_n_jobs_are_those_of_read_wfdb(folder, tmp_path):
     np.testing.assert_allclose(np.load(out)[:, :, 0], [[r[0] + 0.07, r[0] + 0.03] for r in RECORDS])
 
 
+@pytest.mark.parametrize("table", ["ptbxl_database.csv", "scp_statements.csv"])
+def test_tables_are_files_of_the_folder(folder, tmp_path, table):
+    expected = load_ptbxl(folder, unlabelled=True).target
+    (folder / table).rename(tmp_path / "elsewhere")
+    (folder / table).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InvalidECGError, match=rf"{table} is a link out of .*unless allow_links"):
+        load_ptbxl(folder, unlabelled=True)
+    found = load_ptbxl(folder, unlabelled=True, allow_links=True).target
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_table_that_is_a_pipe_keeps_nobody_waiting(folder):
+    (folder / "scp_statements.csv").unlink()
+    os.mkfifo(folder / "scp_statements.csv")
+    with pytest.raises(InvalidECGError, match=r"scp_statements.csv is no ordinary file"):
+        load_ptbxl(folder, unlabelled=True)
+
+
 def test_records_on_another_disk_are_read_only_where_links_are_allowed(folder, tmp_path):
     expected = load_ptbxl(folder, unlabelled=True).data
     (folder / "records100").rename(tmp_path / "disk")
