@@ -6,7 +6,7 @@ LOWEST := .venv-lowest
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test test-lowest soak fuzz lint bench docs docs-test dist clean
+.PHONY: demo test test-lowest soak fuzz lint data bench docs docs-test dist clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m sklearn_bell demo $(if $(DATA),--data $(DATA))
@@ -32,6 +32,16 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The complete folds 1-8 of PTB-XL (480 MB) and links to the other data sets of $(RECORDINGS), so that
+# `--data data` serves every benchmark. Tests and CI read $(RECORDINGS) itself.
+RECORDINGS ?= $(abspath ../shared/data)
+data: $(INSTALLED)
+	mkdir -p data
+	$(BIN)/python $(RECORDINGS)/ptb-xl-packed/unpack_ptbxl.py data/ptb-xl
+	for name in ptb-xl-500hz ludb cinc2011-set-a code-test clinical; do \
+	    ln -sfn $(RECORDINGS)/$$name data/$$name; \
+	done
 
 # hours; goes on where it was ended
 bench: $(INSTALLED)

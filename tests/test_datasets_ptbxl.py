@@ -280,14 +280,14 @@ def test_the_bunch_holds_what_the_docstring_says(folder):
 
 @pytest.fixture(scope="module")
 def real(real_home):
-    with pytest.warns(RecordWarning, match="42 of 2331 records have no label"):
+    with pytest.warns(RecordWarning, match="16 of 450 records have no label"):
         return load_ptbxl(real_home)
 
 
 def test_real_superclasses_are_counted_right(real):
     counts = dict(zip(real.target_names.tolist(), real.target.sum(axis=0).tolist(), strict=True))
-    assert counts == {"CD": 458, "HYP": 272, "MI": 519, "NORM": 1127, "STTC": 543}
-    assert len(real.skipped) == 42
+    assert counts == {"CD": 132, "HYP": 105, "MI": 131, "NORM": 135, "STTC": 175}
+    assert len(real.skipped) == 16
 
 
 def test_real_patients_do_not_cross_folds(real):
@@ -296,7 +296,7 @@ def test_real_patients_do_not_cross_folds(real):
 
 
 def test_real_signals_are_millivolts_in_the_standard_order(real):
-    assert real.data.shape == (2289, 12, 1000)
+    assert real.data.shape == (434, 12, 1000)
     assert real.lead_names == TWELVE
     lead_i, lead_ii, lead_iii = real.data[:, 0], real.data[:, 1], real.data[:, 2]
     assert np.median(np.abs(lead_iii - lead_ii + lead_i)) < 2e-3
