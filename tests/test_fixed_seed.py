@@ -66,7 +66,7 @@ def summary(name):
         "loss": history[-1]["loss"],
         "mean": float(np.mean(values, dtype=np.float64)),
         "deviation": float(np.std(values, dtype=np.float64)),
-        "first": np.asarray(values).ravel()[::997][:8].astype(float).tolist(),
+        "first": values.ravel()[:: max(1, values.size // 8)][:8].astype(float).tolist(),
     }
 
 
