@@ -20,7 +20,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_bell._metrics import bootstrap, ranking, rates
+from sklearn_bell.evaluation._bootstrap import bootstrap, ranking, rates
 
 N_BOOTSTRAPS = 500
 

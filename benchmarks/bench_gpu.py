@@ -24,9 +24,9 @@ from bench_throughput import N_LEADS, copy_rate, noise, timed
 from torch import nn
 
 from sklearn_bell import BELLPretrainer
-from sklearn_bell._training import choose_device
 from sklearn_bell.nn.encoders import ResNet1d, VGG1d
 from sklearn_bell.nn.narrow import PairwiseMaxPool
+from sklearn_bell.training._trainer import resolve_device
 
 RATE, SHARE = 20_000, 0.4
 _LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, PairwiseMaxPool, nn.AvgPool2d)
@@ -58,7 +58,7 @@ def main():
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--epochs", type=int, default=20)
     options = parser.parse_args()
-    device, missed = choose_device(options.device), []
+    device, missed = resolve_device(options.device), []
     rate_of_copy = copy_rate(device)
     print(f"{machine()}; {device}; copy: {rate_of_copy / 1e9:.0f} GB/s")
     X = noise(options.records, N_LEADS, 1000)

@@ -52,9 +52,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_bell import VQVAEOverSampler, VQVAETransformer
-from sklearn_bell._children import Children, fit_prior
 from sklearn_bell.datasets import load_ludb, load_ptbxl
 from sklearn_bell.exceptions import RecordWarning
+from sklearn_bell.over_sampling._synthesis import Children, fit_prior
 from sklearn_bell.preprocessing import INDEPENDENT_LEADS
 
 RARE = {"ptbxl": (30, 150, 200), "ludb": (10, 60, 100)}  # from, to, and raised to, records

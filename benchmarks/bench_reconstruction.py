@@ -29,9 +29,9 @@ from _common import machine
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_bell import VQVAEOverSampler, VQVAETransformer
-from sklearn_bell._children import fit_prior
 from sklearn_bell.datasets import load_ptbxl
 from sklearn_bell.feature_extraction import detect_qrs
+from sklearn_bell.over_sampling._synthesis import fit_prior
 from sklearn_bell.preprocessing import STANDARD_LEADS
 
 CORRELATION, AMPLITUDE = 0.95, 0.10

@@ -41,12 +41,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from sklearn_bell import BELLPretrainer
-from sklearn_bell._batches import to_tensor
-from sklearn_bell._training import choose_device
 from sklearn_bell.datasets import make_ecg
 from sklearn_bell.nn.augmentation import Compose, RandomResizedCrop, TimeOut
 from sklearn_bell.nn.encoders import VGG1d
 from sklearn_bell.preprocessing import INDEPENDENT_LEADS
+from sklearn_bell.training._data import to_tensor
+from sklearn_bell.training._trainer import resolve_device
 
 N_LEADS, BATCH, RATIOS = 8, 128, (("float32", 1.7, 1.3), ("bfloat16", 3.0, 2.5))
 DRIVER = 0.03  # of the time of the steps
@@ -413,7 +413,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--scaling", action="store_true")
     options = parser.parse_args()
-    device, missed = choose_device(options.device), []
+    device, missed = resolve_device(options.device), []
     print(machine(), f"; {torch.get_num_threads()} threads; {options.records} records of 8 leads")
     peaks = {precision: peak(device, precision) for precision, *_ in RATIOS}
     for precision, rate in peaks.items():

@@ -86,7 +86,7 @@ def load_cinc2011(path):
     return X.astype(np.float32) * (CINC_MICROVOLTS / 1000)
 
 
-def records_of(arm, X, cinc, seed):
+def load_records(arm, X, cinc, seed):
     """Return what an arm pretrains on."""
     rng = np.random.default_rng(seed)
     if arm == "spoiled":
@@ -109,7 +109,7 @@ def features_of(arm, seed, part, data, cinc, options):
             torch.set_num_threads(1)
         start = time.perf_counter()
         train = ~np.isin(data.fold, part)
-        features = bell.fit(records_of(arm, data.data[train], cinc, seed)).transform(data.data)
+        features = bell.fit(load_records(arm, data.data[train], cinc, seed)).transform(data.data)
         print(f"{path.stem}: {time.perf_counter() - start:.0f} s", flush=True)
         unfinished = path.with_suffix(".part.npy")
         np.save(unfinished, features)

@@ -22,10 +22,10 @@ import torch
 from _common import machine
 
 from sklearn_bell import BELLPretrainer
-from sklearn_bell._batches import RowDataset, ShuffledBatches, one_ahead
-from sklearn_bell._validation import Records
+from sklearn_bell._utils.validation import Records
 from sklearn_bell.datasets import make_ecg
 from sklearn_bell.preprocessing import INDEPENDENT_LEADS
+from sklearn_bell.training._data import RowDataset, ShuffledBatches, prefetch
 
 N_EPOCHS = 10  # of so many records; 60 are for 2,000
 GPU = 20_000  # records per second: the mark, not measured
@@ -68,7 +68,7 @@ def stream_rates():
                     source[start : start + len(block)] = block
                 batches = ShuffledBatches(RowDataset(Records(source, (np.float32,))), 128, seed=0)
                 start = time.perf_counter()
-                for _ in one_ahead(batches, torch.device("cpu")):
+                for _ in prefetch(batches, torch.device("cpu")):
                     pass
                 n_bytes = len(source) * block[0].nbytes
                 rates.append(n_bytes / 1e6 / (time.perf_counter() - start))

@@ -5,10 +5,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sklearn_bell._persistence import load
     from sklearn_bell.classification import ECGClassifier
     from sklearn_bell.feature_extraction import ECGFeatures
     from sklearn_bell.over_sampling import VQVAEOverSampler
+    from sklearn_bell.persistence import load
     from sklearn_bell.pretraining import BELLPretrainer
     from sklearn_bell.vqvae import VQVAETransformer
 
@@ -30,23 +30,22 @@ _MODULES = {
     "ECGFeatures": "feature_extraction",
     "VQVAEOverSampler": "over_sampling",
     "VQVAETransformer": "vqvae",
-    "load": "_persistence",
+    "load": "persistence",
 }
 _SUBMODULES = {
-    "callbacks",
-    "checkpoints",
     "classification",
     "datasets",
     "evaluation",
     "exceptions",
     "feature_extraction",
-    "images",
     "inspection",
     "nn",
     "over_sampling",
+    "persistence",
     "plotting",
     "preprocessing",
     "pretraining",
+    "training",
     "vqvae",
 }
 

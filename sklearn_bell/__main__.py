@@ -305,9 +305,9 @@ class _Shown:
 
 def _read(*args):
     """Return the records of a file or folder as a Bunch, and tell what was left out."""
-    from sklearn_bell._records import records_of
+    from sklearn_bell.datasets._paths import load_records
 
-    ecg = records_of(*args)
+    ecg = load_records(*args)
     for name in ecg.get("left_out", ()):
         column = f"column {name}" if name else "the column without a name"
         print(f"sklearn-bell: note: {column} is no lead, and is left out", file=sys.stderr)

@@ -10,15 +10,15 @@ from scipy import ndimage, signal
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from sklearn_bell._base import RecordTransformer
-from sklearn_bell._leads import STANDARD_LEADS, check_lead_names
-from sklearn_bell._signal import bandpass, resample
-from sklearn_bell._validation import check_signals
+from sklearn_bell._utils.leads import STANDARD_LEADS, check_lead_names
+from sklearn_bell._utils.signal import bandpass, resample
+from sklearn_bell._utils.validation import check_signals
+from sklearn_bell.preprocessing._base import RecordTransformer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from sklearn_bell._typing import Names
+    from sklearn_bell._utils.types import Names
 
 __all__ = ["ECGFeatures", "detect_qrs"]
 

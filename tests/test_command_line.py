@@ -226,7 +226,7 @@ def test_what_was_interrupted_goes_on(records, tmp_path):
     script = f"""
         import signal
         import sys
-        from sklearn_bell import checkpoints
+        from sklearn_bell.training import _checkpoint as checkpoints
         from sklearn_bell.__main__ import main
 
         class Often(checkpoints.Checkpoint):
@@ -240,7 +240,9 @@ def test_what_was_interrupted_goes_on(records, tmp_path):
                 signal.raise_signal(signal.SIGINT)
 
         signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
-        checkpoints.Checkpoint, write = Often, checkpoints.write_file
+        import sklearn_bell.training
+        sklearn_bell.training.Checkpoint, write = Often, checkpoints.write_file
+        checkpoints.Checkpoint = Often
         checkpoints.write_file = write_file
         sys.exit(main({arguments}))
     """

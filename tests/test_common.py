@@ -16,9 +16,9 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 import sklearn_bell
-from sklearn_bell._base import SignalTransformer
 from sklearn_bell.feature_extraction import ECGFeatures
 from sklearn_bell.preprocessing import BandpassFilter, RecordScaler
+from sklearn_bell.preprocessing._base import SignalTransformer
 from sklearn_bell.pretraining import BELLPretrainer
 
 # loaders and networks keep other contracts, and have tests of their own

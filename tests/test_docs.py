@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import test_datasets_common
-from test_readme import own_folder  # noqa: F401
 
 import sklearn_bell
 from sklearn_bell.datasets import make_ecg
+from tests.datasets import test_common as datasets_common
+from tests.test_readme import own_folder  # noqa: F401
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -49,9 +49,9 @@ def test_what_contributors_are_shown_is_as_the_common_tests_want_it(tmp_path, mo
     def load(**options):
         return shown["load_ward"]("home", **options)
 
-    test_datasets_common.test_the_bunch_has_what_every_bunch_has(load)
-    test_datasets_common.test_leads_come_in_the_order_asked_for(load)
-    test_datasets_common.test_X_and_y_alone_are_those_of_the_bunch(load)
+    datasets_common.test_the_bunch_has_what_every_bunch_has(load)
+    datasets_common.test_leads_come_in_the_order_asked_for(load)
+    datasets_common.test_X_and_y_alone_are_those_of_the_bunch(load)
     ecg = make_ecg(8, leads=["II", "V1"], random_state=0)
     bell = sklearn_bell.BELLPretrainer(shown["Tiny1d"], max_epochs=1, random_state=0)
     assert bell.fit_transform(ecg.data).shape == (8, 2 * 8)

@@ -12,10 +12,10 @@ import zarr
 from torch import nn
 
 from sklearn_bell import BELLPretrainer, ECGClassifier, VQVAETransformer
-from sklearn_bell._batches import RowDataset, Rows, ShuffledBatches
-from sklearn_bell._distributed import Processes
-from sklearn_bell._validation import Records
+from sklearn_bell._utils.validation import Records
 from sklearn_bell.exceptions import InvalidECGError
+from sklearn_bell.training._data import RowDataset, Rows, ShuffledBatches
+from sklearn_bell.training._distributed import Processes
 
 
 class TinyEncoder(nn.Module):
@@ -111,7 +111,7 @@ def test_each_process_reads_chunks_of_its_own(X, n_processes):
 
 
 def test_chunks_that_hold_no_whole_records_are_not_read_all_at_once(monkeypatch):
-    monkeypatch.setattr("sklearn_bell._validation._BYTES_AT_ONCE", 20 * 2 * 80 * 4)
+    monkeypatch.setattr("sklearn_bell._utils.validation._BYTES_AT_ONCE", 20 * 2 * 80 * 4)
     X = np.random.default_rng(0).normal(size=(500, 2, 80)).astype(np.float32)
     source = Chunked(X, n_rows=130)
     assert records(source).rows_of_block == 19  # a seventh, for twenty are allowed

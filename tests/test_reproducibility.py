@@ -97,7 +97,7 @@ from joblib import Parallel, delayed
 sys.path.insert(0, sys.argv[1])
 torch.set_num_threads(1)
 if __name__ == "__main__":
-    from test_reproducibility import ESTIMATORS, outcome
+    from tests.test_reproducibility import ESTIMATORS, outcome
     import sklearn_bell
     if sys.argv[2] == "joblib":
         found = Parallel(2, backend="multiprocessing")(map(delayed(outcome), ESTIMATORS))
@@ -111,7 +111,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("method", [*multiprocessing.get_all_start_methods(), "joblib"])
 def test_in_processes_of_every_kind(expected, method, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
-    folder = os.path.dirname(__file__)
+    folder = os.path.dirname(os.path.dirname(__file__))
     command = [sys.executable, tmp_path / "script.py", folder, method, tmp_path / "found.npz"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(list(map(str, command)), check=True, timeout=300, env=environment)
@@ -162,7 +162,7 @@ def test_importing_leaves_what_is_shared_as_it_was():
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import os, warnings, numpy, torch, sklearn, skorch, imblearn.over_sampling, pandas, wfdb\n"
         "import matplotlib, joblib, scipy.signal, sklearn.ensemble, sklearn.callback, skorch\n"
-        "from test_reproducibility import shared\n"
+        "from tests.test_reproducibility import shared\n"
         "import importlib, pkgutil\n"
         "for name in [n for n in sys.modules if n.startswith('sklearn_bell')]:\n"
         "    del sys.modules[name]\n"
@@ -173,6 +173,6 @@ def test_importing_leaves_what_is_shared_as_it_was():
         "after = shared()\n"
         "assert before == after, {k for k in after if before[k] != after[k]}\n"
     )
-    command = [sys.executable, "-c", script, os.path.dirname(__file__)]
+    command = [sys.executable, "-c", script, os.path.dirname(os.path.dirname(__file__))]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

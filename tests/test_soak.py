@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from soak import COMPARED, WARM_UP, judge, note
+
+from tests.soak import COMPARED, WARM_UP, judge, note
 
 STEADY = {
     "memory, MB": 450.0, "memory of children, MB": 690.0, "allocated, MB": 160.0, "threads": 3,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sklearn_bell.datasets._record import own_file
+from sklearn_bell.datasets._record import resolve_inside
 from sklearn_bell.datasets._sources import Source
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 
@@ -78,7 +78,7 @@ def read_table(
     """
     with naming(path):
         root = os.sep if allow_links else os.path.realpath(path.parent)
-        own_file(str(path.parent), path.name, root)
+        resolve_inside(str(path.parent), path.name, root)
         table = pd.read_csv(path, **options)
         if not isinstance(table.index, pd.RangeIndex):  # pandas would move the columns over
             raise ValueError("its rows have more fields than its header")

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn_bell.datasets._base import select_labelled
 from sklearn_bell.datasets._record import Layout
 from sklearn_bell.datasets._sources import CHALLENGE_2021
-from sklearn_bell.datasets._wfdb import check_leads, comments_of, read_records, trust_in
+from sklearn_bell.datasets._wfdb import check_leads, comments_of, read_policy, read_records
 from sklearn_bell.exceptions import InvalidECGError
 
 _DESCR = f"""\
@@ -215,7 +215,7 @@ def load_challenge(
     ['CRBBB|RBBB', 'NSR']
     """
     folder = Path(folder)
-    wanted_leads, trust = check_leads(leads), trust_in(folder, verify=verify,
+    wanted_leads, trust = check_leads(leads), read_policy(folder, verify=verify,
                                                        allow_links=allow_links)  # fmt: skip
     listed: list[str] = []
     for place in [folder] if sources is None else [folder / source for source in sources]:

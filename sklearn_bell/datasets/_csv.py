@@ -12,7 +12,7 @@ from typing import NoReturn
 import numpy as np
 from sklearn.utils import Bunch
 
-from sklearn_bell._leads import lead_positions, standard_name
+from sklearn_bell._utils.leads import lead_positions, standard_name
 from sklearn_bell.exceptions import InvalidECGError
 
 _NO_LEADS = {"", "index", "time", "t"}  # names of columns that other programs write beside leads

@@ -19,7 +19,7 @@ from sklearn_bell.datasets._base import (
 )
 from sklearn_bell.datasets._record import Layout
 from sklearn_bell.datasets._sources import LUDB
-from sklearn_bell.datasets._wfdb import check_leads, read_records, trust_in
+from sklearn_bell.datasets._wfdb import check_leads, read_policy, read_records
 
 _DESCR = f"""\
 LUDB: 200 12-lead ECGs of 10 s at 500 Hz, one of each of 200 patients and healthy volunteers,
@@ -179,7 +179,7 @@ def load_ludb(
     keep, skipped = select_labelled(names, labelled, task, unlabelled)
     table, target, names = table[keep], target[keep], names[keep]
     layout = Layout(wanted_leads, sampling_rate, adc_gain=_UNITS_PER_MV)
-    trust = trust_in(folder, allow_links=allow_links)
+    trust = read_policy(folder, allow_links=allow_links)
     bunch = read_records(names, folder, layout, trust, n_jobs=n_jobs, out=out)
     if return_X_y:
         return bunch.data, target

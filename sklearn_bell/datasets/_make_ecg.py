@@ -10,14 +10,14 @@ import numpy as np
 from sklearn.utils import Bunch, check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, validate_params
 
-from sklearn_bell._leads import STANDARD_LEADS, lead_positions
-from sklearn_bell.datasets._hearts import CONDITIONS, NORMAL, moving_dipole
+from sklearn_bell._utils.leads import STANDARD_LEADS, lead_positions
+from sklearn_bell.datasets._heart_models import CONDITIONS, NORMAL, moving_dipole
 from sklearn_bell.exceptions import InvalidECGError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from sklearn_bell._typing import Names, RandomState
+    from sklearn_bell._utils.types import Names, RandomState
 
 # What a dipole of 1 mV to the left (x), to the feet (y) and to the back (z) gives in each of the
 # eight independent leads: the matrix of Dower et al. (1980).

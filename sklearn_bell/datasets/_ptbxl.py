@@ -22,7 +22,7 @@ from sklearn_bell.datasets._base import (
 )
 from sklearn_bell.datasets._record import Layout
 from sklearn_bell.datasets._sources import PTB_XL
-from sklearn_bell.datasets._wfdb import check_leads, read_records, trust_in
+from sklearn_bell.datasets._wfdb import check_leads, read_policy, read_records
 from sklearn_bell.exceptions import InvalidECGError
 
 _DESCR = f"""\
@@ -194,7 +194,7 @@ def load_ptbxl(
     names = np.array(table[_FILE_COLUMNS[sampling_rate]], dtype=str)
     keep, skipped = select_labelled(names, np.asarray(target.any(axis=1)), task, unlabelled)
     table, target, names = table[keep], target[keep], names[keep]
-    trust = trust_in(folder, allow_links=allow_links)
+    trust = read_policy(folder, allow_links=allow_links)
     bunch = read_records(names, folder, Layout(wanted_leads), trust, n_jobs=n_jobs, out=out)
     if return_X_y:
         return bunch.data, target

@@ -16,8 +16,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from sklearn_bell._leads import STANDARD_LEADS, lead_positions, standard_name
-from sklearn_bell._signal import resample
+from sklearn_bell._utils.leads import STANDARD_LEADS, lead_positions, standard_name
+from sklearn_bell._utils.signal import resample
 from sklearn_bell.datasets._header import Header, Signal, read_comments, read_header
 from sklearn_bell.exceptions import InvalidECGError
 
@@ -50,14 +50,14 @@ class Layout(NamedTuple):
     adc_gain: float | None = None  # units of the digital values per mV, if the headers are wrong
 
 
-class Trust(NamedTuple):
+class ReadPolicy(NamedTuple):
     """What is believed of the files."""
 
     root: str | None = None  # no file may lie outside of it; None: of the folder of its record
     verify: bool = True  # whether samples are held against number and checksum in the header
 
 
-class OtherLength(str):
+class LengthMismatch(str):
     """What is wrong with a record is a length that differs from that of the first."""
 
 
@@ -73,22 +73,22 @@ class Reading(NamedTuple):
     padded: bool
 
 
-def try_read(path: str, layout: Layout, trust: Trust) -> Reading | str:
+def try_read(path: str, layout: Layout, trust: ReadPolicy) -> Reading | str:
     """Read a record, or return what is wrong with it. See :func:`read_record`."""
     try:
         return read_record(path, layout, trust)
     except LengthError as error:
-        return OtherLength(error)
+        return LengthMismatch(error)
     except (InvalidECGError, MemoryError) as error:
         return str(error)
 
 
-def try_read_all(paths: Sequence[str], layout: Layout, trust: Trust) -> list[Reading | str]:
+def try_read_all(paths: Sequence[str], layout: Layout, trust: ReadPolicy) -> list[Reading | str]:
     """Read several records, one after the other. See :func:`try_read`."""
     return [try_read(path, layout, trust) for path in paths]
 
 
-def read_record(path: str, layout: Layout, trust: Trust) -> Reading:
+def read_record(path: str, layout: Layout, trust: ReadPolicy) -> Reading:
     """Read the record at an absolute path without extension; an error says the cause alone."""
     folder, root = os.path.dirname(path), _root(path, trust)
     header = _with_length(_from_header(read_header, path, root), folder, root, trust.verify)
@@ -121,7 +121,7 @@ def read_record(path: str, layout: Layout, trust: Trust) -> Reading:
     return Reading(fitted, layout, padded=n_available < n_samples)
 
 
-def try_comments(path: str, trust: Trust) -> dict[str, str] | str:
+def try_comments(path: str, trust: ReadPolicy) -> dict[str, str] | str:
     """Read the comments in the header of a record, by name, or return what is wrong with it."""
     try:
         return _from_header(read_comments, path, _root(path, trust))
@@ -129,21 +129,21 @@ def try_comments(path: str, trust: Trust) -> dict[str, str] | str:
         return str(error)
 
 
-def _root(path: str, trust: Trust) -> str:
+def _root(path: str, trust: ReadPolicy) -> str:
     return os.path.realpath(trust.root or os.path.dirname(path))
 
 
 def _from_header(read: Callable[[str], T], path: str, root: str) -> T:
     folder, name = os.path.split(path)
     try:
-        return read(own_file(folder, f"{name}.hea", root))
+        return read(resolve_inside(folder, f"{name}.hea", root))
     except OSError as error:
         raise InvalidECGError(
             f"its header {name}.hea cannot be read ({error.strerror})."
         ) from error
 
 
-def own_file(folder: str, name: str, root: str) -> str:
+def resolve_inside(folder: str, name: str, root: str) -> str:
     """Return the path of a file, which has to be one and to lie in `root`, links followed.
 
     An error says the cause alone.
@@ -181,7 +181,7 @@ def _with_length(header: Header, folder: str, root: str, verify: bool) -> Header
         if form not in _BYTES and form not in _FLAC:
             raise InvalidECGError(f"its file {file} has the unknown format {form}.")
         try:
-            size = _size_of_file(own_file(folder, file, root), form, offset)
+            size = _size_of_file(resolve_inside(folder, file, root), form, offset)
         except OSError as error:
             what = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
             raise InvalidECGError(f"its file {file} {what} ({error.strerror}).") from error
@@ -272,7 +272,7 @@ def _in_millivolts(
     chosen: Sequence[int],
     digital: Sequence[np.ndarray],
     layout: Layout,
-    trust: Trust,
+    trust: ReadPolicy,
 ) -> np.ndarray:
     """Return the chosen signals as float64 (n_leads, n_samples), NaN where marked as invalid."""
     rows = []

@@ -17,14 +17,14 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_bell._leads import standard_name
+from sklearn_bell._utils.leads import standard_name
 from sklearn_bell.datasets._base import warn_of_records
 from sklearn_bell.datasets._record import (
     Layout,
-    OtherLength,
+    LengthMismatch,
     Reading,
-    Trust,
-    own_file,
+    ReadPolicy,
+    resolve_inside,
     try_comments,
     try_read,
     try_read_all,
@@ -149,22 +149,24 @@ def read_wfdb(
     """
     names, folder = _list_records(records, allow_links)
     layout = Layout(check_leads(leads), sampling_rate, duration)
-    trust = trust_in(folder, verify=verify, allow_links=allow_links)
+    trust = read_policy(folder, verify=verify, allow_links=allow_links)
     skip = on_error == "skip"
     return read_records(names, folder, layout, trust, n_jobs=n_jobs, out=out, skip=skip)
 
 
-def trust_in(folder: Path | None, *, verify: bool = True, allow_links: bool = False) -> Trust:
+def read_policy(
+    folder: Path | None, *, verify: bool = True, allow_links: bool = False
+) -> ReadPolicy:
     """Return what is believed of the files in a folder."""
     root = None if folder is None else str(folder)
-    return Trust(os.sep if allow_links else root, verify)
+    return ReadPolicy(os.sep if allow_links else root, verify)
 
 
 def read_records(
     names: Sequence[str],
     folder: Path | None,
     layout: Layout,
-    trust: Trust,
+    trust: ReadPolicy,
     *,
     n_jobs: int | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -202,7 +204,7 @@ def read_records(
 
 
 def comments_of(
-    names: Sequence[str], folder: Path, trust: Trust, *, n_jobs: int | None = None
+    names: Sequence[str], folder: Path, trust: ReadPolicy, *, n_jobs: int | None = None
 ) -> list[dict[str, str] | str]:
     """Return the comments in the headers of records, by name, or what is wrong with a header."""
     paths = _local_paths(names, folder)
@@ -214,7 +216,7 @@ class _Reader:
     """Read records in order, and keep account of what became of each."""
 
     def __init__(
-        self, names: Sequence[str], paths: Sequence[str], trust: Trust, skip: bool
+        self, names: Sequence[str], paths: Sequence[str], trust: ReadPolicy, skip: bool
     ) -> None:
         self.names, self.paths, self.trust, self.skip = names, paths, trust, skip
         self.kept: list[str] = []
@@ -265,7 +267,7 @@ class _Reader:
                         readings.close()
 
     def _refuse(self, name: str, cause: str) -> None:
-        if not self.skip or isinstance(cause, OtherLength):
+        if not self.skip or isinstance(cause, LengthMismatch):
             raise InvalidECGError(f"Record {name}: {cause}")
         self.skipped[name] = cause
 
@@ -278,7 +280,9 @@ def _list_records(
         return [_without_extension(os.fsdecode(record)) for record in records], None
     folder = os.fsdecode(records)
     try:
-        listed = own_file(folder, "RECORDS", os.sep if allow_links else os.path.realpath(folder))
+        listed = resolve_inside(
+            folder, "RECORDS", os.sep if allow_links else os.path.realpath(folder)
+        )
         lines = Path(listed).read_text("utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise InvalidECGError(

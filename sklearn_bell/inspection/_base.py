@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sklearn_bell._validation import check_signals
+from sklearn_bell._utils.validation import check_signals
 from sklearn_bell.exceptions import InvalidECGError
 
 if TYPE_CHECKING:

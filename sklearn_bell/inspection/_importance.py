@@ -12,7 +12,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_bell._leads import check_lead_names
+from sklearn_bell._utils.leads import check_lead_names
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.feature_extraction import detect_qrs
 from sklearn_bell.inspection._base import three_dimensional
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from sklearn.base import BaseEstimator
 
-    from sklearn_bell._typing import Names, RandomState
+    from sklearn_bell._utils.types import Names, RandomState
 
 _BEFORE, _AFTER = 0.3, 0.5  # s around a QRS complex: from the P wave to the end of the T wave
 

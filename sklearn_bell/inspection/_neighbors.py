@@ -13,7 +13,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_bell._validation import check_ecg
+from sklearn_bell._utils.validation import check_ecg
 from sklearn_bell.classification import ECGClassifier
 from sklearn_bell.exceptions import InvalidECGError
 

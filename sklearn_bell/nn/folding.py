@@ -1,4 +1,4 @@
-"""A network for inference, with its batch normalisation folded into the convolutions before it."""
+"""A network for inference, with batch normalisation fused into convolutions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sklearn_bell.nn.narrow import NarrowBatchNorm2d
 
-__all__ = ["folded"]
+__all__ = ["fuse_conv_bn"]
 
 M = TypeVar("M", bound=nn.Module)
 _PAIRS = (
@@ -21,7 +21,7 @@ _PAIRS = (
 )
 
 
-def folded(module: M) -> M:
+def fuse_conv_bn(module: M) -> M:
     """Return a copy in evaluation mode that computes the same, but for rounding, in less time.
 
     Wherever a convolution is followed by batch normalisation in an ``nn.Sequential``, the one does
@@ -29,7 +29,7 @@ def folded(module: M) -> M:
 
     Examples
     --------
-    >>> folded(nn.Sequential(nn.Conv1d(1, 2, 3), nn.BatchNorm1d(2)))
+    >>> fuse_conv_bn(nn.Sequential(nn.Conv1d(1, 2, 3), nn.BatchNorm1d(2)))
     Sequential(
       (0): Conv1d(1, 2, kernel_size=(3,), stride=(1,))
       (1): Identity()

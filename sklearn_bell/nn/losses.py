@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, einsum
 
 __all__ = [
+    "barlow_twins_lead_loss",
+    "clocs_loss",
     "fuse",
     "intra_inter",
     "lead_distances",
-    "lead_redundancies",
-    "patient_contrast",
+    "nt_xent_loss",
     "reconstruction_loss",
-    "views_contrast",
 ]
 
 
@@ -120,7 +120,7 @@ def fuse(distances: Tensor, gamma: float) -> dict[str, Tensor]:
 
 
 @_in_float32
-def lead_redundancies(first: Tensor, second: Tensor, trade_off: float = 0.005) -> Tensor:
+def barlow_twins_lead_loss(first: Tensor, second: Tensor, trade_off: float = 0.005) -> Tensor:
     """Barlow Twins' loss of every pair of leads, divided by the number of features.
 
     Parameters
@@ -145,7 +145,7 @@ def lead_redundancies(first: Tensor, second: Tensor, trade_off: float = 0.005) -
     Examples
     --------
     >>> z = torch.randn(1000, 1, 4, generator=torch.Generator().manual_seed(0))
-    >>> bool(lead_redundancies(z, z) < 0.001 < lead_redundancies(z, -z))
+    >>> bool(barlow_twins_lead_loss(z, z) < 0.001 < barlow_twins_lead_loss(z, -z))
     True
     """
     first, second = ((z - z.mean(0)) / (z.std(0, correction=0) + 1e-6) for z in (first, second))
@@ -156,7 +156,7 @@ def lead_redundancies(first: Tensor, second: Tensor, trade_off: float = 0.005) -
 
 
 @_in_float32
-def patient_contrast(views: Tensor, same: Tensor, temperature: float) -> Tensor:
+def clocs_loss(views: Tensor, same: Tensor, temperature: float) -> Tensor:
     """Cross-entropy of finding, among the records of another view, those of the same patient.
 
     Parameters
@@ -182,7 +182,7 @@ def patient_contrast(views: Tensor, same: Tensor, temperature: float) -> Tensor:
     Examples
     --------
     >>> views = torch.eye(3)[:, None].expand(3, 2, 3)
-    >>> bool(patient_contrast(views, torch.eye(3, dtype=torch.bool), temperature=0.1) < 0.001)
+    >>> bool(clocs_loss(views, torch.eye(3, dtype=torch.bool), temperature=0.1) < 0.001)
     True
     """
     views = F.normalize(views, dim=-1)
@@ -195,7 +195,7 @@ def patient_contrast(views: Tensor, same: Tensor, temperature: float) -> Tensor:
 
 
 @_in_float32
-def views_contrast(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+def nt_xent_loss(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """SimCLR's cross-entropy of finding the other view of a record among all views of the batch.
 
     Parameters
@@ -216,7 +216,7 @@ def views_contrast(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
     Examples
     --------
-    >>> bool(views_contrast(torch.eye(3), torch.eye(3), temperature=0.1) < 0.001)
+    >>> bool(nt_xent_loss(torch.eye(3), torch.eye(3), temperature=0.1) < 0.001)
     True
     """
     views = F.normalize(torch.cat([first, second]), dim=-1)

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["estimate_running_statistics"]
+__all__ = ["calibrate_batch_norm"]
 
 
 @torch.no_grad()
-def estimate_running_statistics(module: nn.Module, batches: Iterable[Tensor]) -> None:
+def calibrate_batch_norm(module: nn.Module, batches: Iterable[Tensor]) -> None:
     """Set the running means and variances of batch normalisation to averages over batches.
 
     Without it a new network takes its own layers for zero mean and unit variance, which they are
@@ -29,7 +29,7 @@ def estimate_running_statistics(module: nn.Module, batches: Iterable[Tensor]) ->
     --------
     >>> norm = nn.BatchNorm1d(1)
     >>> batches = torch.tensor([[1.0], [3.0]]), torch.tensor([[4.0], [6.0]])
-    >>> estimate_running_statistics(norm, batches)
+    >>> calibrate_batch_norm(norm, batches)
     >>> norm.running_mean, norm.running_var
     (tensor([3.5000]), tensor([2.]))
     """

@@ -11,7 +11,7 @@ from matplotlib import patheffects
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from sklearn_bell._leads import STANDARD_LEADS, check_lead_names, lead_positions
+from sklearn_bell._utils.leads import STANDARD_LEADS, check_lead_names, lead_positions
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.plotting._base import COLOURS, LINE_STYLES
 from sklearn_bell.plotting._legend import SIZE, arrange
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-    from sklearn_bell._typing import Names
+    from sklearn_bell._utils.types import Names
 
 _FOR, _AGAINST = "#E69F00", "#56B4E9"
 _FINE, _COARSE = "#f8dcdc", "#eba9a9"  # lines of the grid
@@ -67,7 +67,7 @@ class ECGDisplay:
 
     See Also
     --------
-    sklearn_bell.images.render_ecg : Images of many records, as arrays.
+    sklearn_bell.vqvae.render_ecg : Images of many records, as arrays.
 
     Examples
     --------

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from sklearn.base import BaseEstimator
 
-    from sklearn_bell._typing import Names, RandomState
+    from sklearn_bell._utils.types import Names, RandomState
 
 _METHODS = ("pca", "tsne", "umap")
 

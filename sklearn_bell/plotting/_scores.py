@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 from sklearn.utils import check_random_state
 
-from sklearn_bell._predictions import read_indicator, read_names, read_scores
+from sklearn_bell.evaluation._inputs import read_indicator, read_names, read_scores
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.plotting._base import COLOURS, MARKERS, axes_for
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-    from sklearn_bell._typing import Names, RandomState
+    from sklearn_bell._utils.types import Names, RandomState
 
 
 class LabelEfficiencyDisplay:

@@ -12,7 +12,7 @@ from sklearn_bell.pretraining._base import BasePretrainer
 from sklearn_bell.pretraining._lfbt import LFBT
 
 if TYPE_CHECKING:
-    from sklearn_bell._typing import (
+    from sklearn_bell._utils.types import (
         Augmentation,
         Device,
         Encoder,
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
         Precision,
         RandomState,
     )
-    from sklearn_bell.checkpoints import CheckpointLike
-
-__all__ = ["BarlowTwinsPretrainer"]
+    from sklearn_bell.training._checkpoint import CheckpointLike
 
 
 class BarlowTwinsPretrainer(BasePretrainer):
@@ -69,7 +67,7 @@ class BarlowTwinsPretrainer(BasePretrainer):
         Whether to print a line for each epoch: its number, the loss, and the seconds it took.
     checkpoint : str, path or Checkpoint, default=None
         Where to keep the state of training, so that `fit` goes on from it when it was ended: a
-        folder, or a :class:`sklearn_bell.checkpoints.Checkpoint`. None keeps nothing.
+        folder, or a :class:`sklearn_bell.training.Checkpoint`. None keeps nothing.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights, the order of the records and the views.
 

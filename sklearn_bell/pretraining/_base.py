@@ -21,39 +21,39 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from torch import Generator, Tensor, nn
 
-from sklearn_bell._batches import forward_batches, near, to_tensor
-from sklearn_bell._distributed import processes
-from sklearn_bell._fingerprint import first_rows
-from sklearn_bell._leads import check_lead_names
-from sklearn_bell._persistence import SaveMixin, set_attributes, with_weights
-from sklearn_bell._training import (
-    OwnLossNet,
-    callbacks_of,
-    choose_device,
-    choose_precision,
-    computed_in,
-    default_generators_seeded,
-    derived_seed,
-    draw_seed,
-    goes_on,
-    run_epochs,
-)
-from sklearn_bell._validation import ECGInputMixin, check_ecg
-from sklearn_bell.checkpoints import Checkpoint, following, keeper_of
+from sklearn_bell._utils.leads import check_lead_names
+from sklearn_bell._utils.validation import ECGInputMixin, check_ecg
 from sklearn_bell.exceptions import CollapseWarning, DivergenceError, InvalidECGError
 from sklearn_bell.nn.augmentation import RandomCrop, TwoViews
-from sklearn_bell.nn.collapse import LatentStatistics
 from sklearn_bell.nn.encoders import JointEncoder, LeadwiseEncoder
-from sklearn_bell.nn.folding import folded
-from sklearn_bell.nn.preparation import Preparation
-from sklearn_bell.nn.running_statistics import estimate_running_statistics
+from sklearn_bell.nn.folding import fuse_conv_bn
+from sklearn_bell.nn.latent_statistics import LatentStatistics
+from sklearn_bell.nn.normalization import InputNormalization
+from sklearn_bell.nn.running_statistics import calibrate_batch_norm
+from sklearn_bell.persistence._models import SaveMixin, set_attributes, with_weights
+from sklearn_bell.training._checkpoint import Checkpoint, following, make_checkpoint_manager
+from sklearn_bell.training._data import forward_batches, near, to_tensor
+from sklearn_bell.training._distributed import processes
+from sklearn_bell.training._run_hash import data_signature
+from sklearn_bell.training._trainer import (
+    Trainer,
+    autocast,
+    default_generators_seeded,
+    derived_seed,
+    is_resuming,
+    make_callback_context,
+    resolve_device,
+    resolve_dtype,
+    resolve_seed,
+    run_epochs,
+)
 
 if TYPE_CHECKING:
     import os
 
     from numpy.typing import ArrayLike
 
-    from sklearn_bell._typing import Names
+    from sklearn_bell._utils.types import Names
 
 _SETTLED_BY = 1024  # records: enough for means and deviations
 _COLLAPSED_DEVIATION = 1e-3  # deviation over records, relative to the size of the latents
@@ -105,7 +105,7 @@ class Learner(nn.Module):
     def forward(self, batch, generator: Generator) -> dict[str, Tensor]:
         x, *others = batch if isinstance(batch, tuple) else (batch,)
         views = self.views(self.prepare(x), generator)
-        with computed_in(self.precision, x.device):
+        with autocast(self.precision, x.device):
             terms, latent = self.method(*views, *others)
         self.statistics.update(latent)
         return terms
@@ -240,13 +240,13 @@ class BasePretrainer(
         """
         check_is_fitted(self, "encoder_")
         records = check_ecg(self, X, reset=False)
-        prepare, encoder = folded(self.encoder_)
+        prepare, encoder = fuse_conv_bn(self.encoder_)
         device = next(chain(encoder.parameters(), encoder.buffers(), prepare.buffers())).device
-        precision = choose_precision(self.precision, device)
+        precision = resolve_dtype(self.precision, device)
 
         def encode(x):
             x = prepare(x)
-            with computed_in(precision, device):
+            with autocast(precision, device):
                 return encoder(x).flatten(1).float()
 
         expected = len(records), self._n_features_out
@@ -323,11 +323,11 @@ class BasePretrainer(
         self.__dict__.pop("_net", None)  # what fails below must not look fitted
         records = check_ecg(self, X, reset=True, min_records=2)
         self._data = self._known_of(records)
-        keeper = keeper_of(self, {"max_epochs"}, records=records, others=others)
-        self._initialize(draw_seed(self.random_state, keeper))
+        keeper = make_checkpoint_manager(self, {"max_epochs"}, records=records, others=others)
+        self._initialize(resolve_seed(self.random_state, keeper))
         if self.max_epochs == 0 and not isinstance(self.encoder, nn.Module):
             self._settle(records)
-        n_epochs = self.max_epochs - self._go_on(keeper)
+        n_epochs = self.max_epochs - self._resume(keeper)
         try:
             self._train(records, others, n_epochs, keeper)
         except InvalidECGError:  # found when it was read
@@ -340,7 +340,7 @@ class BasePretrainer(
         records = check_ecg(self, X, reset=first, min_records=2)
         if first:
             self._data = self._known_of(records)
-            self._initialize(draw_seed(self.random_state))
+            self._initialize(resolve_seed(self.random_state))
         self._net.set_params(lr=self.lr, batch_size=self.batch_size)
         try:
             self._train(records, others, 1)
@@ -386,14 +386,14 @@ class BasePretrainer(
         """Make an encoder and the net that trains it, new ones or with these weights."""
         self._heads_are_new = False
         make = partial(self._make_learner, derived_seed(seed))
-        self._net = OwnLossNet(
+        self._net = Trainer(
             make() if weights is None else with_weights(make, weights, _OF_ENCODER),
             seed=seed,
             optimizer=torch.optim.Adam,
             optimizer__fused=True,
             lr=self.lr,
             batch_size=self.batch_size,
-            device=choose_device(self.device),
+            device=resolve_device(self.device),
         ).initialize()
         self.history_ = []
 
@@ -404,13 +404,13 @@ class BasePretrainer(
             augmentation = self._usual_augmentation()
         else:
             augmentation = copy.deepcopy(self.augmentation)
-        prepare = Preparation(self.n_samples_in_, self.sampling_rate)
+        prepare = InputNormalization(self.n_samples_in_, self.sampling_rate)
         with default_generators_seeded(seed):
             encoder, views = self._make_encoder(), self._make_views(augmentation)
             n_parts, n_features = self._count_latents(encoder, views)
             method = self._make_method(encoder, n_parts, n_features)
         self._n_features_out = n_parts * n_features
-        precision = choose_precision(self.precision, choose_device(self.device))
+        precision = resolve_dtype(self.precision, resolve_device(self.device))
         return Learner(prepare, views, method, precision)
 
     def _get_state(self, heads=True):
@@ -439,9 +439,9 @@ class BasePretrainer(
     def _known_of(self, records):
         """Return what is kept of the records, which one process reads for all."""
         together = processes()
-        return together.first(first_rows(records) if together.rank == 0 else None)
+        return together.first(data_signature(records) if together.rank == 0 else None)
 
-    def _go_on(self, keeper):
+    def _resume(self, keeper):
         """Take up the newest state that was kept, if any; return how many epochs it has behind."""
         if keeper is None:
             return 0
@@ -461,12 +461,12 @@ class BasePretrainer(
             to_tensor(records[some], self._net.device) for some in np.array_split(rows, n_batches)
         )
         with default_generators_seeded(derived_seed(self._net.seed), self._net.device):
-            estimate_running_statistics(self.encoder_, batches)
+            calibrate_batch_norm(self.encoder_, batches)
 
     def _train(self, records, others, n_epochs, keeper=None):
         """Train, and tell scikit-learn's callbacks, which may end it."""
         together = processes()
-        root = callbacks_of(self, n_epochs + goes_on(self, keeper))
+        root = make_callback_context(self, n_epochs + is_resuming(self, keeper))
         root.call_on_fit_task_begin(estimator=self, X=records.source)
         n_seen = min(len(records), self.epoch_size or len(records))
         if n_epochs and n_seen < 2 * together.size:

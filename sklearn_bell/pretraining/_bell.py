@@ -13,22 +13,22 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from sklearn_bell._batches import read_batches
-from sklearn_bell._persistence import load
-from sklearn_bell._training import computed_in, draw_seed
-from sklearn_bell._validation import check_ecg
+from sklearn_bell._utils.validation import check_ecg
 from sklearn_bell.exceptions import InvalidFileError
 from sklearn_bell.nn.ema import make_target, update_target
 from sklearn_bell.nn.encoders import ResNet1d, SharedEncoder
 from sklearn_bell.nn.heads import LeadwiseMLP
 from sklearn_bell.nn.losses import fuse, lead_distances
+from sklearn_bell.persistence._models import load
 from sklearn_bell.pretraining._base import BasePretrainer, Method
+from sklearn_bell.training._data import read_batches
+from sklearn_bell.training._trainer import autocast, resolve_seed
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike
 
-    from sklearn_bell._typing import (
+    from sklearn_bell._utils.types import (
         Augmentation,
         Device,
         Encoder,
@@ -37,9 +37,8 @@ if TYPE_CHECKING:
         Precision,
         RandomState,
     )
-    from sklearn_bell.checkpoints import CheckpointLike
+    from sklearn_bell.training._checkpoint import CheckpointLike
 
-__all__ = ["BELLPretrainer"]
 
 _WEIGHTS = Path(__file__).parent.parent / "weights"
 _OF_WEIGHTS = "encoder", "shared_encoder", "head_width", "lead_names", "sampling_rate"
@@ -162,7 +161,7 @@ class BELLPretrainer(BasePretrainer):
         Whether to print a line for each epoch: its number, the loss, and the seconds it took.
     checkpoint : str, path or Checkpoint, default=None
         Where to keep the state of training, so that `fit` goes on from it when it was ended: a
-        folder, or a :class:`sklearn_bell.checkpoints.Checkpoint`. None keeps nothing.
+        folder, or a :class:`sklearn_bell.training.Checkpoint`. None keeps nothing.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights, the order of the records and the views.
 
@@ -418,13 +417,13 @@ class BELLPretrainer(BasePretrainer):
         records = check_ecg(self, X, reset=False)
         learner = copy.deepcopy(self._net.module_).eval()
         device = next(learner.parameters()).device
-        generator = torch.Generator(device).manual_seed(draw_seed(random_state))
+        generator = torch.Generator(device).manual_seed(resolve_seed(random_state))
 
         total = torch.zeros((), device=device)
         with torch.inference_mode():
             for x in read_batches(records, self.batch_size, device):
                 views = learner.views(learner.prepare(x), generator)
-                with computed_in(learner.precision, device):
+                with autocast(learner.precision, device):
                     found, _ = learner.method.distances(*views)
                 total = total + len(x) * found.double()
         return (total / len(records)).cpu().numpy()

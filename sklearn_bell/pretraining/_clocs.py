@@ -17,13 +17,13 @@ from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.augmentation import Compose, TwoHalves
 from sklearn_bell.nn.encoders import ResNet1d, SharedEncoder
 from sklearn_bell.nn.heads import LeadwiseMLP
-from sklearn_bell.nn.losses import patient_contrast
+from sklearn_bell.nn.losses import clocs_loss
 from sklearn_bell.pretraining._base import BasePretrainer, Method
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from sklearn_bell._typing import (
+    from sklearn_bell._utils.types import (
         Augmentation,
         Device,
         Encoder,
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
         Precision,
         RandomState,
     )
-    from sklearn_bell.checkpoints import CheckpointLike
-
-__all__ = ["CLOCSPretrainer"]
+    from sklearn_bell.training._checkpoint import CheckpointLike
 
 
 class CLOCS(Method):
@@ -64,7 +62,7 @@ class CLOCS(Method):
         if patient is None:  # every record is of another
             patient = torch.arange(len(views), device=views.device)
         same = patient[:, None] == patient
-        return {"loss": patient_contrast(projected, same, self.temperature)}, latents[0]
+        return {"loss": clocs_loss(projected, same, self.temperature)}, latents[0]
 
 
 class CLOCSPretrainer(BasePretrainer):
@@ -114,7 +112,7 @@ class CLOCSPretrainer(BasePretrainer):
         Whether to print a line for each epoch: its number, the loss, and the seconds it took.
     checkpoint : str, path or Checkpoint, default=None
         Where to keep the state of training, so that `fit` goes on from it when it was ended: a
-        folder, or a :class:`sklearn_bell.checkpoints.Checkpoint`. None keeps nothing.
+        folder, or a :class:`sklearn_bell.training.Checkpoint`. None keeps nothing.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights, the order of the records and the views.
 

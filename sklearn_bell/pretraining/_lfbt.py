@@ -10,11 +10,11 @@ from sklearn.utils._param_validation import Interval
 
 from sklearn_bell.nn.encoders import ResNet1d
 from sklearn_bell.nn.heads import LeadwiseMLP
-from sklearn_bell.nn.losses import fuse, lead_redundancies
+from sklearn_bell.nn.losses import barlow_twins_lead_loss, fuse
 from sklearn_bell.pretraining._base import BasePretrainer, Method
 
 if TYPE_CHECKING:
-    from sklearn_bell._typing import (
+    from sklearn_bell._utils.types import (
         Augmentation,
         Device,
         Encoder,
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
         Precision,
         RandomState,
     )
-    from sklearn_bell.checkpoints import CheckpointLike
-
-__all__ = ["LFBTPretrainer"]
+    from sklearn_bell.training._checkpoint import CheckpointLike
 
 
 class LFBT(Method):
@@ -52,7 +50,7 @@ class LFBT(Method):
         """Return the loss with its two terms, and the latents of the first view."""
         latents = [self.encoder(view) for view in (first, second)]
         first, second = self.projector(torch.stack(latents))
-        redundancies = lead_redundancies(first, second, self.trade_off)  # (n_parts, n_parts)
+        redundancies = barlow_twins_lead_loss(first, second, self.trade_off)  # (n_parts, n_parts)
         return fuse(redundancies, self.gamma), latents[0]
 
 
@@ -106,7 +104,7 @@ class LFBTPretrainer(BasePretrainer):
         Whether to print a line for each epoch: its number, the loss, and the seconds it took.
     checkpoint : str, path or Checkpoint, default=None
         Where to keep the state of training, so that `fit` goes on from it when it was ended: a
-        folder, or a :class:`sklearn_bell.checkpoints.Checkpoint`. None keeps nothing.
+        folder, or a :class:`sklearn_bell.training.Checkpoint`. None keeps nothing.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights, the order of the records and the views.
 

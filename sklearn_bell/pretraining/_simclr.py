@@ -10,11 +10,11 @@ from sklearn.utils._param_validation import Interval
 
 from sklearn_bell.nn.encoders import JointEncoder, ResNet1d
 from sklearn_bell.nn.heads import LeadwiseMLP
-from sklearn_bell.nn.losses import views_contrast
+from sklearn_bell.nn.losses import nt_xent_loss
 from sklearn_bell.pretraining._base import BasePretrainer, Method
 
 if TYPE_CHECKING:
-    from sklearn_bell._typing import (
+    from sklearn_bell._utils.types import (
         Augmentation,
         Device,
         Encoder,
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
         Precision,
         RandomState,
     )
-    from sklearn_bell.checkpoints import CheckpointLike
-
-__all__ = ["SimCLRPretrainer"]
+    from sklearn_bell.training._checkpoint import CheckpointLike
 
 
 class SimCLR(Method):
@@ -51,7 +49,7 @@ class SimCLR(Method):
         """Return the loss, and the latents of the first view."""
         latents = [self.encoder(view) for view in (first, second)]
         first, second = self.projector(torch.stack(latents))[..., 0, :]
-        return {"loss": views_contrast(first, second, self.temperature)}, latents[0]
+        return {"loss": nt_xent_loss(first, second, self.temperature)}, latents[0]
 
 
 class SimCLRPretrainer(BasePretrainer):
@@ -97,7 +95,7 @@ class SimCLRPretrainer(BasePretrainer):
         Whether to print a line for each epoch: its number, the loss, and the seconds it took.
     checkpoint : str, path or Checkpoint, default=None
         Where to keep the state of training, so that `fit` goes on from it when it was ended: a
-        folder, or a :class:`sklearn_bell.checkpoints.Checkpoint`. None keeps nothing.
+        folder, or a :class:`sklearn_bell.training.Checkpoint`. None keeps nothing.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights, the order of the records and the views.
 

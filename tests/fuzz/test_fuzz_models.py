@@ -6,14 +6,14 @@ import shutil
 
 import numpy as np
 import pytest
-from _fuzzing import FUZZ, FUZZ_SLOW, NUMBERS, SEEDED, Outcomes, mutated, watched
 from hypothesis import given
 from hypothesis import strategies as st
 
 import sklearn_bell
 from sklearn_bell import BELLPretrainer, ECGClassifier
-from sklearn_bell._files import from_bytes, to_bytes
 from sklearn_bell.exceptions import InvalidECGError, InvalidFileError
+from sklearn_bell.persistence._format import from_bytes, to_bytes
+from tests.fuzz._fuzzing import FUZZ, FUZZ_SLOW, NUMBERS, SEEDED, Outcomes, mutated, watched
 
 X = np.random.default_rng(0).normal(0, 0.2, (12, 2, 120)).astype(np.float32)
 y = np.arange(12) % 2

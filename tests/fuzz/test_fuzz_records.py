@@ -6,12 +6,12 @@ import re
 import numpy as np
 import pytest
 import wfdb
-from _fuzzing import FUZZ, Outcomes, mutated, watched
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sklearn_bell.datasets import read_wfdb
 from sklearn_bell.exceptions import InvalidECGError
+from tests.fuzz._fuzzing import FUZZ, Outcomes, mutated, watched
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* were padded with zeros")
 

@@ -1,0 +1,61 @@
+"""Names and order of the leads of an ECG."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sklearn_bell.exceptions import InvalidECGError
+
+if TYPE_CHECKING:
+    from sklearn_bell._utils.types import Names
+
+#: The twelve standard leads, in the order used wherever all twelve appear.
+STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+
+#: Eight leads of which the other four are sums and differences.
+INDEPENDENT_LEADS = ("II", "III", "V1", "V2", "V3", "V4", "V5", "V6")
+
+_SPELLING = {lead.lower(): lead for lead in STANDARD_LEADS}
+
+
+def standard_name(lead: str) -> str:
+    """Return the usual spelling of a lead name (``AVR`` is ``aVR``), or the name itself.
+
+    >>> standard_name("avr"), standard_name("X")
+    ('aVR', 'X')
+    """
+    name = str(lead).strip()
+    return _SPELLING.get(name.lower(), name)
+
+
+def lead_positions(wanted: Names, available: Names) -> list[int]:
+    """Return where the leads `wanted` stand in `available`, whatever their case.
+
+    >>> lead_positions(["II", "aVR"], ["i", "ii", "iii", "avr"])
+    [1, 3]
+    """
+    where = {standard_name(name).lower(): position for position, name in enumerate(available)}
+    names = [standard_name(name) for name in wanted]
+    missing = [name for name in names if name.lower() not in where]
+    if missing:
+        raise InvalidECGError(
+            f"No lead named {', '.join(missing)} among {', '.join(map(str, available))}."
+        )
+    return [where[name.lower()] for name in names]
+
+
+def check_lead_names(lead_names: Names | None, n_leads: int) -> list[str]:
+    """Return a name for each lead, all different; numbered ones where there are none.
+
+    >>> check_lead_names(None, 2), check_lead_names(["II", "V1"], 2)
+    (['lead0', 'lead1'], ['II', 'V1'])
+    """
+    if lead_names is None:
+        return [f"lead{i}" for i in range(n_leads)]
+    names = [str(name) for name in lead_names]
+    if len(names) != n_leads or len({name.strip().lower() for name in names}) != n_leads:
+        raise InvalidECGError(
+            f"X has {n_leads} lead(s), but lead_names has {len(names)}: {', '.join(names)}. Name "
+            "each lead of X once, in order."
+        )
+    return names

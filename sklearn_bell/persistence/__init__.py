@@ -1,0 +1,5 @@
+"""Save and load fitted estimators: safetensors and JSON, no code runs when a file is read."""
+
+from sklearn_bell.persistence._models import load
+
+__all__ = ["load"]

@@ -1,0 +1,109 @@
+"""What the transformers share that work on each record by itself."""
+
+from __future__ import annotations
+
+from abc import ABCMeta, abstractmethod
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+
+from sklearn_bell._utils.validation import ECGInputMixin, check_ecg
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from sklearn_bell._utils.types import Names
+
+
+class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta):
+    """Template: a subclass says what becomes of one batch, and what it has to know beforehand.
+
+    X is read in batches, so it may be on disk. A 2-D X becomes 2-D, of one lead.
+    """
+
+    _dtypes: tuple = (np.float32, np.float64)  # kept as they are; others become the first
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Check parameters and the shape of X; nothing is learnt from its values.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Records in mV.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The transformer itself.
+        """
+        self.__dict__.pop("_shape_out", None)  # what fails below must not look fitted
+        records = check_ecg(self, X, reset=True, dtype=self._dtypes)
+        self._prepare()
+        # one record of zeros tells the shape of what comes out
+        self._shape_out = self._transform(np.zeros((1, *records.shape[1:]), np.float32)).shape[1:]
+        return self
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Transform each record by itself.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Records in mV, of the shape that `fit` has seen.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_records, n_leads_out, n_samples_out) or (n_records, n_features)
+            A new array, float32 unless X is float64 and the transformer keeps that. Records of one
+            lead come out in two dimensions where `fit` has seen two.
+        """
+        check_is_fitted(self, "_shape_out")
+        records = check_ecg(self, X, reset=False, dtype=self._dtypes)
+        out = np.empty((len(records), *self._shape_out), records.dtype)
+        start = 0
+        for batch in records.batches():
+            out[start : start + len(batch)] = self._transform(batch)
+            start += len(batch)
+        return out[:, 0] if out.ndim == 3 and self._n_dimensions_in == 2 else out
+
+    def _prepare(self):
+        """Compare parameters with each other and with the shape of X, in `fit`."""
+
+    @abstractmethod
+    def _transform(self, x):
+        """Return what becomes of a batch (n, n_leads, n_samples), which itself stays as it is."""
+
+
+class SignalTransformer(RecordTransformer):
+    """Template for signals that become signals: float32 stays float32, float64 float64."""
+
+    def get_feature_names_out(self, input_features: Names | None = None) -> np.ndarray:
+        """Return names along the second axis of the output: leads in 3-D, samples in 2-D.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names along the second axis of X; by default those seen in `fit`, or x0, x1, ...
+
+        Returns
+        -------
+        feature_names_out : ndarray of str
+            The names that came in, or numbered ones where samples became others.
+        """
+        check_is_fitted(self, "_shape_out")
+        names = _check_feature_names_in(self, input_features)
+        n_samples_out = self._shape_out[-1]
+        if self._n_dimensions_in == 3 or n_samples_out == self.n_samples_in_:
+            return names
+        prefix = type(self).__name__.lower()
+        return np.array([f"{prefix}{i}" for i in range(n_samples_out)], dtype=object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
