@@ -1,4 +1,4 @@
-"""What a linear layer starts from: the logistic regression on the latents as they are."""
+"""Initial linear head: a logistic regression on the latents."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 
-def linear_head(latents, codes, weights, C):
-    """Return the weight and bias of a linear layer that predicts codes from latents.
+def fit_linear_head(latents, codes, weights, C):
+    """Return weight and bias of a linear layer that predicts codes from latents.
 
     Parameters
     ----------
     latents : ndarray of shape (n_records, n_latents)
-        Scaled alike.
+        Standardised.
     codes : ndarray of shape (n_records,) or (n_records, n_outputs)
-        Positions of classes, or an indicator.
+        Class positions, or an indicator.
     weights : ndarray of shape (n_outputs,) or (2, n_outputs)
-        Of the classes; or of the absence and presence of each.
+        Class weights; or those of absence and presence of each class.
     C : float
         As in :class:`sklearn.linear_model.LogisticRegression`.
 
@@ -24,14 +24,14 @@ def linear_head(latents, codes, weights, C):
     -------
     weight : ndarray of shape (n_outputs, n_latents)
     bias : ndarray of shape (n_outputs,)
-        Without a class there is nothing to learn of it but that it is rare.
+        Classes without records get zero weights and a low bias.
     """
     if codes.ndim == 2:
-        columns = [
-            linear_head(latents, column, of_column, C)
-            for column, of_column in zip(codes.T, weights.T, strict=True)
+        heads = [
+            fit_linear_head(latents, column, column_weights, C)
+            for column, column_weights in zip(codes.T, weights.T, strict=True)
         ]
-        weight, bias = (np.stack(parts) for parts in zip(*columns, strict=True))
+        weight, bias = (np.stack(parts) for parts in zip(*heads, strict=True))
         return weight[:, 1] - weight[:, 0], bias[:, 1] - bias[:, 0]
     present = np.unique(codes)
     weight = np.zeros((len(weights), latents.shape[1]))
@@ -41,7 +41,7 @@ def linear_head(latents, codes, weights, C):
         class_weight = dict(zip(present, weights[present], strict=True))
         model = LogisticRegression(C=C, class_weight=class_weight, max_iter=1000)
         model.fit(latents, codes)
-        if len(present) == 2:  # one row, of the second class against the first
+        if len(present) == 2:  # one row, for the second class
             weight[present], bias[present] = (
                 [-x / 2, x / 2] for x in (model.coef_[0], model.intercept_[0])
             )

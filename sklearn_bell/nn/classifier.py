@@ -1,47 +1,56 @@
-"""An encoder under a linear head, trained together."""
+"""Classifier module: an encoder and a linear head, trained by cross-entropy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-__all__ = ["FineTuning"]
+from sklearn_bell.nn.trainable import TrainableModule
+
+__all__ = ["ClassifierModule"]
 
 
-class FineTuning(nn.Module):
-    """An encoder of all leads under a linear head, which while training computes its own loss.
+class ClassifierModule(TrainableModule):
+    """Encoder of all leads with a linear head on its standardised latents.
 
     Parameters
     ----------
-    prepare, encoder : nn.Module
-        What happens to records first, and what makes their latents ``(batch, ..., n_features)``.
+    normalize, encoder : nn.Module
+        Preparation of records, and the encoder to latents ``(batch, ..., n_features)``.
     n_latents, n_outputs : int
         Sizes of the head.
     augmentation : callable
-        Makes a view of prepared records while training.
+        Makes a view of normalised records in training.
     dropout : float
-        Share of the latents that the head does not see while training.
+        Share of the latents that are zeroed in training.
     multilabel : bool
-        Whether a record may be of several classes.
+        True if a record may have several classes.
+
+    Attributes
+    ----------
+    n_frozen_epochs : int
+        Number of first epochs in which only the head is trained.
 
     Examples
     --------
     >>> from sklearn_bell.nn.augmentation import RandomCrop
     >>> from sklearn_bell.nn.encoders import JointEncoder, ResNet1d
     >>> encoder = JointEncoder(ResNet1d(in_channels=2))
-    >>> learner = FineTuning(nn.Identity(), encoder, 112, 3, RandomCrop(0.8), 0.0, multilabel=False)
+    >>> module = ClassifierModule(
+    ...     nn.Identity(), encoder, 112, 3, RandomCrop(0.8), 0.0, multilabel=False
+    ... )
     >>> batch = torch.zeros(4, 2, 1000), torch.eye(3)[[0, 1, 2, 0]]
-    >>> sorted(learner(batch, torch.Generator()))
+    >>> sorted(module(batch, torch.Generator()))
     ['loss']
     """
 
     def __init__(
         self,
-        prepare: nn.Module,
+        normalize: nn.Module,
         encoder: nn.Module,
         n_latents: int,
         n_outputs: int,
@@ -50,9 +59,9 @@ class FineTuning(nn.Module):
         multilabel: bool,
     ):
         super().__init__()
-        self.prepare, self.encoder, self.augmentation = prepare, encoder, augmentation
+        self.normalize, self.encoder, self.augmentation = normalize, encoder, augmentation
         self.dropout, self.linear = nn.Dropout(dropout), nn.Linear(n_latents, n_outputs)
-        self.multilabel = multilabel
+        self.multilabel, self.n_frozen_epochs = multilabel, 0
         self.center: Tensor
         self.scale: Tensor
         self.register_buffer("center", torch.zeros(n_latents))
@@ -60,58 +69,56 @@ class FineTuning(nn.Module):
         self.freeze(False)
 
     @torch.no_grad()
-    def start(self, center: Tensor, scale: Tensor, weight: Tensor, bias: Tensor) -> None:
-        """Set how latents are scaled before the linear layer, and what this is."""
+    def set_head(self, center: Tensor, scale: Tensor, weight: Tensor, bias: Tensor) -> None:
+        """Set the standardisation of latents, and the linear layer."""
         self.center.copy_(torch.as_tensor(center))
         self.scale.copy_(torch.as_tensor(scale))
         self.linear.weight.copy_(torch.as_tensor(weight))
         self.linear.bias.copy_(torch.as_tensor(bias))
 
     def freeze(self, frozen: bool) -> None:
-        """Keep the encoder as it is from now on, or go on training it."""
+        """Freeze the encoder, or train it again."""
         self.frozen = frozen
         self.encoder.requires_grad_(not frozen)
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; a frozen encoder stays in that of evaluation."""
+        """Set the mode; a frozen encoder stays in evaluation mode."""
         super().train(mode)
         self.encoder.train(mode and not self.frozen)
         return self
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Freeze the encoder in the first epochs."""
+        self.freeze(epoch < self.n_frozen_epochs)
+
+    def summarize_epoch(self, terms: dict[str, Any], all_gather: Callable) -> dict[str, Any]:
+        """Return the loss, and whether the encoder was frozen."""
+        return {**terms, "frozen": self.frozen}
+
     def forward(self, batch: tuple[Tensor, Tensor], generator: Generator) -> dict[str, Tensor]:
         """Return the loss of a batch of records and targets."""
         x, targets = batch
-        x = self.augmentation(self.prepare(x), generator)
-        return {"loss": self.loss(self.linear(self.dropout(self._scaled(x))), targets)}
+        x = self.augmentation(self.normalize(x), generator)
+        return {"loss": self.loss(self.linear(self.dropout(self._standardised(x))), targets)}
 
     def latents(self, x: Tensor) -> Tensor:
-        """Return the scaled latents of raw records, ``(batch, n_latents)``."""
-        return self._scaled(self.prepare(x))
+        """Return the standardised latents of records in mV, ``(batch, n_latents)``."""
+        return self._standardised(self.normalize(x))
 
     def logits(self, x: Tensor) -> Tensor:
-        """Return the logits of raw records, ``(batch, n_outputs)``."""
+        """Return the logits of records in mV, ``(batch, n_outputs)``."""
         return self.linear(self.latents(x))
 
-    def _scaled(self, x):
+    def _standardised(self, x):
         return (self.encoder(x).flatten(1) - self.center) / self.scale
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the cross-entropy, as the mean of classes or labels.
+        """Return the mean cross-entropy over classes or labels.
 
-        Targets say how much each class counts, ``(batch, n_classes)``; or in a multi-label problem
-        how much its absence and its presence do, ``(batch, n_classes, 2)``.
+        Targets are the weights of the classes, ``(batch, n_classes)``; or in a multi-label problem
+        the weights of absence and presence of each, ``(batch, n_classes, 2)``.
         """
         if not self.multilabel:
             return -(targets * torch.log_softmax(logits, dim=1)).sum() / targets.sum()
         absence, presence = targets.unbind(-1)
         return -(absence * F.logsigmoid(-logits) + presence * F.logsigmoid(logits)).mean()
-
-    def after_step(self) -> None:
-        """Nothing follows a step."""
-
-    def epoch_state(self) -> dict:
-        """Nothing is gathered over an epoch."""
-        return {}
-
-    def load_epoch_state(self, state: dict) -> None:
-        """Nothing is taken up."""

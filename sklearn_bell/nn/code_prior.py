@@ -6,12 +6,13 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from sklearn_bell.nn.trainable import TrainableModule
 from sklearn_bell.nn.vector_quantization import draw_codes
 
 __all__ = ["CodePrior"]
 
 
-class CodePrior(nn.Module):
+class CodePrior(TrainableModule):
     """A recurrent network that says how likely the next codes are, given those before and classes.
 
     From position to position goes a gated recurrent unit; at a position, each codebook's code is
@@ -66,16 +67,6 @@ class CodePrior(nn.Module):
             losses.append(F.cross_entropy(head(state).flatten(0, 1), codes[..., number].flatten()))
             state = state + embedded[:, :, number]
         return {"loss": torch.stack(losses).mean()}
-
-    def after_step(self) -> None:
-        """Do nothing."""
-
-    def epoch_state(self) -> dict:
-        """Nothing is gathered over an epoch."""
-        return {}
-
-    def load_epoch_state(self, state: dict) -> None:
-        """Nothing is taken up."""
 
     @torch.inference_mode()
     def sample(

@@ -22,7 +22,7 @@ from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 from sklearn_bell.over_sampling._pairs import Parents, n_samples_to_generate
 from sklearn_bell.over_sampling._synthesis import Children, LatentOutlierFilter, fit_prior
 from sklearn_bell.training._checkpoint import Checkpoint, make_checkpoint_manager
-from sklearn_bell.training._trainer import derived_seed, resolve_seed, set_where_missing
+from sklearn_bell.training._random import derived_seed, resolve_seed, set_missing_params
 from sklearn_bell.vqvae import VQVAETransformer
 from sklearn_bell.vqvae._base import BaseVQVAE
 
@@ -380,7 +380,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
             self.vqvae_ = self.vqvae.estimator
         else:
             self.vqvae_ = VQVAETransformer() if self.vqvae is None else clone(self.vqvae)
-            set_where_missing(self.vqvae_, random_state=seed, checkpoint=self.checkpoint)
+            set_missing_params(self.vqvae_, random_state=seed, checkpoint=self.checkpoint)
             self.vqvae_.fit(x)
 
     def _maker(self, children, indicator, rng, seed, keeper):
@@ -407,7 +407,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
             near = LatentOutlierFilter(children.places(), indicator)
             return lambda new, labels: near(children.places(new), labels)
         classifier = clone(self.filter)
-        set_where_missing(classifier, random_state=seed, checkpoint=self.checkpoint)
+        set_missing_params(classifier, random_state=seed, checkpoint=self.checkpoint)
         labelled = indicator.any(axis=1) if y.ndim == 1 else (y >= 0).all(axis=1)
         classifier.fit(self._as_given(x[labelled]), y[labelled])
         classes = getattr(classifier, "classes_", None)

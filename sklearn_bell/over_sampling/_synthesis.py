@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
 import torch
@@ -11,15 +10,12 @@ import torch
 from sklearn_bell.feature_extraction import detect_qrs
 from sklearn_bell.nn.code_prior import CodePrior
 from sklearn_bell.over_sampling._beat_alignment import aligned
-from sklearn_bell.training._checkpoint import following
-from sklearn_bell.training._data import to_tensor
-from sklearn_bell.training._trainer import (
-    Trainer,
-    default_generators_seeded,
-    derived_seed,
-    print_epoch,
-)
+from sklearn_bell.training._device import to_tensor
+from sklearn_bell.training._loop import LRSchedule, Reporter, fit_loop, resume
+from sklearn_bell.training._random import default_generators_seeded, derived_seed
+from sklearn_bell.training._trainer import Trainer
 
+_PRIOR_LR = 2e-3
 _RECORDS_AT_ONCE = 64
 _DRAWN_AT_ONCE = 512  # codes of records, one position after the other: slow for few at a time
 _FEWEST_IN_CLASS = 3  # to say what is far from it
@@ -174,24 +170,23 @@ def fit_prior(children, indicator, n_epochs, seed, keeper=None, name=None):
     codes, n_codes = children.codes(), children.vqvae.quantizer.n_codes
     with default_generators_seeded(derived_seed(seed, 2)):
         prior = CodePrior(codes.shape[2], n_codes, indicator.shape[1])
-    net = Trainer(
-        prior, seed=seed, optimizer=torch.optim.Adam, lr=2e-3, batch_size=32, device=children.device
-    ).initialize()
-    state = keeper.newest(n_epochs) if keeper else None
-    if state is not None:
-        net.set_state(state["net"])
-    first = 0 if state is None else state["net"]["n_epochs"]
-    with following(keeper, net, dict):
-        for number in range(first, n_epochs):
-            start = time.perf_counter()
-            net.set_params(lr=2e-3 * (1 - number / n_epochs))
-            terms = net.fit_epoch(codes, indicator.astype(np.float32), number=number)
-            if name is not None:
-                seconds = time.perf_counter() - start
-                print_epoch(name, number + 1, n_epochs, terms["loss"], seconds)
-            if keeper:
-                keeper.after_epoch(number == n_epochs - 1)
-    return net.module_.eval()
+    trainer = Trainer(
+        prior, seed=seed, optimizer=torch.optim.Adam, lr=_PRIOR_LR, batch_size=32,
+        device=children.device,
+    ).initialize()  # fmt: skip
+    history: list[dict] = []
+    resume(trainer, history, keeper, n_epochs)
+    fit_loop(
+        trainer,
+        codes,
+        indicator.astype(np.float32),
+        last_epoch=n_epochs,
+        history=history,
+        reporter=Reporter(name, verbose=name is not None),
+        callbacks=[LRSchedule(_PRIOR_LR, lambda epoch: 1 - epoch / n_epochs)],
+        manager=keeper,
+    )
+    return trainer.module_.eval()
 
 
 class LatentOutlierFilter:

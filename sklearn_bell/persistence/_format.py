@@ -1,17 +1,13 @@
-"""The files of this library: arrays and numbers, none of which is run when it is read.
+"""File format: tensors as safetensors, everything else as JSON in its metadata.
 
-A file is one of safetensors. Its header holds a description as JSON, in which arrays are named, and
-the SHA-256 of the whole file, so that any bit that has changed is noticed.
+The metadata hold a description, in which arrays stand by name, and a SHA-256 over the description
+and the names, dtypes, shapes and bytes of all tensors. Reading runs no code from the file.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import socket
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +15,16 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from sklearn_bell._utils.io import write_atomically
 from sklearn_bell.exceptions import InvalidFileError
 
-FORMAT = 1  # the newest that is read, and the one that is written
+FORMAT = 1  # written, and the newest that is read
 
-_ARRAY, _TENSOR = "array", "tensor"  # keys of a dict of one entry that stands for one
-_NO_DIGEST = "0" * 64  # stands where the checksum comes
-_UNFINISHED = ".unfinished"
+_ARRAY, _TENSOR = "array", "tensor"  # keys of one-entry dicts that stand for an array or tensor
 
 
 def write_file(path, content, kind):
-    """Write dicts, lists, numbers, strings, arrays and tensors; all of them, or nothing.
-
-    What was at `path` before stays there until the new file is complete, and safe on the disk.
+    """Write dicts, lists, numbers, strings, arrays and tensors atomically.
 
     Parameters
     ----------
@@ -39,52 +32,13 @@ def write_file(path, content, kind):
     content : dict
         Keys are strings. Tensors may be on any device.
     kind : str
-        What is in the file, such as "checkpoint".
-
-    Raises
-    ------
-    OSError
-        If there is no room, or no permission. It names the file.
+        Type of the content, such as "checkpoint".
     """
-    data = to_bytes(content, kind)
-    # of this machine, process and thread: others write to the same folder
-    writer = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
-    unfinished = path.with_name(f".{path.name}.{writer}{_UNFINISHED}")
-    try:
-        with open(unfinished, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-        _sync_folder(path.parent)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        if not isinstance(error, OSError):
-            raise
-        raise type(error)(
-            error.errno, f"Could not write {len(data) / 1e6:.1f} MB ({error.strerror})", str(path)
-        ) from error
-
-
-def remove_unfinished(folder):
-    """Remove what processes of this machine have left that were killed while they wrote."""
-    for path in folder.glob(f".*-*-*{_UNFINISHED}"):
-        host, process, _ = path.name.removesuffix(_UNFINISHED).rsplit("-", 2)
-        if host.endswith(f".{socket.gethostname()}") and not _is_running(process):
-            path.unlink(missing_ok=True)
+    write_atomically(path, to_bytes(content, kind))
 
 
 def read_file(path, kind):
-    """Return what was written.
-
-    Raises
-    ------
-    InvalidFileError
-        A ``ValueError`` that names the file and what is wrong with it.
-    OSError
-        If there is no such file, or no permission.
-    """
+    """Read the content of a file; an InvalidFileError names the file and the defect."""
     data = Path(path).read_bytes()
     try:
         return from_bytes(data, kind)
@@ -93,62 +47,56 @@ def read_file(path, kind):
 
 
 def to_bytes(content, kind):
-    """Return the bytes of a file, as :func:`write_file` writes it."""
+    """Serialise the content, as :func:`write_file` writes it."""
     tensors: dict[str, torch.Tensor] = {}
-    description = {"format": FORMAT, "kind": kind, "content": _taken_apart(content, tensors)}
-    metadata = {"description": json.dumps(description), "sha256": _NO_DIGEST}
-    data = safetensors.torch.save(tensors, metadata)
-    start, end = _place_of_digest(data)
-    return data[:start] + hashlib.sha256(data).hexdigest().encode() + data[end:]
+    tree = _extract_tensors(content, tensors)
+    description = json.dumps({"format": FORMAT, "kind": kind, "content": tree})
+    metadata = {"description": description, "sha256": _digest(description, tensors)}
+    return safetensors.torch.save(tensors, metadata)
 
 
 def from_bytes(data, kind):
-    """Return what is in the bytes of a file, as :func:`read_file` does."""
+    """Deserialise the content, as :func:`read_file` reads it."""
     try:
-        start, end = _place_of_digest(data)
-    except ValueError as error:
-        raise InvalidFileError(f"it is no file of sklearn_bell ({error})") from error
-    blank = hashlib.sha256(data[:start] + _NO_DIGEST.encode() + data[end:])
-    if blank.hexdigest().encode() != data[start:end]:
-        raise InvalidFileError("it is damaged: its checksum is not that of its content")
-    try:
-        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-        description = json.loads(metadata["description"])
-        version, found = int(description["format"]), str(description["kind"])
-    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise InvalidFileError(f"it has no description of sklearn_bell ({error})") from error
-    if version > FORMAT:
-        raise InvalidFileError(
-            f"it has format {version}, but this version of sklearn_bell reads up to {FORMAT}. Use "
-            "a newer one"
-        )
-    if found != kind:
-        raise InvalidFileError(f"it is a {found}, not a {kind}")
-    try:
-        return _put_together(description["content"], safetensors.torch.load(data))
+        n_header = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + n_header])["__metadata__"]
+        description, sha256 = metadata["description"], metadata["sha256"]
+        tensors = safetensors.torch.load(data)
     except (LookupError, RecursionError, TypeError, ValueError, SafetensorError) as error:
-        raise InvalidFileError(f"its arrays are not those of its description ({error})") from error
+        raise InvalidFileError(f"it is damaged or no file of sklearn_bell ({error})") from error
+    if _digest(description, tensors) != sha256:
+        raise InvalidFileError("it is damaged: its checksum does not match its content")
+    try:
+        tree = json.loads(description)
+        version, file_kind = int(tree["format"]), str(tree["kind"])
+        if version > FORMAT:
+            raise InvalidFileError(
+                f"it has format {version}, but this version of sklearn_bell reads up to {FORMAT}. "
+                "Install a newer version"
+            )
+        if file_kind != kind:
+            raise InvalidFileError(f"it is a {file_kind}, not a {kind}")
+        return _insert_tensors(tree["content"], tensors)
+    except InvalidFileError:
+        raise
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise InvalidFileError(f"its description is not valid ({error})") from error
 
 
-def _place_of_digest(data):
-    """Return where the checksum begins and ends; a ``ValueError`` says why there is none."""
-    n_header = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or n_header > len(data) - 8:
-        raise ValueError("it is too short")
-    marker = b'"sha256":"'
-    start = data.rfind(marker, 8, 8 + n_header) + len(marker)
-    end = start + len(_NO_DIGEST)
-    if start < len(marker) or end > 8 + n_header:
-        raise ValueError("it has no checksum")
-    return start, end
+def _digest(description, tensors):
+    digest = hashlib.sha256(str(description).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
-def _taken_apart(value, tensors):
-    """Return the same with names of arrays instead of these, which JSON can hold."""
+def _extract_tensors(value, tensors):
+    """Replace arrays and tensors by their names, and collect them as CPU tensors."""
     if isinstance(value, dict):
-        return {name: _taken_apart(one, tensors) for name, one in value.items()}
+        return {name: _extract_tensors(item, tensors) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_taken_apart(one, tensors) for one in value]
+        return [_extract_tensors(item, tensors) for item in value]
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray | torch.Tensor):
@@ -156,7 +104,7 @@ def _taken_apart(value, tensors):
         if isinstance(value, np.ndarray):
             tensors[name] = torch.from_numpy(np.array(value, order="C"))
             return {_ARRAY: name}
-        # a copy, which shares no memory with another tensor
+        # a copy, so that no two tensors share memory, which safetensors refuses
         tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
         return {_TENSOR: name}
     if value is None or isinstance(value, str | bool | int | float):
@@ -164,33 +112,13 @@ def _taken_apart(value, tensors):
     raise TypeError(f"{type(value).__name__} cannot be written to a file.")
 
 
-def _put_together(value, tensors):
+def _insert_tensors(value, tensors):
     if isinstance(value, list):
-        return [_put_together(one, tensors) for one in value]
+        return [_insert_tensors(item, tensors) for item in value]
     if not isinstance(value, dict):
         return value
     if value.keys() == {_TENSOR}:
         return tensors[value[_TENSOR]]
     if value.keys() == {_ARRAY}:
         return tensors[value[_ARRAY]].numpy()
-    return {name: _put_together(one, tensors) for name, one in value.items()}
-
-
-def _sync_folder(folder):
-    """Make sure that a new name survives a crash, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _is_running(process):
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, ValueError):
-        return True
-    return True
+    return {name: _insert_tensors(item, tensors) for name, item in value.items()}

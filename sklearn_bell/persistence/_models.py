@@ -1,70 +1,65 @@
-"""Fitted estimators as files that can be passed on: no code is run that comes out of one.
-
-A file holds the class, its parameters, and the weights. Classes and functions are written as names,
-and only those of this library are looked up; what else a parameter was has to be handed in.
-"""
+"""Save and load fitted estimators without running code from the file."""
 
 from __future__ import annotations
 
 import copyreg
-import functools
-import inspect
 import math
-import platform
-from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell.exceptions import InvalidFileError
 from sklearn_bell.persistence._format import from_bytes, read_file, to_bytes, write_file
+from sklearn_bell.persistence._params import (
+    estimator_to_tree,
+    is_own_estimator,
+    tree_to_estimator,
+    unknown_names,
+)
 
 if TYPE_CHECKING:
     import os
 
+#: Types that skops and mlflow ask to trust in files of this library's estimators.
+TRUSTED_TYPES = ()
+
 _KIND = "model"
-_FILE = "sklearn_bell file"  # key of what skops keeps
-_MOST_LEADS, _MOST_SAMPLES = 1024, 2**22  # of a record, of all its leads
-_MOST_NEW = 2**28  # weights that are not in a file
+_SKOPS_KEY = "sklearn_bell file"
+_MAX_LEADS, _MAX_SAMPLES = 1024, 2**22  # of a record; samples of all its leads
+_MAX_NEW_WEIGHTS = 2**28  # initialised by the network, not read from a file
 _SIZES = "n_features_in_", "n_leads_in_", "n_samples_in_", "height_in_", "width_in_"
-_ESTIMATORS = "pretraining", "classification", "vqvae", "over_sampling"
-_NETWORKS = "nn.encoders", "nn.augmentation"
 
 
 class SaveMixin:
-    """Mixin for estimators that can be saved.
+    """Mixin for estimators that can be saved to a file.
 
-    They define ``_set_state(state)``, which makes of an unfitted estimator the one whose
-    ``_get_state()`` it was: what JSON and safetensors can hold of what was fitted.
+    Subclasses define ``_set_state(state)``, which restores on an unfitted estimator what
+    ``_get_state()`` returned.
     """
 
     _net: Any
-    _data: dict | None  # what it was trained on, in a few letters; None is unknown
+    _data: dict | None  # signature of the training data; None if unknown
     _n_dimensions_in: int
     history_: list[dict]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted estimator to a file, for :func:`sklearn_bell.load`.
+        """Write the fitted estimator to a file for :func:`sklearn_bell.load`.
 
-        Unlike a pickle it holds no code, and can be read without risk, also by other versions of
-        the libraries. Optimiser and callbacks are not in it, nor is ``checkpoint``, and
-        ``partial_fit`` begins with a new optimiser.
+        Unlike a pickle the file holds no code, and other versions of the libraries can read it.
+        The optimiser, callbacks and ``checkpoint`` are not saved.
 
         Parameters
         ----------
         path : str or path
-            The file, for instance ``"bell.safetensors"``. An existing one is replaced when the new
-            one is complete.
+            The file, for instance ``"bell.safetensors"``. An existing file is replaced atomically.
 
         Raises
         ------
         TypeError
-            If the class is not one of sklearn_bell.
+            If the class is not part of sklearn_bell.
         OSError
             If the file cannot be written.
         """
@@ -72,49 +67,49 @@ class SaveMixin:
 
     def _save(self, path, **options):
         check_is_fitted(self)
-        write_file(Path(path), _described(self, **options), _KIND)
+        write_file(Path(path), estimator_to_tree(self, **options), _KIND)
 
     def __getstate__(self):
-        """Return what skops keeps: the file that ``save`` writes, which runs no code when read."""
-        if not _is_known(self):
+        """Return the bytes of a saved file, which skops stores instead of pickled objects."""
+        if not is_own_estimator(self):
             return super().__getstate__()
-        described = _described(self)
-        unknown = sorted(_unknown(described["params"]))
+        tree = estimator_to_tree(self)
+        unknown = sorted(unknown_names(tree["params"]))
         if unknown:
             raise TypeError(
-                f"{', '.join(unknown)} is not of sklearn_bell, and cannot be kept without code. "
-                "Use save, and hand it in at load; or joblib.dump, whose files must be trusted."
+                f"{', '.join(unknown)} is not part of sklearn_bell and cannot be stored without "
+                "code. Use save and pass it to load, or use joblib.dump; its files must come from "
+                "people you trust."
             )
-        return {_FILE: to_bytes(described, _KIND)}
+        return {_SKOPS_KEY: to_bytes(tree, _KIND)}
 
     def __setstate__(self, state):
-        """Become what was kept."""
-        if state.keys() != {_FILE}:
+        """Restore a state of skops or of pickle."""
+        if state.keys() != {_SKOPS_KEY}:
             return super().__setstate__(state)  # type: ignore[misc]  # of BaseEstimator
-        loaded = _loaded(from_bytes(state[_FILE], _KIND), {}, "what skops has kept")
+        loaded = _load_tree(from_bytes(state[_SKOPS_KEY], _KIND), {}, "the skops file")
         if type(loaded) is not type(self):
             raise InvalidFileError(f"It is a {type(loaded).__name__}, not a {type(self).__name__}.")
         return self.__dict__.update(vars(loaded))
 
     def __reduce_ex__(self, protocol):
-        """Return what pickle keeps, which is all: optimiser, callbacks, and code by its name."""
-        state = super().__getstate__() if _is_known(self) else self.__getstate__()
+        """Return the complete state for pickle: optimiser, callbacks and references to code."""
+        state = super().__getstate__() if is_own_estimator(self) else self.__getstate__()
         return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
 
     def __reduce__(self):
         return self.__reduce_ex__(2)
 
     def _get_state(self):
-        """Return what was fitted."""
+        """Return the fitted state."""
         names = getattr(self, "feature_names_in_", None)
-        records = {
-            "sizes": {name: int(size) for name, size in vars(self).items() if name in _SIZES},
-            "feature_names": None if names is None else names.tolist(),
-            "n_dimensions": self._n_dimensions_in,
-            "data": self._data,
-        }
         return {
-            "records": records,
+            "records": {
+                "sizes": {name: int(size) for name, size in vars(self).items() if name in _SIZES},
+                "feature_names": None if names is None else names.tolist(),
+                "n_dimensions": self._n_dimensions_in,
+                "data": self._data,
+            },
             "seed": self._net.seed,
             "weights": self._net.module_.state_dict(),
             "history": self.history_,
@@ -122,16 +117,16 @@ class SaveMixin:
 
 
 def load(path: str | os.PathLike[str], **params: Any) -> Any:
-    """Read an estimator that was saved.
+    """Load an estimator that was saved with its method ``save``.
 
     Parameters
     ----------
     path : str or path
         The file.
     **params : dict
-        Parameters to replace, with names as in ``set_params``. Needed where one was not of this
-        library, such as a network of your own: ``load(path, encoder=MyEncoder)``. With
-        ``device="cpu"`` a model of another device is read.
+        Parameters to replace, named as in ``set_params``. Required for parameters that are not part
+        of this library, such as your own network: ``load(path, encoder=MyEncoder)``. Pass
+        ``device="cpu"`` to load a model of another device.
 
     Returns
     -------
@@ -141,10 +136,10 @@ def load(path: str | os.PathLike[str], **params: Any) -> Any:
     Raises
     ------
     InvalidFileError
-        A ``ValueError`` that names the file: if it is damaged, no model, or of a newer format, if a
-        parameter has to be handed in, or if the weights do not fit it.
+        A ``ValueError`` that names the file: if it is damaged, not a model, of a newer format, if a
+        parameter is missing, or if the weights do not fit the parameters.
     OSError
-        If there is no such file, or no permission.
+        If the file does not exist or cannot be read.
 
     Examples
     --------
@@ -159,211 +154,56 @@ def load(path: str | os.PathLike[str], **params: Any) -> Any:
     >>> bool((loaded.transform(X) == bell.transform(X)).all())
     True
     """
-    content = read_file(path, _KIND)
-    return _loaded(content, params, path)
+    return _load_tree(read_file(path, _KIND), params, path)
 
 
-def _loaded(content, params, path):
-    """Return the estimator of the content of a file."""
+def _load_tree(tree, params, path):
     try:
-        return _estimator(content, params)
+        return tree_to_estimator(tree, params)
     except InvalidFileError as error:
         raise InvalidFileError(f"{path}: {error}") from error
     except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError,
             TypeError, ValueError) as error:  # fmt: skip
         raise InvalidFileError(
-            f"{path}: its content makes no model ({type(error).__name__}: {error})"
+            f"{path}: its content is not a valid model ({type(error).__name__}: {error})"
         ) from error
 
 
-def set_attributes(estimator, found):
-    """Set what is known of the records that it was fitted on, unless it is out of all bounds."""
-    if found["feature_names"] is not None:
-        estimator.feature_names_in_ = np.array(found["feature_names"], dtype=object)
-    estimator._n_dimensions_in, estimator._data = found["n_dimensions"], found.get("data")
-    for name, size in found["sizes"].items():
+def set_record_attributes(estimator, state):
+    """Set the attributes that describe the training records, within bounds."""
+    if state["feature_names"] is not None:
+        estimator.feature_names_in_ = np.array(state["feature_names"], dtype=object)
+    estimator._n_dimensions_in, estimator._data = state["n_dimensions"], state.get("data")
+    for name, size in state["sizes"].items():
         if name not in _SIZES or not isinstance(size, int) or size < 1:
             raise InvalidFileError(f"{name} is {size}")
         setattr(estimator, name, size)
     rows, columns = estimator._shape
-    if rows > _MOST_LEADS or rows * columns > _MOST_SAMPLES:
+    if rows > _MAX_LEADS or rows * columns > _MAX_SAMPLES:
         raise InvalidFileError(
-            f"it is of records of shape {rows} x {columns}, but at most {_MOST_LEADS} leads and "
-            f"{_MOST_SAMPLES} samples in all of them are read"
+            f"its records have shape {rows} x {columns}, but at most {_MAX_LEADS} leads and "
+            f"{_MAX_SAMPLES} samples in all leads are supported"
         )
 
 
-def with_weights(make, weights, wanted=""):
-    """Return the network that ``make()`` returns, with these weights in it.
+def network_with_weights(make_network, weights, required=""):
+    """Make a network and load its weights.
 
-    First it is made without memory, so that no file can ask for more than it holds. Weights whose
-    names do not start as is wanted may be missing, and are those of a new network then.
+    The network is first made on the meta device, so that no file can allocate more than it holds.
+    Weights whose names do not start with `required` may be missing and are then initialised.
     """
     with torch.device("meta"):
-        sizes = {name: one.shape for name, one in make().state_dict().items()}
-    found = {name: one.shape for name, one in weights.items()}
-    new = {name: size for name, size in sizes.items() if name not in found}
-    if not any(name.startswith(wanted) for name in new):
-        if sum(map(math.prod, new.values())) > _MOST_NEW:
-            raise InvalidFileError(f"its parameters ask for more than {_MOST_NEW} new weights")
-        sizes = {name: size for name, size in sizes.items() if name in found}
-    if sizes != found:
-        wrong = sorted(name for name in {*sizes, *found} if sizes.get(name) != found.get(name))
-        raise InvalidFileError(f"its weights do not fit the parameters: {', '.join(wrong[:3])}")
-    network = make()
+        shapes = {name: tensor.shape for name, tensor in make_network().state_dict().items()}
+    file_shapes = {name: tensor.shape for name, tensor in weights.items()}
+    missing = {name: shape for name, shape in shapes.items() if name not in file_shapes}
+    if not any(name.startswith(required) for name in missing):
+        if sum(map(math.prod, missing.values())) > _MAX_NEW_WEIGHTS:
+            raise InvalidFileError(f"its parameters need more than {_MAX_NEW_WEIGHTS} new weights")
+        shapes = {name: shape for name, shape in shapes.items() if name in file_shapes}
+    if shapes != file_shapes:
+        names = {*shapes, *file_shapes}
+        wrong = sorted(name for name in names if shapes.get(name) != file_shapes.get(name))
+        raise InvalidFileError(f"its weights do not fit its parameters: {', '.join(wrong[:3])}")
+    network = make_network()
     network.load_state_dict(weights, strict=False)
     return network
-
-
-def _described(estimator, **options):
-    """Return what a file holds of an estimator, with options of its ``_get_state``."""
-    name = type(estimator).__name__
-    if not _is_known(estimator):
-        raise TypeError(
-            f"{name} is not of sklearn_bell, and cannot be saved. Use joblib.dump instead, whose "
-            "files must be trusted by those who read them."
-        )
-    # the folder and the GPU are not those of another machine
-    params = estimator.get_params(deep=False) | {"checkpoint": None}
-    if str(params.get("device", "")).startswith("cuda"):
-        params["device"] = "auto"
-    fitted = hasattr(estimator, "_net")
-    return {
-        "class": name,
-        "versions": {
-            "python": platform.python_version(),
-            **{one: version(one) for one in ("sklearn_bell", "scikit-learn", "torch", "numpy")},
-        },
-        "params": {name: _encoded(value) for name, value in params.items()},
-        "state": estimator._get_state(**options) if fitted else None,
-    }
-
-
-def _encoded(value):
-    """Return what a file can hold for a parameter."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        return value
-    if isinstance(value, list | tuple | np.ndarray):
-        name = "tuple" if isinstance(value, tuple) else "list"
-        return {name: [_encoded(one) for one in value]}
-    if isinstance(value, dict):
-        return {"dict": [[_encoded(key), _encoded(one)] for key, one in value.items()]}
-    if isinstance(value, torch.device):
-        return str(value)
-    if isinstance(value, np.random.RandomState):
-        return {"random_state": list(value.get_state())}
-    if isinstance(value, FrozenEstimator) and isinstance(value.estimator, SaveMixin):
-        return {"frozen": _described(value.estimator)}
-    if _is_known(value):
-        return {"estimator": _described(value)}
-    if isinstance(value, functools.partial):
-        parts = [_encoded(one) for one in (value.func, value.args, value.keywords)]
-        return {"partial": parts}
-    known = _known(_NETWORKS)
-    if isinstance(value, type) and known.get(value.__name__) is value:
-        return {"name": value.__name__}
-    if known.get(type(value).__name__) is type(value):
-        arguments = _arguments(value)
-        if arguments is not None:
-            return {"object": [type(value).__name__, _encoded(arguments)]}
-    module = getattr(value, "__module__", "?")
-    return {"unknown": f"{module}.{getattr(value, '__qualname__', type(value).__qualname__)}"}
-
-
-def _arguments(module):
-    """Return what makes the same module, where it has no weights, or else None."""
-    if module.state_dict():
-        return None
-    args, kwargs = [], {}
-    for name, parameter in inspect.signature(type(module)).parameters.items():
-        if not hasattr(module, name):
-            return None
-        if parameter.kind == parameter.VAR_POSITIONAL:
-            args += list(getattr(module, name))
-        else:
-            kwargs[name] = getattr(module, name)
-    return args, kwargs
-
-
-def _estimator(tree, params):
-    """Return the estimator that was described, with other parameters where they are given."""
-    cls = _known(_ESTIMATORS).get(tree["class"])
-    if cls is None:
-        raise InvalidFileError(f"there is no estimator {tree['class']} in sklearn_bell")
-    found = {}
-    for name, value in tree["params"].items():
-        prefix = f"{name}__"
-        within = {k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix)}
-        found[name] = None if name in params else _decoded(value, within, name)
-    for name, value in params.items():
-        if name in cls._get_param_names():  # which the file need not know
-            found[name] = value
-        elif name.split("__")[0] not in tree["params"]:
-            raise InvalidFileError(f"{tree['class']} has no parameter {name}")
-    estimator = cls(**found)
-    if tree["state"] is not None:
-        estimator._validate_params()
-        estimator._set_state(tree["state"])
-    return estimator
-
-
-def _decoded(value, params, name):
-    """Return a parameter of this name, as it was."""
-    if not isinstance(value, dict):
-        return value
-    ((kind, content),) = value.items()
-    if kind in ("list", "tuple"):
-        items = [_decoded(one, params, name) for one in content]
-        return items if kind == "list" else tuple(items)
-    if kind == "dict":
-        both = [[_decoded(one, params, name) for one in entry] for entry in content]
-        return dict(both)
-    if kind == "random_state":
-        random_state = np.random.RandomState()
-        random_state.set_state(tuple(content))
-        return random_state
-    if kind == "frozen":
-        return FrozenEstimator(_estimator(content, params))
-    if kind == "estimator":
-        return _estimator(content, params)
-    if kind == "partial":
-        function, args, kwargs = (_decoded(one, params, name) for one in content)
-        if function not in _known(_NETWORKS).values():
-            raise InvalidFileError(f"{name} is made by {function}")
-        return functools.partial(function, *args, **kwargs)
-    if kind == "name":
-        return _known(_NETWORKS)[content]
-    if kind == "object":
-        args, kwargs = _decoded(content[1], params, name)
-        return _known(_NETWORKS)[content[0]](*args, **kwargs)
-    raise InvalidFileError(
-        f"its parameter {name} was {content}, which is not of sklearn_bell. Hand it in, as "
-        f"load(..., {name}={str(content).split('.')[-1]})"
-    )
-
-
-def _unknown(value):
-    """Yield the names of what was not of this library, in the parameters of a description."""
-    if isinstance(value, dict):
-        if value.keys() == {"unknown"}:
-            yield str(value["unknown"])
-        value = list(value.values())
-    if isinstance(value, list):
-        for one in value:
-            yield from _unknown(one)
-
-
-def _is_known(estimator):
-    return _known(_ESTIMATORS).get(type(estimator).__name__) is type(estimator)
-
-
-@functools.cache
-def _known(modules):
-    """Return the classes that may be looked up, by their names."""
-    found = [import_module(f"sklearn_bell.{name}") for name in modules]
-    classes = {name: getattr(module, name) for module in found for name in module.__all__}
-    return {name: one for name, one in classes.items() if isinstance(one, type)}

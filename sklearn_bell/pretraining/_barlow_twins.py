@@ -25,78 +25,40 @@ if TYPE_CHECKING:
 
 
 class BarlowTwinsPretrainer(BasePretrainer):
-    """Make features agree between views and differ from each other: Barlow Twins over all leads.
+    """Barlow Twins over all leads: features agree between views and are decorrelated.
+
+    One encoder sees all leads of a record.
 
     Parameters
     ----------
-    encoder : callable or nn.Module, default=ResNet1d
-        ``encoder(in_channels)`` makes the encoder, a module that maps ``(batch, n_leads,
-        n_samples)`` to ``(batch, n_features)``. A module is copied instead, with its weights.
-    augmentation : callable, default=None
-        Makes a view: called as ``augmentation(x, generator)`` on a batch
-        ``(batch, n_leads, n_samples)``, see :mod:`sklearn_bell.nn.augmentation`. By default
-        that of :class:`BELLPretrainer`.
     trade_off : float, default=0.005
-        Weight of what different features share.
+        Weight of the correlation between different features.
     head_width : int, default=512
-        Width of the hidden and the last layer of the projector.
-    max_epochs : int, default=60
-        How often all records are seen. 0 leaves the encoder untrained, but for
-        the means and deviations of its batch normalisation.
-    epoch_size : int, default=None
-        How many records are seen in an epoch, drawn anew for each. None takes all. Of very many
-        records, a part lets `history_` and callbacks tell sooner how training goes.
-    batch_size : int, default=128
-        Records per step, and per batch in `transform`. Batches differ in size by one at most.
-    lr : float, default=0.004
-        Learning rate of Adam.
-    lead_names : array-like of str of length n_leads, default=None
-        Names of the leads of X.
-    sampling_rate : float, default=100
-        Sampling rate of X in Hz, for the filter that keeps 0.5 to 40 Hz.
-    missing : {"error", "zero"}, default="error"
-        What to do with a lead that a record does not have, all of whose samples are NaN: raise an
-        error, or take it for a flat lead of zeros. A gap in a lead is an error in any case.
-    device : str or torch.device, default="auto"
-        Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
-    precision : {"float32", "bfloat16", "auto"}, default="float32"
-        What layers are computed in, in `fit` and in `transform`. ``"auto"`` is bfloat16 where the
-        device has instructions for it, which is faster, and rounds latents by about a hundredth of
-        their deviation. The result of `transform` is float32 in any case.
-    verbose : bool or int, default=False
-        Whether to print a line for each epoch: its number, the loss, and the seconds it took.
-    checkpoint : str, path or Checkpoint, default=None
-        Where to keep the state of training, so that `fit` goes on from it when it was ended: a
-        folder, or a :class:`sklearn_bell.training.Checkpoint`. None keeps nothing.
-    random_state : int, RandomState instance or None, default=None
-        Determines the first weights, the order of the records and the views.
+        Width of the hidden and the output layer of the heads.
+
+    Other Parameters
+    ----------------
+    encoder, augmentation, max_epochs, epoch_size, batch_size, lr, lead_names, sampling_rate, \
+missing, device, precision, verbose, checkpoint, random_state
+        As in :class:`BELLPretrainer`; ``encoder(n_leads)`` makes one encoder.
 
     Attributes
     ----------
     encoder_ : nn.Sequential
-        What prepares the leads, and the trained encoder: maps records
-        ``(batch, n_leads, n_samples)`` to latents ``(batch, 1, n_features)``.
+        Input normalisation and trained encoder: maps records ``(batch, n_leads, n_samples)`` to
+        latents ``(batch, 1, n_features)``.
     history_ : list of dict
-        For each epoch: the mean ``loss``, the
-        ``latent_deviation`` and ``effective_rank`` that tell of a collapse, as in
-        :class:`BELLPretrainer`, and the ``duration`` in s.
-    lead_names_ : list of str
-        Names of the leads, numbered where `lead_names` is None.
-    n_features_in_ : int
-        Number of leads, or of samples where X is 2-D.
-    n_leads_in_, n_samples_in_ : int
-        Number of leads, and of samples of a record.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, where X is a dataframe.
+        For each epoch: the mean ``loss``, ``latent_deviation``, ``effective_rank`` and
+        ``duration``, as in :class:`BELLPretrainer`.
+    lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
+        As in :class:`BELLPretrainer`.
 
     Raises
     ------
     InvalidECGError
-        A ``ValueError``: if X is not two records at least, of three dimensions (or two for one
-        lead) and finite, or too short for the encoder.
+        A ``ValueError``: if X is not valid, as in :class:`BELLPretrainer`.
     DivergenceError
-        If the loss or a weight is no finite number any more. The transformer has the weights of the
-        last epoch that ended well then, and is not fitted if none did.
+        If the loss or a weight becomes NaN or infinite.
 
     See Also
     --------
@@ -104,10 +66,8 @@ class BarlowTwinsPretrainer(BasePretrainer):
 
     Notes
     -----
-    The loss brings the matrix of correlations between the projections of two views near to the
-    identity [1]_: on the diagonal each feature agrees between the views, off it features share
-    nothing. It is divided by the number of features, so that it does not grow with `head_width`.
-
+    The loss drives the cross-correlation matrix of the projections of two views to the identity
+    [1]_. It is divided by the number of features, so that it does not grow with `head_width`.
 
     References
     ----------
@@ -149,25 +109,16 @@ class BarlowTwinsPretrainer(BasePretrainer):
         checkpoint: CheckpointLike | None = None,
         random_state: RandomState = None,
     ):
-        self.encoder = encoder
-        self.augmentation = augmentation
-        self.trade_off = trade_off
-        self.head_width = head_width
-        self.max_epochs = max_epochs
-        self.epoch_size = epoch_size
-        self.batch_size = batch_size
-        self.lr = lr
-        self.lead_names = lead_names
-        self.sampling_rate = sampling_rate
-        self.missing = missing
-        self.device = device
-        self.precision = precision
-        self.verbose = verbose
-        self.checkpoint = checkpoint
-        self.random_state = random_state
+        self.encoder, self.augmentation = encoder, augmentation
+        self.trade_off, self.head_width = trade_off, head_width
+        self.max_epochs, self.epoch_size = max_epochs, epoch_size
+        self.batch_size, self.lr = batch_size, lr
+        self.lead_names, self.sampling_rate = lead_names, sampling_rate
+        self.missing, self.device, self.precision = missing, device, precision
+        self.verbose, self.checkpoint, self.random_state = verbose, checkpoint, random_state
 
     def _make_encoder(self):
-        return JointEncoder(self._one_encoder(self.n_leads_in_))
+        return JointEncoder(self._make_branch(self.n_leads_in_))
 
-    def _make_method(self, encoder, n_parts, n_features):
+    def _make_objective(self, encoder, n_parts, n_features):
         return LFBT(encoder, n_parts, n_features, self.head_width, 1.0, self.trade_off)

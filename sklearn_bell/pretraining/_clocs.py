@@ -5,20 +5,19 @@ from __future__ import annotations
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-import pandas as pd
 import torch
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_consistent_length
+from sklearn.utils.validation import _num_samples
 
-from sklearn_bell.exceptions import InvalidECGError
+from sklearn_bell._utils.validation import check_groups
 from sklearn_bell.nn.augmentation import Compose, TwoHalves
 from sklearn_bell.nn.encoders import ResNet1d, SharedEncoder
 from sklearn_bell.nn.heads import LeadwiseMLP
 from sklearn_bell.nn.losses import clocs_loss
-from sklearn_bell.pretraining._base import BasePretrainer, Method
+from sklearn_bell.pretraining._base import BasePretrainer
+from sklearn_bell.pretraining._objective import Objective
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
     from sklearn_bell.training._checkpoint import CheckpointLike
 
 
-class CLOCS(Method):
-    """A projector that leads share, and a loss that contrasts patients over time and leads.
+class CLOCS(Objective):
+    """Contrasts patients over time and leads, with a projector that leads share.
 
     Parameters
     ----------
@@ -54,95 +53,54 @@ class CLOCS(Method):
         self.projector = LeadwiseMLP(1, n_features, head_width, head_width)
         self.temperature = temperature
 
-    def forward(self, first, second, patient=None):
+    def forward(self, view, other, patient=None):
         """Return the loss, and the latents of the first half."""
-        latents = [self.encoder(half) for half in (first, second)]
+        latents = [self.encoder(half) for half in (view, other)]
         views = torch.cat(latents, dim=1)  # (batch, 2 * n_leads, n_features)
-        projected = self.projector(views.flatten(0, 1)[:, None]).view(*views.shape[:2], -1)
-        if patient is None:  # every record is of another
+        projections = self.projector(views.flatten(0, 1)[:, None]).view(*views.shape[:2], -1)
+        if patient is None:
             patient = torch.arange(len(views), device=views.device)
-        same = patient[:, None] == patient
-        return {"loss": clocs_loss(projected, same, self.temperature)}, latents[0]
+        is_same = patient[:, None] == patient  # (batch, batch)
+        return {"loss": clocs_loss(projections, is_same, self.temperature)}, latents[0]
 
 
 class CLOCSPretrainer(BasePretrainer):
-    """Find the same patient at another time and in another lead: CLOCS.
+    """CLOCS: latents of a patient agree over time and leads, and differ between patients.
 
-    One encoder, which all leads share, sees the first and the second half of every record in every
-    lead; what comes of one patient has to be more alike than what comes of others.
+    One encoder, shared by all leads, sees the first and the second half of every record. By default
+    the halves are not augmented.
 
     Parameters
     ----------
-    encoder : callable or nn.Module, default=ResNet1d
-        ``encoder(in_channels)`` makes the encoder that all leads share, a module that maps
-        ``(batch, 1, n_samples)`` to ``(batch, n_features)``. A module is copied instead, with its
-        weights.
-    augmentation : callable, default=None
-        Makes a view: called as ``augmentation(x, generator)`` on a batch
-        ``(batch, n_leads, n_samples)``, see :mod:`sklearn_bell.nn.augmentation`. By default
-        the halves are as they are.
     temperature : float, default=0.1
-        By which cosines are divided; the lower, the more the most alike of others count.
+        Divides the cosines: lower values stress the most similar records of other patients.
     head_width : int, default=512
-        Width of the hidden and the last layer of the projector.
-    max_epochs : int, default=60
-        How often all records are seen. 0 leaves the encoder untrained, but for
-        the means and deviations of its batch normalisation.
-    epoch_size : int, default=None
-        How many records are seen in an epoch, drawn anew for each. None takes all. Of very many
-        records, a part lets `history_` and callbacks tell sooner how training goes.
-    batch_size : int, default=128
-        Records per step, and per batch in `transform`. Batches differ in size by one at most.
-    lr : float, default=0.004
-        Learning rate of Adam.
-    lead_names : array-like of str of length n_leads, default=None
-        Names of the leads of X, for the names of the features.
-    sampling_rate : float, default=100
-        Sampling rate of X in Hz, for the filter that keeps 0.5 to 40 Hz.
-    missing : {"error", "zero"}, default="error"
-        What to do with a lead that a record does not have, all of whose samples are NaN: raise an
-        error, or take it for a flat lead of zeros. A gap in a lead is an error in any case.
-    device : str or torch.device, default="auto"
-        Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
-    precision : {"float32", "bfloat16", "auto"}, default="float32"
-        What layers are computed in, in `fit` and in `transform`. ``"auto"`` is bfloat16 where the
-        device has instructions for it, which is faster, and rounds latents by about a hundredth of
-        their deviation. The result of `transform` is float32 in any case.
-    verbose : bool or int, default=False
-        Whether to print a line for each epoch: its number, the loss, and the seconds it took.
-    checkpoint : str, path or Checkpoint, default=None
-        Where to keep the state of training, so that `fit` goes on from it when it was ended: a
-        folder, or a :class:`sklearn_bell.training.Checkpoint`. None keeps nothing.
-    random_state : int, RandomState instance or None, default=None
-        Determines the first weights, the order of the records and the views.
+        Width of the hidden and the output layer of the heads.
+
+    Other Parameters
+    ----------------
+    encoder, augmentation, max_epochs, epoch_size, batch_size, lr, lead_names, sampling_rate, \
+missing, device, precision, verbose, checkpoint, random_state
+        As in :class:`BELLPretrainer`.
 
     Attributes
     ----------
     encoder_ : nn.Sequential
-        What prepares the leads, and the trained encoder: maps records
-        ``(batch, n_leads, n_samples)`` to latents ``(batch, n_leads, n_features)``.
+        Input normalisation and trained encoder: maps records ``(batch, n_leads, n_samples)`` to
+        latents ``(batch, n_leads, n_features)``.
     history_ : list of dict
-        For each epoch: the mean ``loss``, the
-        ``latent_deviation`` and ``effective_rank`` that tell of a collapse, as in
-        :class:`BELLPretrainer`, and the ``duration`` in s.
-    lead_names_ : list of str
-        Names of the leads, numbered where `lead_names` is None.
-    n_features_in_ : int
-        Number of leads, or of samples where X is 2-D.
-    n_leads_in_, n_samples_in_ : int
-        Number of leads, and of samples of a record.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, where X is a dataframe.
+        For each epoch: the mean ``loss``, ``latent_deviation``, ``effective_rank`` and
+        ``duration``, as in :class:`BELLPretrainer`.
+    lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
+        As in :class:`BELLPretrainer`.
 
     Raises
     ------
     InvalidECGError
-        A ``ValueError``: if X is not two records at least, of three dimensions (or two for one
-        lead) and finite, or too short for the encoder, or if `groups` does not name the patient of
-        each record.
+        A ``ValueError``: if X is not valid, as in :class:`BELLPretrainer`; or if `groups`
+        does not name the patient of each record.
     DivergenceError
-        If the loss or a weight is no finite number any more. The transformer has the weights of the
-        last epoch that ended well then, and is not fitted if none did.
+        If the loss or a weight becomes NaN or infinite.
 
     See Also
     --------
@@ -150,11 +108,9 @@ class CLOCSPretrainer(BasePretrainer):
 
     Notes
     -----
-    Of the published variants [1]_ it is the one over segments and leads together (CMSMLC). Every
-    pair of different views (halves and leads) is compared; where the batch has more records of a
-    patient, all of them are right. The projector is an addition of SimCLR's kind: there the encoder
-    ends in the embedding that is compared.
-
+    This is the published variant over segments and leads (CMSMLC) [1]_. Every pair of different
+    views (halves and leads) is compared; records of the same patient in the batch are positives.
+    The projector is an addition as in SimCLR: the published encoder ends in the embedding itself.
 
     References
     ----------
@@ -169,8 +125,6 @@ class CLOCSPretrainer(BasePretrainer):
     >>> CLOCSPretrainer(max_epochs=1, random_state=0).fit_transform(ecg.data).shape
     (20, 224)
     """
-
-    _usual_augmentation = Compose  # none
 
     _parameter_constraints: dict = {
         **BasePretrainer._parameter_constraints,
@@ -198,91 +152,72 @@ class CLOCSPretrainer(BasePretrainer):
         checkpoint: CheckpointLike | None = None,
         random_state: RandomState = None,
     ):
-        self.encoder = encoder
-        self.augmentation = augmentation
-        self.temperature = temperature
-        self.head_width = head_width
-        self.max_epochs = max_epochs
-        self.epoch_size = epoch_size
-        self.batch_size = batch_size
-        self.lr = lr
-        self.lead_names = lead_names
-        self.sampling_rate = sampling_rate
-        self.missing = missing
-        self.device = device
-        self.precision = precision
-        self.verbose = verbose
-        self.checkpoint = checkpoint
-        self.random_state = random_state
+        self.encoder, self.augmentation = encoder, augmentation
+        self.temperature, self.head_width = temperature, head_width
+        self.max_epochs, self.epoch_size = max_epochs, epoch_size
+        self.batch_size, self.lr = batch_size, lr
+        self.lead_names, self.sampling_rate = lead_names, sampling_rate
+        self.missing, self.device, self.precision = missing, device, precision
+        self.verbose, self.checkpoint, self.random_state = verbose, checkpoint, random_state
+
+    _default_augmentation = Compose  # none
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self, X: ArrayLike, y: ArrayLike | None = None, groups: ArrayLike | None = None
     ) -> Self:
-        """Pretrain on unlabelled records, from the beginning.
+        """Pretrain a new encoder on unlabelled records.
 
         Parameters
         ----------
         X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            At least two records. May be memory-mapped: it is read batch by batch.
+            At least two records in mV.
         y : None
             Ignored.
         groups : array-like of shape (n_records,), default=None
-            The patients. By default every record is of another.
+            Patients. None takes every record as a patient.
 
         Returns
         -------
         self : object
-            The fitted transformer.
+            Fitted transformer.
         """
-        return self._fit(X, _numbered(X, groups))
+        return self._fit(X, _patients(groups, X))
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike | None = None, groups: ArrayLike | None = None
     ) -> Self:
-        """Train for one more epoch, on these records.
+        """Train for one more epoch on these records.
 
         Parameters
         ----------
         X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            At least two records, of the leads and length seen first.
+            At least two records with the leads and length of the first call.
         y : None
             Ignored.
         groups : array-like of shape (n_records,), default=None
-            The patients. By default every record is of another.
+            Patients. None takes every record as a patient.
 
         Returns
         -------
         self : object
-            The fitted transformer.
+            Fitted transformer.
         """
-        return self._partial_fit(X, _numbered(X, groups))
+        return self._partial_fit(X, _patients(groups, X))
 
     def _make_encoder(self):
-        return SharedEncoder(self._one_encoder(1))
+        return SharedEncoder(self._make_branch(1))
 
     def _make_views(self, augmentation):
         return TwoHalves(augmentation)
 
-    def _make_method(self, encoder, n_parts, n_features):
+    def _make_objective(self, encoder, n_parts, n_features):
         return CLOCS(encoder, n_features, self.head_width, self.temperature)
 
 
-def _numbered(X, groups):
-    """Return a number for each patient, row by row."""
-    if groups is None:
-        return None
-    try:
-        check_consistent_length(X, groups)
-    except ValueError as error:
-        raise InvalidECGError(f"groups must name the patient of each record: {error}") from error
-    numbers, _ = pd.factorize(np.asarray(groups), sort=False)
-    if (numbers < 0).any():
-        raise InvalidECGError(
-            f"groups must name the patient of each record, but that of record "
-            f"{np.argmin(numbers)} is missing."
-        )
-    return numbers
+def _patients(groups, X):
+    """Return a number for the patient of each record, or None."""
+    return None if groups is None else check_groups(groups, _num_samples(X))

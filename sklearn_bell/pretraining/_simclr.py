@@ -11,7 +11,8 @@ from sklearn.utils._param_validation import Interval
 from sklearn_bell.nn.encoders import JointEncoder, ResNet1d
 from sklearn_bell.nn.heads import LeadwiseMLP
 from sklearn_bell.nn.losses import nt_xent_loss
-from sklearn_bell.pretraining._base import BasePretrainer, Method
+from sklearn_bell.pretraining._base import BasePretrainer
+from sklearn_bell.pretraining._objective import Objective
 
 if TYPE_CHECKING:
     from sklearn_bell._utils.types import (
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from sklearn_bell.training._checkpoint import CheckpointLike
 
 
-class SimCLR(Method):
-    """A projector, and a loss that contrasts two views of a record with those of others.
+class SimCLR(Objective):
+    """Contrasts two views of a record with those of other records.
 
     Parameters
     ----------
@@ -45,86 +46,48 @@ class SimCLR(Method):
         self.projector = LeadwiseMLP(1, n_features, head_width, head_width)
         self.temperature = temperature
 
-    def forward(self, first, second):
+    def forward(self, view, other):
         """Return the loss, and the latents of the first view."""
-        latents = [self.encoder(view) for view in (first, second)]
-        first, second = self.projector(torch.stack(latents))[..., 0, :]
-        return {"loss": nt_xent_loss(first, second, self.temperature)}, latents[0]
+        latents = torch.stack([self.encoder(view), self.encoder(other)])
+        z, z2 = self.projector(latents)[..., 0, :]  # (batch, head_width)
+        return {"loss": nt_xent_loss(z, z2, self.temperature)}, latents[0]
 
 
 class SimCLRPretrainer(BasePretrainer):
-    """Tell the views of a record from those of others: SimCLR, with one encoder over all leads.
+    """SimCLR over all leads: contrast two views of a record with all other views.
+
+    One encoder sees all leads of a record.
 
     Parameters
     ----------
-    encoder : callable or nn.Module, default=ResNet1d
-        ``encoder(in_channels)`` makes the encoder, a module that maps ``(batch, n_leads,
-        n_samples)`` to ``(batch, n_features)``. A module is copied instead, with its weights.
-    augmentation : callable, default=None
-        Makes a view: called as ``augmentation(x, generator)`` on a batch
-        ``(batch, n_leads, n_samples)``, see :mod:`sklearn_bell.nn.augmentation`. By default
-        that of :class:`BELLPretrainer`.
     temperature : float, default=0.1
-        By which cosines are divided; the lower, the more the most alike of others count.
+        Divides the cosines: lower values stress the most similar records of other patients.
     head_width : int, default=512
-        Width of the hidden and the last layer of the projector.
-    max_epochs : int, default=60
-        How often all records are seen. 0 leaves the encoder untrained, but for
-        the means and deviations of its batch normalisation.
-    epoch_size : int, default=None
-        How many records are seen in an epoch, drawn anew for each. None takes all. Of very many
-        records, a part lets `history_` and callbacks tell sooner how training goes.
-    batch_size : int, default=128
-        Records per step, and per batch in `transform`. Batches differ in size by one at most.
-    lr : float, default=0.004
-        Learning rate of Adam.
-    lead_names : array-like of str of length n_leads, default=None
-        Names of the leads of X.
-    sampling_rate : float, default=100
-        Sampling rate of X in Hz, for the filter that keeps 0.5 to 40 Hz.
-    missing : {"error", "zero"}, default="error"
-        What to do with a lead that a record does not have, all of whose samples are NaN: raise an
-        error, or take it for a flat lead of zeros. A gap in a lead is an error in any case.
-    device : str or torch.device, default="auto"
-        Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
-    precision : {"float32", "bfloat16", "auto"}, default="float32"
-        What layers are computed in, in `fit` and in `transform`. ``"auto"`` is bfloat16 where the
-        device has instructions for it, which is faster, and rounds latents by about a hundredth of
-        their deviation. The result of `transform` is float32 in any case.
-    verbose : bool or int, default=False
-        Whether to print a line for each epoch: its number, the loss, and the seconds it took.
-    checkpoint : str, path or Checkpoint, default=None
-        Where to keep the state of training, so that `fit` goes on from it when it was ended: a
-        folder, or a :class:`sklearn_bell.training.Checkpoint`. None keeps nothing.
-    random_state : int, RandomState instance or None, default=None
-        Determines the first weights, the order of the records and the views.
+        Width of the hidden and the output layer of the heads.
+
+    Other Parameters
+    ----------------
+    encoder, augmentation, max_epochs, epoch_size, batch_size, lr, lead_names, sampling_rate, \
+missing, device, precision, verbose, checkpoint, random_state
+        As in :class:`BELLPretrainer`; ``encoder(n_leads)`` makes one encoder.
 
     Attributes
     ----------
     encoder_ : nn.Sequential
-        What prepares the leads, and the trained encoder: maps records
-        ``(batch, n_leads, n_samples)`` to latents ``(batch, 1, n_features)``.
+        Input normalisation and trained encoder: maps records ``(batch, n_leads, n_samples)`` to
+        latents ``(batch, 1, n_features)``.
     history_ : list of dict
-        For each epoch: the mean ``loss``, the
-        ``latent_deviation`` and ``effective_rank`` that tell of a collapse, as in
-        :class:`BELLPretrainer`, and the ``duration`` in s.
-    lead_names_ : list of str
-        Names of the leads, numbered where `lead_names` is None.
-    n_features_in_ : int
-        Number of leads, or of samples where X is 2-D.
-    n_leads_in_, n_samples_in_ : int
-        Number of leads, and of samples of a record.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, where X is a dataframe.
+        For each epoch: the mean ``loss``, ``latent_deviation``, ``effective_rank`` and
+        ``duration``, as in :class:`BELLPretrainer`.
+    lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
+        As in :class:`BELLPretrainer`.
 
     Raises
     ------
     InvalidECGError
-        A ``ValueError``: if X is not two records at least, of three dimensions (or two for one
-        lead) and finite, or too short for the encoder.
+        A ``ValueError``: if X is not valid, as in :class:`BELLPretrainer`.
     DivergenceError
-        If the loss or a weight is no finite number any more. The transformer has the weights of the
-        last epoch that ended well then, and is not fitted if none did.
+        If the loss or a weight becomes NaN or infinite.
 
     See Also
     --------
@@ -132,9 +95,8 @@ class SimCLRPretrainer(BasePretrainer):
 
     Notes
     -----
-    The loss is the cross-entropy of finding the other view of the same record among all views of
-    the batch, by the cosine of their projections [1]_. It profits from large batches.
-
+    The loss is the cross-entropy of identifying the other view of the same record among all views
+    of the batch by the cosine of their projections [1]_. It profits from large batches.
 
     References
     ----------
@@ -176,25 +138,16 @@ class SimCLRPretrainer(BasePretrainer):
         checkpoint: CheckpointLike | None = None,
         random_state: RandomState = None,
     ):
-        self.encoder = encoder
-        self.augmentation = augmentation
-        self.temperature = temperature
-        self.head_width = head_width
-        self.max_epochs = max_epochs
-        self.epoch_size = epoch_size
-        self.batch_size = batch_size
-        self.lr = lr
-        self.lead_names = lead_names
-        self.sampling_rate = sampling_rate
-        self.missing = missing
-        self.device = device
-        self.precision = precision
-        self.verbose = verbose
-        self.checkpoint = checkpoint
-        self.random_state = random_state
+        self.encoder, self.augmentation = encoder, augmentation
+        self.temperature, self.head_width = temperature, head_width
+        self.max_epochs, self.epoch_size = max_epochs, epoch_size
+        self.batch_size, self.lr = batch_size, lr
+        self.lead_names, self.sampling_rate = lead_names, sampling_rate
+        self.missing, self.device, self.precision = missing, device, precision
+        self.verbose, self.checkpoint, self.random_state = verbose, checkpoint, random_state
 
     def _make_encoder(self):
-        return JointEncoder(self._one_encoder(self.n_leads_in_))
+        return JointEncoder(self._make_branch(self.n_leads_in_))
 
-    def _make_method(self, encoder, n_parts, n_features):
+    def _make_objective(self, encoder, n_parts, n_features):
         return SimCLR(encoder, n_features, self.head_width, self.temperature)

@@ -1,13 +1,9 @@
-"""Checkpoints: training that was ended goes on from where it was, and ends where it would have."""
+"""Checkpoints: an interrupted training resumes after its last epoch, to the same bits."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
-import signal
-import threading
-import time
 import warnings
 from dataclasses import dataclass
 from os import PathLike
@@ -16,124 +12,109 @@ from typing import TypeAlias
 
 from sklearn_bell._utils.validation import Records
 from sklearn_bell.exceptions import CheckpointWarning, InvalidFileError
-from sklearn_bell.persistence._format import read_file, remove_unfinished, write_file
+from sklearn_bell.persistence._format import read_file, write_file
 from sklearn_bell.training._run_hash import run_hash, sampled_rows_signature
 
 _KIND = "checkpoint"
-_NAME = re.compile(r"epoch-(\d+)-step-(\d+)\.safetensors")
+_STATE_NAME = re.compile(r"epoch-(\d+)\.safetensors")
+_SEED_NAME = "seed.safetensors"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where estimators keep the state of their training, and how often.
+    """Folder in which estimators store the state of their training, and how often.
 
-    What is kept is all that training depends on: weights, optimiser, seed, epoch and step, and
-    history. `fit` of an estimator with the same parameters, on the same records, goes on from it,
-    and ends with the same weights, bit by bit, as if it had never been ended, on the same machine
-    with as many threads.
+    A state holds weights, optimiser, seed, epoch and history. Calling `fit` again with the same
+    parameters and records resumes from the newest state and ends with the same weights, to the bit,
+    as an uninterrupted run on the same machine with as many threads.
 
-    In the folder every training has one of its own, named by a run_hash of parameters and data,
-    so that folds and settings of a search do not get in each other's way. ``max_epochs`` does not
-    count, where training does not depend on it, so that a finished run can be prolonged, nor do
-    ``device`` and callbacks. Of the data, 64 records count, and all labels. The last two states are
-    kept, and those of longer runs.
+    Every training has a subfolder of its own, named by a hash of its parameters and data, so the
+    folds and candidates of a search do not collide. ``device``, ``verbose`` and callbacks do not
+    count, nor does ``max_epochs`` of pretrainers and classifiers: a finished run can be extended.
+    Of the records, 64 rows are hashed, and all labels.
 
     Parameters
     ----------
     folder : str or path
-        Made where it does not exist.
-    epochs : int, default=None
-        After how many epochs a state is kept. None leaves it to the minutes.
-    minutes : float, default=5.0
-        After how many minutes a state is kept, after a step if need be. In any case it is kept at
-        the end, and where training is interrupted by Ctrl-C (``SIGINT``).
+        Created if it does not exist.
+    epochs : int, default=1
+        Number of epochs between states; the last epoch is always stored. An interrupted training
+        loses at most that many epochs. ``epoch_size`` of a pretrainer bounds an epoch.
 
     Raises
     ------
     ValueError
-        If `epochs` is less than 1, or `minutes` is not more than 0.
+        If `epochs` is less than 1.
 
     Notes
     -----
-    A state is written to a new file, and takes its name when it is safe on the disk, so that there
-    is a complete one whenever a process is killed. It is a file of safetensors with a checksum; one
-    that is damaged is passed over, with a warning. Where ``random_state`` is None, a run that goes
-    on keeps the seed that it had. Of several processes that torchrun has started the first one
-    writes, after epochs only.
+    A state is written to a temporary file, flushed to disk and renamed, so that a complete one
+    exists whenever the process is killed. It is a safetensors file with a SHA-256; a damaged one is
+    skipped with a warning, and the state before it is used. The last two states are kept. If
+    ``random_state`` is None, a resumed run keeps its first seed. Of several processes started by
+    torchrun the first one writes.
 
     Examples
     --------
     >>> import tempfile
     >>> from sklearn_bell import BELLPretrainer
-    >>> from sklearn_bell.training import Checkpoint
     >>> from sklearn_bell.datasets import make_ecg
+    >>> from sklearn_bell.training import Checkpoint
     >>> X = make_ecg(20, leads=["II"], random_state=0).data
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     checkpoint = Checkpoint(folder, epochs=1)
+    ...     checkpoint = Checkpoint(folder)
     ...     bell = BELLPretrainer(max_epochs=1, checkpoint=checkpoint, random_state=0).fit(X)
-    ...     bell = bell.set_params(max_epochs=2).fit(X)  # one epoch more
-    >>> [one["epoch"] for one in bell.history_]
+    ...     bell = bell.set_params(max_epochs=2).fit(X)  # trains one more epoch
+    >>> [entry["epoch"] for entry in bell.history_]
     [1, 2]
     """
 
     folder: str | PathLike
-    epochs: int | None = None
-    minutes: float = 5.0
+    epochs: int = 1
 
     def __post_init__(self):
-        if self.epochs is not None and self.epochs < 1:
-            raise ValueError(f"epochs must be at least 1, but is {self.epochs}.")
-        if not self.minutes > 0:
-            raise ValueError(f"minutes must be more than 0, but is {self.minutes}.")
+        if self.epochs < 1:
+            raise ValueError(f"Expected epochs to be at least 1, got {self.epochs}.")
 
 
 CheckpointLike: TypeAlias = str | PathLike[str] | Checkpoint
 
 
-def make_checkpoint_manager(estimator, left_out, **data):
-    """Return what keeps the states of its training, or None where it is not to be kept.
-
-    The data are those that the training depends on; of :class:`Records` some rows are read.
-    """
-    if estimator.checkpoint is None:
-        return None
-    for name, one in data.items():
-        data[name] = sampled_rows_signature(one) if isinstance(one, Records) else one
-    return CheckpointManager(estimator.checkpoint, estimator, left_out, data)
-
-
-def following(keeper, net, describe):
-    """Return the context in which a manager, if any, follows a training."""
-    return contextlib.nullcontext() if keeper is None else keeper.following(net, describe)
-
-
-class CheckpointManager:
-    """Keeps the states of one training, and finds them again.
+def make_checkpoint_manager(estimator, ignored, **data):
+    """Return the manager of an estimator's states, or None if ``checkpoint`` is None.
 
     Parameters
     ----------
-    checkpoint : Checkpoint or path
     estimator : estimator
-    left_out : iterable of str
-        Parameters that its training does not depend on.
-    data : dict
-        What it is trained on, as in :func:`run_hash`.
+        Has the parameter ``checkpoint``.
+    ignored : iterable of str
+        Parameters that the training does not depend on.
+    **data : dict
+        Everything else that it depends on; rows of :class:`Records` are sampled.
     """
+    if estimator.checkpoint is None:
+        return None
+    for name, value in data.items():
+        data[name] = sampled_rows_signature(value) if isinstance(value, Records) else value
+    return CheckpointManager(estimator.checkpoint, estimator, ignored, data)
 
-    def __init__(self, checkpoint, estimator, left_out, data):
+
+class CheckpointManager:
+    """Writes the states of one training, and finds the newest again."""
+
+    def __init__(self, checkpoint, estimator, ignored, data):
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = Checkpoint(checkpoint)
-        self.checkpoint = checkpoint
-        key = run_hash(estimator, {"checkpoint", *left_out}, data)
+        self.epochs = checkpoint.epochs
+        key = run_hash(estimator, ignored, data)
         self.folder = Path(checkpoint.folder) / f"{type(estimator).__name__}-{key}"
         params = estimator.get_params(deep=False).items()
         self._origin = {"run_hash": key, "parameters": {k: repr(v)[:200] for k, v in params}}
-        self._seed = None  # of the first run
-        self._interrupted = False
+        self._seed = None
 
     def first_seed(self, seed):
-        """Return the seed of the first run, which is this one if there was none before."""
-        path = self.folder / "seed.safetensors"
+        """Return the seed that the run began with; store this one if the run is new."""
+        path = self.folder / _SEED_NAME
         try:
             self._seed = self._read(path)["seed"]
         except FileNotFoundError:
@@ -141,8 +122,8 @@ class CheckpointManager:
         except InvalidFileError as error:
             state = self.newest()
             self._seed = seed if state is None else state["seed"]
-            whence = "a new one" if state is None else "that of the newest state"
-            message = f"{error}. Training goes on with another seed, {whence}."
+            origin = "a new one" if state is None else "the one of the newest state"
+            message = f"{error}. Training uses another seed, {origin}."
             warnings.warn(message, CheckpointWarning, stacklevel=2)
         else:
             return self._seed
@@ -150,89 +131,38 @@ class CheckpointManager:
         write_file(path, {"seed": self._seed, **self._origin}, _KIND)
         return self._seed
 
-    def newest(self, n_epochs=math.inf):
-        """Return the newest intact state of at most so many epochs, or None.
-
-        One that is damaged gets another name, and counts no longer as one of those that are kept.
-        """
-        remove_unfinished(self.folder)
-        for position, path in reversed(self._kept()):
-            if position > (n_epochs, 0):
+    def newest(self, max_epochs=math.inf):
+        """Return the newest intact state of at most that many epochs, or None."""
+        for epoch, path in reversed(self._states()):
+            if epoch > max_epochs:
                 continue
             try:
                 return self._read(path)
-            except FileNotFoundError:  # another process had no more use for it
+            except FileNotFoundError:  # another process has just removed it
                 continue
             except (InvalidFileError, OSError) as error:
-                message = f"{error}. Training goes on from the checkpoint before it, if any."
+                message = f"{error}. Training resumes from the previous checkpoint, if any."
                 warnings.warn(message, CheckpointWarning, stacklevel=2)
-                with contextlib.suppress(OSError):
-                    path.rename(path.with_suffix(".damaged"))
         return None
 
-    def _read(self, path):
-        """Return what is in a file, which has to be of this training."""
-        content = read_file(path, _KIND)
-        if content.get("run_hash") != self._origin["run_hash"]:
-            raise InvalidFileError(f"{path}: it is of a training with other parameters or data")
-        return content
-
-    @contextlib.contextmanager
-    def following(self, net, describe):
-        """Keep states of a net while it is trained, with what ``describe()`` returns.
-
-        Ctrl-C then ends training after the step, and a state is kept first.
-        """
+    def save(self, epoch, state):
+        """Write the state after so many epochs, and remove all earlier ones but the last."""
+        content = {"seed": self._seed, **self._origin, **state}
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._net, self._describe = net, describe
-        self._last, self._kept_at = time.monotonic(), None
-        net._keeper = self
-        usual = signal.getsignal(signal.SIGINT)
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        handles = in_main_thread and usual is signal.default_int_handler
-        if handles:
-            signal.signal(signal.SIGINT, self._interrupt)
-        try:
-            yield
-        finally:
-            if handles:
-                signal.signal(signal.SIGINT, usual)
-            net._keeper = None
-
-    def is_time(self):
-        """Return whether a state is to be kept after this step."""
-        is_late = time.monotonic() - self._last >= 60 * self.checkpoint.minutes
-        return is_late or self._interrupted
-
-    def after_step(self):
-        """Keep a state."""
-        self._keep(self._net.epoch_, self._net.n_steps_)
-
-    def after_epoch(self, is_last):
-        """Keep a state if it is time, or the end."""
-        n_epochs, every = self._net.epoch_ + 1, self.checkpoint.epochs
-        if is_last or self.is_time() or (every and n_epochs % every == 0):
-            self._keep(n_epochs, 0)
-
-    def _keep(self, epoch, step):
-        net = self._net.get_state(epoch)
-        content = {"net": net, "seed": self._seed, **self._origin, **self._describe()}
-        write_file(self.folder / f"epoch-{epoch:06}-step-{step:08}.safetensors", content, _KIND)
-        earlier = [path for position, path in self._kept() if position < (epoch, step)]
+        write_file(self.folder / f"epoch-{epoch:06}.safetensors", content, _KIND)
+        earlier = [path for number, path in self._states() if number < epoch]
         for path in earlier[:-1]:
             path.unlink(missing_ok=True)
-        self._last = time.monotonic()
-        if self._interrupted:
-            raise KeyboardInterrupt
 
-    def _kept(self):
-        """Return positions and paths of all states, the newest last."""
+    def _read(self, path):
+        content = read_file(path, _KIND)
+        if content.get("run_hash") != self._origin["run_hash"]:
+            raise InvalidFileError(f"{path}: it belongs to another training")
+        return content
+
+    def _states(self):
+        """Return epochs and paths of all states, the newest last."""
         if not self.folder.is_dir():
             return []
-        found = [(_NAME.fullmatch(path.name), path) for path in self.folder.iterdir()]
-        return sorted((tuple(map(int, name.groups())), path) for name, path in found if name)
-
-    def _interrupt(self, number, frame):
-        if self._interrupted:  # twice: at once
-            signal.default_int_handler(number, frame)
-        self._interrupted = True
+        names = [(_STATE_NAME.fullmatch(path.name), path) for path in self.folder.iterdir()]
+        return sorted((int(name[1]), path) for name, path in names if name)

@@ -1,43 +1,33 @@
-"""What the VQ-VAEs of signals and of images share: a transformer to codes, and back."""
+"""Base class of the VQ-VAE transformers of signals and of images."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from functools import partial
 from numbers import Integral, Real
-from os import PathLike
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.base import TransformerMixin, _fit_context
+from sklearn.callback import with_callbacks
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
-from sklearn_bell._utils.validation import ECGInputMixin
-from sklearn_bell.exceptions import DivergenceError, InvalidECGError
+from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.losses import reconstruction_loss
-from sklearn_bell.persistence._models import SaveMixin, set_attributes, with_weights
-from sklearn_bell.training._checkpoint import Checkpoint, following, make_checkpoint_manager
-from sklearn_bell.training._data import forward_batches, near, to_tensor
+from sklearn_bell.nn.trainable import TrainableModule
+from sklearn_bell.persistence._models import network_with_weights, set_record_attributes
+from sklearn_bell.training._checkpoint import make_checkpoint_manager
+from sklearn_bell.training._data import forward_batches
+from sklearn_bell.training._device import autocast, resolve_device, resolve_dtype, to_tensor
+from sklearn_bell.training._estimator import TrainedEstimator
+from sklearn_bell.training._loop import LRSchedule, fit_context, fit_loop, resume
+from sklearn_bell.training._random import default_generators_seeded, derived_seed, resolve_seed
 from sklearn_bell.training._run_hash import data_signature
-from sklearn_bell.training._trainer import (
-    Trainer,
-    autocast,
-    default_generators_seeded,
-    derived_seed,
-    is_resuming,
-    make_callback_context,
-    resolve_device,
-    resolve_dtype,
-    resolve_seed,
-    run_epochs,
-)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -46,74 +36,74 @@ if TYPE_CHECKING:
     from sklearn_bell.nn.vector_quantization import VQVAE
     from sklearn_bell.training._checkpoint import CheckpointLike
 
-_SETTLED_BY = 1024  # records: enough for means and deviations
+_N_CALIBRATION_RECORDS = 1024
 
 
-class Learner(nn.Module):
-    """What skorch trains: a VQ-VAE, by how much of each record comes back.
+class VQVAEModule(TrainableModule):
+    """Trains a VQ-VAE by its reconstruction error.
 
     Parameters
     ----------
     vqvae : VQVAE
-        What is trained.
     beta : float
         Weight of the commitment loss.
-    precision : torch.dtype
-        What layers are computed in; codebooks are always in float32.
+    dtype : torch.dtype
+        Precision of the layers; codebooks are always in float32.
+    channel_names : list of str or None
+        Names of the channels in the history; None for a single channel.
     """
 
-    def __init__(self, vqvae, beta, precision=torch.float32):
+    def __init__(self, vqvae, beta, dtype=torch.float32, channel_names=None):
         super().__init__()
-        self.vqvae, self.beta, self.precision = vqvae, beta, precision
+        self.vqvae, self.beta, self.dtype, self.channel_names = vqvae, beta, dtype, channel_names
 
-    def forward(self, x, generator: Generator) -> dict[str, Tensor]:
-        with autocast(self.precision, x.device):
-            z = self.vqvae.encode(x).float()
+    def forward(self, batch, generator: Generator) -> dict[str, Tensor]:
+        size = batch.shape[-self.vqvae.n_dimensions :]
+        with autocast(self.dtype, batch.device):
+            z = self.vqvae.encode(batch).float()
         quantized, codes, commitment = self.vqvae.quantizer.learn(z, generator)
-        with autocast(self.precision, x.device):
-            y = self.vqvae.decode(quantized, x.shape[-self.vqvae.n_dimensions :]).float()
+        with autocast(self.dtype, batch.device):
+            y = self.vqvae.decode(quantized, size).float()
         for counts, code in zip(self.counts, codes.flatten(0, -2).T, strict=True):
             counts += torch.bincount(code, minlength=len(counts))
-        n_channels = len(self.vqvae.scale)
-        x, y = (
-            one.view(len(x), n_channels, *one.shape[-self.vqvae.n_dimensions :]) for one in (x, y)
-        )
-        loss, errors = reconstruction_loss(x, y, self.vqvae.scale)
+        shape = len(batch), len(self.vqvae.scale), *size  # (batch, n_channels, ...)
+        loss, errors = reconstruction_loss(batch.view(shape), y.view(shape), self.vqvae.scale)
         return {
             "loss": loss + self.beta * commitment,
             "reconstruction_error": errors,
             "commitment": commitment,
         }
 
-    def after_step(self):
-        """Do nothing: codebooks have learnt during the step."""
-
-    def start_epoch(self):
+    def begin_epoch(self, epoch):
         quantizer, device = self.vqvae.quantizer, self.vqvae.scale.device
         shape = len(quantizer.codebooks), quantizer.n_codes
         self.counts = torch.zeros(shape, dtype=torch.int64, device=device)
 
-    def epoch_state(self):
-        return {"counts": self.counts}
-
-    def load_epoch_state(self, state):
-        self.counts.copy_(state["counts"])
-
-    def perplexity(self):
-        """Return, for each codebook, how many codes of equal frequency would be as varied."""
+    def summarize_epoch(self, terms, all_gather):
+        errors = terms["reconstruction_error"]  # of each channel
+        if self.channel_names is None:
+            (errors,) = errors
+        else:
+            errors = dict(zip(self.channel_names, errors, strict=True))
         frequency = self.counts / self.counts.sum(1, keepdim=True)
-        return torch.special.entr(frequency).sum(1).exp()
+        perplexity = torch.special.entr(frequency).sum(1).exp()  # of each codebook
+        return {
+            "loss": terms["loss"],
+            "reconstruction_error": errors,
+            "commitment": terms["commitment"],
+            "perplexity": perplexity.tolist(),
+        }
 
 
-class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin, BaseEstimator):
-    """Base of the VQ-VAEs. A subclass says what it takes, and what network learns it.
+class BaseVQVAE(TransformerMixin, TrainedEstimator):
+    """Base class of the VQ-VAEs.
 
-    Subclasses define ``_check_X(estimator, X, reset, ...)``, which makes records of X; the
-    ``_shape`` of a record; ``_make_network(**settings)``; and ``_named(errors)``, what becomes of
-    the errors of all channels in the history.
+    Subclasses define ``_check_X(estimator, X, reset, ...)``, which returns records; the ``_shape``
+    of a record; ``_make_network(**settings)``; and ``_channel_names()``.
     """
 
     _parameter_constraints: dict = {
+        **TrainedEstimator._parameter_constraints,
         "n_codes": [Interval(Integral, 1, None, closed="left")],
         "n_codebooks": [Interval(Integral, 1, None, closed="left")],
         "n_features": [Interval(Integral, 1, None, closed="left")],
@@ -122,13 +112,7 @@ class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin
         "beta": [Interval(Real, 0, None, closed="left")],
         "decay": [Interval(Real, 0, 1, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 2, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "device": [str, torch.device],
         "precision": [StrOptions({"float32", "bfloat16", "auto"})],
-        "verbose": ["verbose"],
-        "checkpoint": [str, PathLike, Checkpoint, None],
-        "random_state": ["random_state"],
     }
 
     def __init__(
@@ -174,49 +158,39 @@ class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Learn codebooks, encoder and decoder, from the beginning.
+        """Train encoder, codebooks and decoder from scratch.
 
         Parameters
         ----------
         X : array-like of shape (n_records, n_leads, n_samples) or (n_images, height, width)
-            At least two records in mV, or images. May be 2-D, of one lead or line. May be
-            memory-mapped, or anything else that slices to arrays: it is read batch by batch.
+            At least two records in mV, or images; 2-D for one lead or line. Memory maps and other
+            arrays that slice to NumPy arrays are read batch by batch.
         y : None
             Ignored.
 
         Returns
         -------
         self : object
-            The fitted transformer.
+            Fitted transformer.
         """
-        self.__dict__.pop("_net", None)  # what fails below must not look fitted
+        self._reset()
         records = self._check_X(self, X, reset=True, min_records=2)
         self._data = data_signature(records)
-        keeper = make_checkpoint_manager(self, (), records=records)
-        self._initialize(records, keeper)
-        state = keeper.newest(self.max_epochs) if keeper else None
-        if state is not None:
-            self._net.set_state(state["net"])
-            self.history_ = state["history"]
-        n_epochs = self.max_epochs - len(self.history_)
-        root = make_callback_context(self, n_epochs + is_resuming(self, keeper))
-        root.call_on_fit_task_begin(estimator=self, X=X)
-        try:
-            records = near(records, self._net.device, len(records) * n_epochs)
-            with following(keeper, self._net, lambda: {"history": self.history_}):
-                train_epoch = partial(self._train_epoch, records)
-                run_epochs(self, root, X, n_epochs, train_epoch, keeper=keeper)
-        except DivergenceError:
-            if not self.history_:  # nothing was learnt
-                del self._net
-            raise
-        except InvalidECGError:  # found when it was read
-            del self._net
-            raise
-        finally:
-            if hasattr(self, "_net"):
-                self.vqvae_.eval()
-        root.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes=dict)
+        manager = make_checkpoint_manager(self, (), records=records)
+        self._initialize(records, resolve_seed(self.random_state, manager))
+        resume(self._net, self.history_, manager, self.max_epochs)
+        n_epochs = self.max_epochs - self._net.epoch_
+        n_reports = n_epochs + (manager is not None and len(self.history_) > 0)
+        with self._training(), fit_context(self, n_reports, X) as context:
+            fit_loop(
+                self._net,
+                records,
+                last_epoch=self.max_epochs,
+                history=self.history_,
+                reporter=self._reporter(context, X),
+                callbacks=[LRSchedule(self.lr, self._lr_factor)],
+                manager=manager,
+            )
         return self
 
     def transform(self, X: ArrayLike) -> np.ndarray:
@@ -290,29 +264,25 @@ class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin
         ]
         return np.array(names, dtype=object)
 
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "_net")
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # codes are integers
         return tags
 
-    def _initialize(self, records, keeper):
-        """Make a new network that has seen some records, and the net that trains it."""
-        seed = resolve_seed(self.random_state, keeper)
-        learner = self._make_learner(derived_seed(seed))
-        some = np.linspace(0, len(records) - 1, min(len(records), _SETTLED_BY)).astype(int)
-        some = np.concatenate([records[rows] for rows in np.array_split(some, 8)])
-        learner.vqvae.settle(to_tensor(some, "cpu"))
-        self._make_net(learner, seed)
+    def _initialize(self, records, seed):
+        """Make a new network with the mean and deviation of some records, and its trainer."""
+        module = self._make_module(derived_seed(seed))
+        n_rows = min(len(records), _N_CALIBRATION_RECORDS)
+        rows = np.linspace(0, len(records) - 1, n_rows).astype(int)
+        sample = np.concatenate([records[part] for part in np.array_split(rows, 8)])
+        module.vqvae.settle(to_tensor(sample, "cpu"))
+        self._set_module(module, seed)
 
-    def _make_learner(self, seed):
-        """Return what learns: a new network."""
+    def _make_module(self, seed):
         strides = tuple(self.strides)
-        if not strides or not all(isinstance(one, Integral) and int(one) > 0 for one in strides):
+        if not strides or not all(isinstance(n, Integral) and int(n) > 0 for n in strides):
             raise InvalidECGError(
-                f"strides must be whole numbers, such as (8,), but are {strides}."
+                f"Expected strides to be positive integers, such as (8,), got {strides}."
             )
         with default_generators_seeded(seed):
             vqvae = self._make_network(
@@ -323,53 +293,26 @@ class BaseVQVAE(CallbackSupportMixin, SaveMixin, ECGInputMixin, TransformerMixin
                 n_codes=self.n_codes,
                 decay=self.decay,
             )
-        return Learner(vqvae, self.beta, resolve_dtype(self.precision, self._device))
+        dtype = resolve_dtype(self.precision, resolve_device(self.device))
+        return VQVAEModule(vqvae, self.beta, dtype, self._channel_names())
 
-    def _make_net(self, learner, seed):
-        """Make the net that trains what learns."""
-        self._net = Trainer(
-            learner,
-            seed=seed,
-            optimizer=torch.optim.Adam,
-            optimizer__fused=True,
-            lr=self.lr,
-            batch_size=self.batch_size,
-            device=self._device,
-        ).initialize()
+    def _set_module(self, module, seed):
+        self._net = self._make_trainer(module, seed, optimizer__fused=True)
         self._positions = self.vqvae_.positions(self._size)
         self._n_features_out = math.prod(self._positions) * self.n_codebooks
         self.history_ = []
 
+    def _lr_factor(self, epoch):
+        """Keep the learning rate for half of the epochs, then decay it linearly."""
+        return min(1, 2 * (1 - epoch / self.max_epochs))
+
     def _set_state(self, state):
-        """Become what was fitted."""
-        set_attributes(self, state["records"])
-        make = partial(self._make_learner, 0)
-        self._make_net(with_weights(make, state["weights"]), state["seed"])
+        set_record_attributes(self, state["records"])
+        module = network_with_weights(partial(self._make_module, 0), state["weights"])
+        self._set_module(module, state["seed"])
         self.history_ = state["history"]
+        self._net.epoch_ = len(self.history_)
         self.vqvae_.eval()
-
-    @property
-    def _device(self):
-        return resolve_device(self.device)
-
-    def _train_epoch(self, records):
-        """Train for an epoch, and write its history."""
-        learner, n_epochs, start = self._net.module_, len(self.history_), time.perf_counter()
-        left = 1 - n_epochs / self.max_epochs
-        self._net.set_params(lr=self.lr * min(1, 2 * left))
-        learner.start_epoch()
-        terms = self._net.fit_epoch(records, number=n_epochs)
-        errors = np.atleast_1d(terms.pop("reconstruction_error"))
-        self.history_.append(
-            {
-                "epoch": n_epochs + 1,
-                "loss": terms["loss"],
-                "reconstruction_error": self._named(errors.tolist()),
-                "commitment": terms["commitment"],
-                "perplexity": learner.perplexity().tolist(),
-                "duration": time.perf_counter() - start,
-            }
-        )
 
     @property
     def _size(self):

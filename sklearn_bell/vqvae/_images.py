@@ -216,5 +216,5 @@ class ImageVQVAETransformer(BaseVQVAE):
     def _make_network(self, **settings):
         return ImageVQVAE(**settings)
 
-    def _named(self, errors):
-        return errors[0]
+    def _channel_names(self):
+        return None

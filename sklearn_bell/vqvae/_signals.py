@@ -167,13 +167,9 @@ class VQVAETransformer(BaseVQVAE):
         )
         self.lead_names = lead_names
 
-    @property
-    def _shape(self):
-        return self.n_leads_in_, self.n_samples_in_
-
     def _make_network(self, **settings):
         self.lead_names_ = check_lead_names(self.lead_names, self.n_leads_in_)
         return VQVAE(self.n_leads_in_, **settings)
 
-    def _named(self, errors):
-        return dict(zip(self.lead_names_, errors, strict=True))
+    def _channel_names(self):
+        return self.lead_names_

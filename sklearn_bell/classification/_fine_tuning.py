@@ -1,0 +1,254 @@
+"""Steps of fine-tuning that ECGClassifier's `fit` and `partial_fit` are made of."""
+
+from __future__ import annotations
+
+import copy
+from inspect import signature
+from typing import Any
+
+import numpy as np
+from scipy import special
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+from torch import get_default_device
+
+from sklearn_bell._utils.labels import class_weights, hold_out, weighted_targets
+from sklearn_bell._utils.validation import Records, check_ecg
+from sklearn_bell.classification._early_stopping import EarlyStopping
+from sklearn_bell.classification._encoder import (
+    build_encoder,
+    count_latents,
+    latent_mean_std,
+    pretrained_encoder,
+)
+from sklearn_bell.classification._head_init import fit_linear_head
+from sklearn_bell.classification._pseudo_labels import forest_probabilities
+from sklearn_bell.exceptions import InvalidECGError, InvalidFileError
+from sklearn_bell.nn.augmentation import RandomCrop
+from sklearn_bell.nn.classifier import ClassifierModule
+from sklearn_bell.persistence._models import network_with_weights, set_record_attributes
+from sklearn_bell.training._data import Rows, forward_batches
+from sklearn_bell.training._device import resolve_device
+from sklearn_bell.training._estimator import TrainedEstimator
+from sklearn_bell.training._loop import fit_context, fit_loop, load_state
+from sklearn_bell.training._random import (
+    default_generators_seeded,
+    derived_seed,
+    set_missing_params,
+)
+from sklearn_bell.training._run_hash import data_signature
+
+_MAX_CLASS_BYTES = 2**12  # of a class name in a file
+_PSEUDO_LABELS_PER_LABEL = 10  # so that labels keep their weight, however many have none
+
+
+class BaseFineTuning(TrainedEstimator):
+    """Base class of :class:`ECGClassifier`, whose parameters it uses."""
+
+    classes_: Any
+    best_epoch_: int
+
+    @property
+    def _multilabel(self):
+        return self._net.module_.multilabel
+
+    def _logits(self, X):
+        check_is_fitted(self, "_net")
+        records = check_ecg(self, X, reset=False)
+        return self._forward("logits", records).astype(np.float64)
+
+    def _probabilities(self, logits):
+        return special.expit(logits) if self._multilabel else special.softmax(logits, axis=1)
+
+    def _forward(self, method, records, module=None):
+        """Return logits or latents of all records, read batch by batch."""
+        module = (self._net.module_ if module is None else module).eval()
+        device = module.center.device
+        batches = forward_batches(getattr(module, method), records, self.batch_size, device)
+        return np.concatenate([outputs for _, outputs in batches])
+
+    def _check_labels(self, labels, is_first):
+        if len(labels.rows) < 2:
+            raise InvalidECGError(
+                f"Expected at least 2 labelled records, got {len(labels.rows)}. Label more records."
+            )
+        if not is_first and (labels.codes.ndim == 2) != self._multilabel:
+            kinds = "an indicator", "classes"
+            raise InvalidECGError(
+                f"Expected y to be {kinds[not self._multilabel]} as in the first fit, got "
+                f"{kinds[self._multilabel]}."
+            )
+
+    def _split(self, labels, n_records, groups, seed):
+        """Return labels to train on, labels held out (or None), and rows without labels.
+
+        Unlabelled records of held-out patients are left out.
+        """
+        unlabelled = np.setdiff1d(np.arange(n_records), labels.rows)
+        if not self.early_stopping:
+            return labels, None, unlabelled
+        patients = np.arange(n_records) if groups is None else groups
+        labelled_patients = patients[labels.rows]
+        train, test = hold_out(labels.codes, labelled_patients, self.validation_fraction, seed)
+        unlabelled = unlabelled[~np.isin(patients[unlabelled], labelled_patients[test])]
+        train_labels, test_labels = (
+            labels._replace(rows=labels.rows[part], codes=labels.codes[part])
+            for part in (train, test)
+        )
+        return train_labels, test_labels, unlabelled
+
+    def _pretrain(self, X, groups, seed, context):
+        """Return the normalisation and the encoder, pretrained on X."""
+        defaults = {"random_state": seed, "checkpoint": self.checkpoint}
+        with fit_context(self, 0, X, "pretrain", context) as task:
+            return pretrained_encoder(self.pretrainer, X, self._shape, groups, task, **defaults)
+
+    def _resample(self, data, codes, classes, groups, seed):
+        """Return records and codes after the sampler."""
+        sampler = clone(self.sampler)
+        set_missing_params(sampler, random_state=seed, checkpoint=self.checkpoint)
+        X = data[np.arange(len(data))]
+        X = X[:, 0] if self._n_dimensions_in == 2 else X
+        y, params = classes[codes] if codes.ndim == 1 else codes, {}
+        if groups is not None and "groups" in signature(sampler.fit_resample).parameters:
+            params["groups"] = groups[data.rows]
+        X, y = sampler.fit_resample(X, y, **params)
+        codes = np.searchsorted(classes, y) if codes.ndim == 1 else np.asarray(y)
+        return Records(np.asarray(X), dtype=(np.float32,)), codes
+
+    def _with_pseudo_labels(self, records, labels, unlabelled, targets, seed):
+        """Return labelled and pseudo-labelled records, and targets.
+
+        Pseudo-labels are the average vote of the initial network and a forest. Both have seen the
+        class weights, so the votes are not weighted again.
+        """
+        n_drawn = min(len(unlabelled), _PSEUDO_LABELS_PER_LABEL * len(labels.rows))
+        drawn = np.random.default_rng(seed).choice(unlabelled, n_drawn, replace=False)
+        data = Rows(records, np.concatenate([labels.rows, np.sort(drawn)]))
+        labelled, others = np.split(self._forward("latents", data), [len(labels.rows)])
+        forest = forest_probabilities(
+            labelled, labels.codes, self._weights, others, self.n_trees, seed
+        )
+        linear = self._net.module_.linear
+        weight, bias = (param.detach().cpu().numpy() for param in (linear.weight, linear.bias))
+        vote = (self._probabilities(others @ weight.T + bias) + forest) / 2
+        if self._multilabel:
+            vote = weighted_targets(vote, np.ones((2, len(self.classes_))))
+        return data, np.concatenate([targets, vote]).astype(np.float32)
+
+    def _fine_tune(
+        self, records, data, targets, last_epoch, context, held_out=None, manager=None, state=None,
+        is_first=False,
+    ):  # fmt: skip
+        """Train up to an epoch, and keep its weights or, with early stopping, the best."""
+        net, history, X = self._net, self.history_, records.source
+        net.set_params(lr=self.lr, batch_size=self.batch_size)
+        net.set_params(optimizer__param_groups__0__lr=self.encoder_lr)
+        net.module_.n_frozen_epochs = self.n_frozen_epochs
+        early_stopping = self._make_early_stopping(records, held_out)
+        if state is not None:
+            load_state(net, history, state)
+        if early_stopping is not None:
+            if state is not None:
+                early_stopping.set_state(state["early_stopping"])
+            else:
+                early_stopping.update(net)  # the start may be the best
+            if early_stopping.is_exhausted(net.epoch_):
+                last_epoch = net.epoch_
+
+        def extra_state():
+            return {"early_stopping": early_stopping and early_stopping.get_state()}
+
+        n_reports = last_epoch - net.epoch_ + (state is not None)
+        try:
+            with (
+                self._training(is_first),
+                fit_context(self, n_reports, X, "fine-tune", context) as task,
+            ):
+                fit_loop(
+                    net,
+                    data,
+                    targets,
+                    last_epoch=last_epoch,
+                    history=history,
+                    reporter=self._reporter(task, X),
+                    callbacks=[early_stopping] if early_stopping else [],
+                    manager=manager,
+                    extra_state=extra_state,
+                )
+        finally:
+            self.best_epoch_ = net.epoch_
+            if early_stopping is not None and early_stopping.best_weights is not None:
+                self.best_epoch_ = early_stopping.best_epoch
+                net.module_.load_state_dict(early_stopping.best_weights)
+
+    def _make_early_stopping(self, records, held_out):
+        if held_out is None:
+            return None
+        return EarlyStopping(
+            Rows(records, held_out.rows),
+            weighted_targets(held_out.codes, self._weights),
+            lambda rows: self._forward("logits", rows),
+            self.n_iter_no_change,
+            self.n_frozen_epochs,
+        )
+
+    def _initialize(self, encoder, records, data, codes, classes, seed):
+        """Put a linear head, fitted to the latents, on the encoder, and make the trainer."""
+        device, multilabel = resolve_device(self.device), codes.ndim == 2
+        weights = class_weights(self.class_weight, codes, classes)
+        module = self._make_module(encoder, len(classes), multilabel, device, derived_seed(seed))
+        net = self._make_net(module, seed)
+        encode = net.module_.eval().latents
+        center, scale = latent_mean_std(encode, records, self.batch_size, device)
+        latents = (self._forward("latents", data, net.module_) - center) / scale
+        net.module_.set_head(center, scale, *fit_linear_head(latents, codes, weights, self.C))
+        self._net, self._weights = net, weights  # only now, so a failed fit does not look fitted
+        self._data = data_signature(records)
+        self.classes_, self.history_ = classes, []
+
+    def _make_module(self, encoder, n_classes, multilabel, device, seed):
+        """Return the encoder with a new head."""
+        normalize, encoder = encoder.to(device).eval()
+        augmentation = RandomCrop() if self.augmentation is None else self.augmentation
+        n_latents = count_latents(encoder, augmentation, self._shape, device)
+        with default_generators_seeded(seed):
+            return ClassifierModule(
+                normalize,
+                encoder,
+                n_latents,
+                n_classes,
+                copy.deepcopy(augmentation),
+                self.dropout,
+                multilabel=multilabel,
+            )
+
+    def _make_net(self, module, seed):
+        groups = [("encoder.*", {"lr": self.encoder_lr})]
+        return self._make_trainer(module, seed, optimizer__param_groups=groups)
+
+    def _get_state(self):
+        return super()._get_state() | {
+            "classes": self.classes_.tolist(),
+            "dtype": self.classes_.dtype.str,
+            "multilabel": self._multilabel,
+            "class_weights": self._weights,
+            "best_epoch": self.best_epoch_,
+        }
+
+    def _set_state(self, state):
+        set_record_attributes(self, state["records"])
+        dtype = np.dtype(state["dtype"])
+        if dtype.itemsize > _MAX_CLASS_BYTES:
+            raise InvalidFileError(f"its classes have dtype {dtype}")
+        self.classes_ = np.array(state["classes"], dtype=dtype)
+
+        def make_module():
+            encoder, device = build_encoder(self.pretrainer, self._shape), get_default_device()
+            return self._make_module(encoder, len(self.classes_), state["multilabel"], device, 0)
+
+        module = network_with_weights(make_module, state["weights"])
+        self._net = self._make_net(module, state["seed"])
+        self._net.module_.eval()
+        self._weights, self.history_ = state["class_weights"], state["history"]
+        self._net.epoch_, self.best_epoch_ = len(self.history_), state["best_epoch"]

@@ -1,0 +1,97 @@
+"""Objective of a pretraining method, and the module that the training loop trains."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor, nn
+
+from sklearn_bell.nn.latent_statistics import LatentStatistics
+from sklearn_bell.nn.trainable import TrainableModule
+from sklearn_bell.training._device import autocast
+
+
+class Objective(nn.Module):
+    """Base class of pretraining objectives: an encoder, heads on it, and a loss of two views.
+
+    Subclasses set ``encoder`` and define ``forward``, called with two views of shape
+    ``(batch, n_leads, n_samples)``, and with the targets of the records if `fit` was given any. It
+    returns a dict of loss terms (``"loss"`` is minimised, the mean of each term is recorded in
+    ``history_``) and latents ``(batch, ..., n_features)``, which are watched for collapse.
+
+    Attributes
+    ----------
+    encoder : nn.Module
+        Maps ``(batch, n_leads, n_samples)`` to ``(batch, n_parts, n_features)``.
+
+    See Also
+    --------
+    BasePretrainer : Trains an objective.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_bell.nn.encoders import JointEncoder, ResNet1d
+    >>> from sklearn_bell.pretraining import Objective
+    >>> class Agreement(Objective):
+    ...     def __init__(self, encoder):
+    ...         super().__init__()
+    ...         self.encoder = encoder
+    ...
+    ...     def forward(self, view, other):
+    ...         latents = self.encoder(view)
+    ...         return {"loss": (latents - self.encoder(other)).square().mean()}, latents
+    >>> objective = Agreement(JointEncoder(ResNet1d(in_channels=2)))
+    >>> terms, latents = objective(torch.zeros(4, 2, 500), torch.zeros(4, 2, 500))
+    >>> latents.shape
+    torch.Size([4, 1, 112])
+    """
+
+    encoder: nn.Module
+
+    def after_step(self) -> None:
+        """Update after a step of the optimiser, for instance a target network."""
+
+    def reset_target(self) -> None:
+        """Copy the online network to the target after its weights were loaded."""
+
+
+class SSLModule(TrainableModule):
+    """Shows an objective two views of normalised records.
+
+    Parameters
+    ----------
+    normalize, make_views : nn.Module
+        Preparation of records, and ``make_views(x, generator)``, which returns two views.
+    objective : Objective
+    dtype : torch.dtype
+        Precision of the layers.
+    """
+
+    def __init__(self, normalize, make_views, objective, dtype=torch.float32):
+        super().__init__()
+        self.normalize, self.make_views, self.objective = normalize, make_views, objective
+        self.dtype = dtype
+
+    def forward(self, batch, generator: Generator) -> dict[str, Tensor]:
+        x, *targets = batch if isinstance(batch, tuple) else (batch,)
+        views = self.make_views(self.normalize(x), generator)
+        with autocast(self.dtype, x.device):
+            terms, latents = self.objective(*views, *targets)
+        self.statistics.update(latents)
+        return terms
+
+    def begin_epoch(self, epoch):
+        self.statistics = LatentStatistics()
+
+    def after_step(self):
+        self.objective.after_step()
+
+    def summarize_epoch(self, terms, all_gather):
+        self.statistics, *others = all_gather(self.statistics.cpu())
+        for statistics in others:
+            self.statistics.merge(statistics)
+        return {
+            **terms,
+            "latent_deviation": self.statistics.deviations().min().item(),
+            "effective_rank": self.statistics.effective_rank(),
+        }

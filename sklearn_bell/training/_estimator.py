@@ -1,0 +1,81 @@
+"""Base class of estimators that train a network."""
+
+from __future__ import annotations
+
+import contextlib
+from numbers import Integral, Real
+from os import PathLike
+
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils._param_validation import Interval
+
+from sklearn_bell._utils.validation import ECGInputMixin
+from sklearn_bell.exceptions import DivergenceError, InvalidECGError
+from sklearn_bell.persistence._models import SaveMixin
+from sklearn_bell.training._checkpoint import Checkpoint
+from sklearn_bell.training._device import resolve_device
+from sklearn_bell.training._distributed import current_processes
+from sklearn_bell.training._loop import Reporter
+from sklearn_bell.training._trainer import Trainer
+
+
+class TrainedEstimator(CallbackSupportMixin, SaveMixin, ECGInputMixin, BaseEstimator):
+    """Base of estimators whose network ``_net.module_`` is trained by ``fit_loop``."""
+
+    _parameter_constraints: dict = {
+        "max_epochs": [Interval(Integral, 0, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "device": [str, torch.device],
+        "verbose": ["verbose"],
+        "checkpoint": [str, PathLike, Checkpoint, None],
+        "random_state": ["random_state"],
+    }
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_net")
+
+    def _reset(self):
+        """Forget the network, so that an estimator whose fit fails does not look fitted."""
+        self.__dict__.pop("_net", None)
+
+    def _make_trainer(self, module, seed, **options):
+        return Trainer(
+            module,
+            seed=seed,
+            optimizer=torch.optim.Adam,
+            lr=self.lr,
+            batch_size=self.batch_size,
+            device=resolve_device(self.device),
+            **options,
+        ).initialize()
+
+    def _reporter(self, context, X):
+        verbose = self.verbose if current_processes().rank == 0 else False
+        return Reporter(type(self).__name__, verbose, self, context, X)
+
+    @contextlib.contextmanager
+    def _training(self, is_first=True):
+        """Leave the network in evaluation mode, and forget one that has learned nothing valid.
+
+        Records on disk are checked as they are read: if one is invalid, a first fit is undone.
+        """
+        try:
+            yield
+        except InvalidECGError:
+            if is_first:
+                self._reset()
+            raise
+        except DivergenceError:
+            if not self.history_:
+                self._reset()
+            raise
+        finally:
+            if hasattr(self, "_net"):
+                self._net.module_.eval()
+
+    @property
+    def _shape(self):
+        return self.n_leads_in_, self.n_samples_in_

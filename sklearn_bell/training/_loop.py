@@ -1,0 +1,188 @@
+"""The training loop of pretraining, fine-tuning, VQ-VAE and code prior."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from skorch.callbacks import Callback
+
+from sklearn_bell.training._device import cache_on_device
+from sklearn_bell.training._distributed import SINGLE_PROCESS, current_processes
+
+
+def fit_loop(
+    trainer,
+    X,
+    y=None,
+    *,
+    last_epoch,
+    history,
+    reporter,
+    callbacks=(),
+    manager=None,
+    extra_state=dict,
+    processes=SINGLE_PROCESS,
+):
+    """Train up to an epoch, reporting and storing the state after each.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Its ``epoch_`` is the number of complete epochs.
+    X, y : Records or array of shape (n_records, ...)
+    last_epoch : int
+    history : list of dict
+        Gets an entry for each epoch.
+    reporter : Reporter
+        Its callbacks may stop the training.
+    callbacks : sequence of skorch.callbacks.Callback
+        Callbacks for this run; setting ``trainer.stop_training_`` stops after the epoch.
+    manager : CheckpointManager, default=None
+    extra_state : callable
+        Returns what a checkpoint holds besides the trainer's state and the history.
+    processes : Processes, default=SINGLE_PROCESS
+        Processes that share every batch.
+    """
+    n_epochs = last_epoch - trainer.epoch_
+    if n_epochs < 1:
+        return
+    n_rows = min(len(X), trainer.epoch_size or len(X))  # per epoch
+    X = cache_on_device(X, trainer.device, n_rows * n_epochs // processes.size)
+    trainer.stop_training_ = False
+    with _callbacks_of(trainer, callbacks), _trained_together(trainer, processes):
+        # a resumed training may have been stopped at its last epoch: ask the callbacks again
+        is_resumed = manager is not None and history
+        if is_resumed and processes.broadcast(reporter.ask_to_stop(history)):
+            return
+        while trainer.epoch_ < last_epoch:
+            reporter.begin_epoch()
+            start = time.perf_counter()
+            trainer.fit_loop(X, y, epochs=1)
+            entry = {k: v for k, v in trainer.history[-1].items() if k != "batches"}
+            history.append({**entry, "duration": time.perf_counter() - start})
+            stop = reporter.end_epoch(history, last_epoch) or trainer.stop_training_
+            is_last = processes.broadcast(stop) or trainer.epoch_ == last_epoch
+            is_due = manager is not None and (is_last or trainer.epoch_ % manager.epochs == 0)
+            if is_due and processes.rank == 0:
+                state = {"net": trainer.get_state(), "history": history, **extra_state()}
+                manager.save(trainer.epoch_, state)
+            if is_last:
+                return
+
+
+def resume(trainer, history, manager, max_epochs, processes=SINGLE_PROCESS):
+    """Resume from the newest state of at most that many epochs, if there is one."""
+    state = newest_state(manager, max_epochs, processes)
+    if state is not None:
+        load_state(trainer, history, state)
+
+
+def newest_state(manager, max_epochs, processes=SINGLE_PROCESS):
+    """Return the newest state, or None; of several processes the first one reads it."""
+    if manager is None:
+        return None
+    return processes.broadcast(manager.newest(max_epochs) if processes.rank == 0 else None)
+
+
+def load_state(trainer, history, state):
+    """Restore the trainer and the history."""
+    trainer.set_state(state["net"])
+    history[:] = state["history"]
+
+
+@contextlib.contextmanager
+def _callbacks_of(trainer, callbacks):
+    trainer.callbacks = list(callbacks)
+    trainer.initialize_callbacks()
+    try:
+        yield
+    finally:
+        trainer.callbacks = None
+        trainer.initialize_callbacks()
+
+
+@contextlib.contextmanager
+def _trained_together(trainer, processes):
+    with processes.parallel(trainer.module_) as module:
+        trainer.processes_, trainer.call_module_ = processes, module.__call__
+        try:
+            yield
+        finally:
+            trainer.processes_, trainer.call_module_ = SINGLE_PROCESS, None
+            trainer.batches_ = None  # which hold the records
+
+
+class LRSchedule(Callback):
+    """Multiply the learning rate by a factor of the epoch, counted from zero."""
+
+    def __init__(self, lr, factor):
+        self.lr, self.factor = lr, factor
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Set the learning rate of the epoch."""
+        net.set_params(lr=self.lr * self.factor(net.epoch_))
+
+
+class Reporter:
+    """Reports epochs: to scikit-learn's callbacks, and as printed lines.
+
+    Parameters
+    ----------
+    name : str
+        Stands in front of printed lines.
+    verbose : bool or int
+    estimator, context, X : default=None
+        The estimator, its callback context, and its X, for scikit-learn's callbacks.
+    """
+
+    def __init__(self, name, verbose, estimator=None, context=None, X=None):
+        self.name, self.verbose = name, verbose
+        self.context, self.arguments = context, {"estimator": estimator, "X": X}
+
+    def begin_epoch(self):
+        """Announce an epoch."""
+        if self.context is not None:
+            self.task = self.context.subcontext(task_name="epoch")
+            self.task.call_on_fit_task_begin(**self.arguments)
+
+    def end_epoch(self, history, last_epoch):
+        """Report the newest epoch; return True if a callback asks to stop."""
+        entry = history[-1]
+        stop = self.context is not None and self.task.call_on_fit_task_end(
+            **self.arguments, metadata=entry, reconstruction_attributes=dict
+        )
+        if self.verbose:
+            print(
+                f"[{self.name}] epoch {entry['epoch']} of {last_epoch}: loss {entry['loss']:.4g}, "
+                f"{entry['duration']:.1f} s",
+                flush=True,
+            )
+        return stop
+
+    def ask_to_stop(self, history):
+        """Show the callbacks the last epoch of a resumed training; return True if one stops it."""
+        if self.context is None:
+            return False
+        self.begin_epoch()
+        return self.task.call_on_fit_task_end(
+            **self.arguments, metadata=history[-1], reconstruction_attributes=dict
+        )
+
+
+@contextlib.contextmanager
+def fit_context(estimator, max_tasks, X, task_name=None, parent=None):
+    """Open a callback context for a fit or one of its tasks; yield it, or None in other processes.
+
+    Of several processes only the first one has callbacks and prints.
+    """
+    if current_processes().rank > 0:
+        yield None
+        return
+    if parent is None:
+        context = estimator._init_callback_context(max_subtasks=max_tasks)
+    else:
+        context = parent.subcontext(task_name=task_name, max_subtasks=max_tasks)
+    context.call_on_fit_task_begin(estimator=estimator, X=X)
+    yield context
+    context.call_on_fit_task_end(estimator=estimator, X=X, reconstruction_attributes=dict)
