@@ -1,30 +1,36 @@
-# Every target makes its own virtual environment first, so that a fresh machine needs only Python,
-# make and a package index.
+# Every target first creates its virtual environment: a fresh machine needs Python, make and a package
+# index.
 PYTHON ?= python3
 VENV := .venv
 LOWEST := .venv-lowest
 BIN := $(VENV)/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist worksteal
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test test-lowest soak fuzz lint data bench docs docs-test dist clean
+.PHONY: demo test test-slow test-lowest soak fuzz lint data bench docs docs-test dist clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m sklearn_bell demo $(if $(DATA),--data $(DATA))
 
+# fast tests with all cores; about eight minutes on two
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
 	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -k array_api tests/test_common.py
 
-# the lowest versions that pyproject.toml allows
-test-lowest: $(LOWEST)/installed
-	$(LOWEST)/bin/python -m pytest
+# kills, long fuzzing, soak-like runs and child processes
+test-slow: $(INSTALLED)
+	$(PYTEST) -m slow
 
-# over an hour: training that is killed twenty times, then everything again and again
+# all tests with the lowest versions that pyproject.toml allows
+test-lowest: $(LOWEST)/installed
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n logical --dist worksteal
+
+# over an hour: training killed twenty times, then repeated cycles of everything
 soak: $(INSTALLED)
-	SKLEARN_BELL_KILLS=20 $(BIN)/python -m pytest -k killed tests/test_checkpoints.py
+	SKLEARN_BELL_KILLS=20 $(BIN)/python -m pytest -k kill tests/training/test_checkpoint.py
 	$(BIN)/python tests/soak.py --minutes 60
 
-# half an hour: more than 100,000 files that nobody should be sent
+# half an hour: more than 100,000 mutated files
 fuzz: $(INSTALLED)
 	SKLEARN_BELL_FUZZ=15000 $(BIN)/python -m pytest -s tests/fuzz
 
@@ -43,7 +49,7 @@ data: $(INSTALLED)
 	    ln -sfn $(RECORDINGS)/$$name data/$$name; \
 	done
 
-# hours; goes on where it was ended
+# hours; resumes if interrupted
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/bench_features.py $(if $(DATA),--data $(DATA))
 	$(BIN)/python benchmarks/bench_linear_probe.py --jobs 2 $(if $(DATA),--data $(DATA))
@@ -51,18 +57,18 @@ bench: $(INSTALLED)
 docs: $(VENV)/docs-installed
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-# wants Chromium, as of Debian's package
+# needs Chromium
 docs-test: docs
 	$(BIN)/python docs/look.py docs/_build/html
 
-# wheel and source archive, and whether they work in an empty environment
+# build wheel and source archive, and try them in empty environments
 dist: $(INSTALLED)
 	$(PYTHON) tests/check_dist.py
 
 clean:
 	rm -rf $(VENV) $(LOWEST) build dist docs/_build docs/auto_examples docs/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-# constraints.txt pins the versions this library is tested with
+# constraints.txt pins the tested versions
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]"
