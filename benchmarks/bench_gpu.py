@@ -25,11 +25,10 @@ from torch import nn
 
 from sklearn_bell import BELLPretrainer
 from sklearn_bell.nn.encoders import ResNet1d, VGG1d
-from sklearn_bell.nn.narrow import PairwiseMaxPool
 from sklearn_bell.training._trainer import resolve_device
 
 RATE, SHARE = 20_000, 0.4
-_LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, PairwiseMaxPool, nn.AvgPool2d)
+_LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d)
 
 
 def traffic(encoder, n_samples):

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sklearn_bell.nn.narrow import NarrowBatchNorm2d, PairwiseMaxPool
-
 __all__ = ["JointEncoder", "LeadwiseEncoder", "ResNet1d", "SharedEncoder", "VGG1d"]
 
 
@@ -54,11 +52,11 @@ class VGG1d(nn.Module):
             for _ in range(n_convolutions):
                 layers += [
                     nn.Conv2d(in_channels, out_channels, kernel_size=(1, 3), padding=(0, 1)),
-                    NarrowBatchNorm2d(out_channels),
+                    nn.BatchNorm2d(out_channels),
                     nn.ReLU(inplace=True),
                 ]
                 in_channels = out_channels
-            layers.append(PairwiseMaxPool())
+            layers.append(nn.MaxPool2d((1, 2), ceil_mode=True))
         self.layers = nn.Sequential(*layers)
         for module in self.layers:
             if isinstance(module, nn.Conv2d):

@@ -9,15 +9,12 @@ from typing import TypeVar
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from sklearn_bell.nn.narrow import NarrowBatchNorm2d
-
 __all__ = ["fuse_conv_bn"]
 
 M = TypeVar("M", bound=nn.Module)
 _PAIRS = (
     (nn.Conv1d, nn.BatchNorm1d),
     (nn.Conv2d, nn.BatchNorm2d),
-    (nn.Conv2d, NarrowBatchNorm2d),
 )
 
 
