@@ -53,7 +53,7 @@ class VGG1d(nn.Module):
                 layers += [
                     nn.Conv2d(in_channels, out_channels, kernel_size=(1, 3), padding=(0, 1)),
                     nn.BatchNorm2d(out_channels),
-                    nn.ReLU(inplace=True),
+                    nn.ReLU(),
                 ]
                 in_channels = out_channels
             layers.append(nn.MaxPool2d((1, 2), ceil_mode=True))
@@ -103,7 +103,7 @@ class ResNet1d(nn.Module):
         self.first = nn.Sequential(
             nn.Conv2d(in_channels, channels[0], (1, 15), stride=(1, 4), padding=(0, 7), bias=False),
             nn.BatchNorm2d(channels[0]),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
         )
         self.blocks = nn.ModuleList(
             map(_ResidualBlock, (channels[0], *channels[:-1]), channels)  # in, out
@@ -120,7 +120,7 @@ class ResNet1d(nn.Module):
         averages = []
         for block in self.blocks:
             x = block(x)
-            averages.append(x.mean(dim=(2, 3)))
+            averages.append(x.sum(dim=(2, 3)) / x.shape[3])  # mean would write a gradient like x
         return torch.cat(averages[-self.n_depths :], dim=1)
 
 
@@ -132,7 +132,7 @@ class _ResidualBlock(nn.Module):
         self.long = nn.Sequential(
             nn.Conv2d(in_channels, out_channels, (1, 5), (1, 2), (0, 2), bias=False),
             nn.BatchNorm2d(out_channels),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Conv2d(out_channels, out_channels, (1, 5), padding=(0, 2), bias=False),
             nn.BatchNorm2d(out_channels),
         )
@@ -141,9 +141,10 @@ class _ResidualBlock(nn.Module):
             nn.Conv2d(in_channels, out_channels, 1, bias=False),
             nn.BatchNorm2d(out_channels),
         )
+        self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.long(x) + self.short(x))
+        return self.relu(self.long(x) + self.short(x))
 
 
 class LeadwiseEncoder(nn.Module):

@@ -60,6 +60,7 @@ class LeadwiseMLP(nn.Module):
         super().__init__()
         self.expand = LeadwiseLinear(n_leads, in_features, hidden_features)
         self.norm = SharedBatchNorm1d(n_leads * hidden_features)
+        self.relu = nn.ReLU()
         self.contract = LeadwiseLinear(n_leads, hidden_features, out_features)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,4 +70,4 @@ class LeadwiseMLP(nn.Module):
         """
         x = self.expand(x)
         x = self.norm(x.flatten(-2)).view_as(x)  # a mean and deviation per lead and feature
-        return self.contract(torch.relu(x))
+        return self.contract(self.relu(x))

@@ -1,6 +1,9 @@
+import numpy as np
 import pytest
 import torch
 
+from sklearn_bell import BELLPretrainer
+from sklearn_bell.datasets import make_ecg
 from sklearn_bell.nn.encoders import JointEncoder, LeadwiseEncoder, ResNet1d, SharedEncoder, VGG1d
 
 
@@ -66,3 +69,38 @@ def test_a_joint_encoder_sees_leads_as_channels():
     encoder = VGG1d(in_channels=3).eval()
     x = torch.randn(4, 3, 64)
     assert torch.equal(JointEncoder(encoder)(x)[:, 0], encoder(x))
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """An encoder of two leads, and records that are prepared for it."""
+    X = make_ecg(24, leads=["II", "V1"], random_state=0).data
+    prepare, encoder = BELLPretrainer(max_epochs=1, batch_size=8, random_state=0).fit(X).encoder_
+    return encoder, prepare(torch.as_tensor(X, dtype=torch.float32))
+
+
+@pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients")
+@pytest.mark.filterwarnings("ignore:Setting forward, backward hooks")
+@pytest.mark.parametrize("target", [(0, 5), (1, 100)])
+def test_encoder_deep_lift_is_complete(trained, target):
+    from captum.attr import DeepLift
+
+    encoder, x = trained
+    baseline = torch.zeros_like(x)
+    attributions = DeepLift(encoder).attribute(x, baseline, target=target)
+    with torch.no_grad():
+        change = (encoder(x) - encoder(baseline))[:, *target]
+    torch.testing.assert_close(attributions.sum((1, 2)), change, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
+def test_encoder_deep_explainer_is_additive(trained):
+    import shap
+
+    encoder, x = trained
+    model = torch.nn.Sequential(encoder, torch.nn.Flatten(), torch.nn.Linear(224, 3))
+    values = shap.DeepExplainer(model, x[2:6]).shap_values(x[:2])
+    assert values.shape == (*x[:2].shape, 3)  # (n_records, n_leads, n_samples, n_outputs)
+    with torch.no_grad():
+        change = model(x[:2]) - model(x[2:6]).mean(0)
+    np.testing.assert_allclose(values.sum((1, 2)), change, rtol=1e-3, atol=1e-5)
