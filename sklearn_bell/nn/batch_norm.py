@@ -1,14 +1,23 @@
-"""Batch normalisation over the records of all processes that train together."""
+"""Batch normalisation: shared between processes, calibrated without training, fused."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import TypeVar
+
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-__all__ = ["SharedBatchNorm1d"]
+__all__ = ["SharedBatchNorm1d", "calibrate_batch_norm", "fuse_conv_bn"]
+
+Module = TypeVar("Module", bound=nn.Module)
+_FUSIBLE = ((nn.Conv1d, nn.BatchNorm1d), (nn.Conv2d, nn.BatchNorm2d))
 
 
-class _SumOverProcesses(torch.autograd.Function):
+class _AllReduceSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
         x = x.contiguous().clone()
@@ -17,16 +26,16 @@ class _SumOverProcesses(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        return _SumOverProcesses.forward(ctx, gradient)
+        return _AllReduceSum.forward(ctx, gradient)
 
 
 class SharedBatchNorm1d(nn.BatchNorm1d):
-    """``nn.BatchNorm1d`` whose batch is that of several processes, on CPUs, too.
+    """``nn.BatchNorm1d`` over the batches of all processes, on CPUs and GPUs.
 
     Attributes
     ----------
     n_processes : int
-        How many there are; with 1 it is ``nn.BatchNorm1d``.
+        Number of processes; with 1 it equals ``nn.BatchNorm1d``.
 
     Examples
     --------
@@ -44,7 +53,7 @@ class SharedBatchNorm1d(nn.BatchNorm1d):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``(batch, n_features)``, or each of ``(n_batches, batch, n_features)``.
 
-        Sums of several batches are one message: processes wait for each.
+        Several batches share one message between processes.
         """
         if x.ndim == 2:
             return self.forward(x[None])[0]
@@ -52,7 +61,7 @@ class SharedBatchNorm1d(nn.BatchNorm1d):
             return torch.stack([super(SharedBatchNorm1d, self).forward(batch) for batch in x])
         dtype, x = x.dtype, x.float()
         sums = torch.cat([x.sum(1), x.square().sum(1), x.new_full((len(x), 1), x.shape[1])], dim=1)
-        sums = _SumOverProcesses.apply(sums)
+        sums = _AllReduceSum.apply(sums)
         n = sums[:, -1:].detach()
         means, squares = (sums[:, :-1] / n).chunk(2, dim=1)
         variances = (squares - means.square()).clamp(min=0)
@@ -64,3 +73,73 @@ class SharedBatchNorm1d(nn.BatchNorm1d):
         scale = (variances + self.eps).rsqrt() * self.weight
         x = (x - means[:, None]) * scale[:, None] + self.bias
         return x.to(dtype)
+
+
+@torch.no_grad()
+def calibrate_batch_norm(module: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Set running means and variances of batch normalisation to averages over batches.
+
+    An untrained network assumes zero mean and unit variance in each layer, which holds in none.
+    Calibration makes its latents comparable with those of trained networks.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Changed in place; its training mode stays.
+    batches : iterable of Tensor
+        Inputs of the module, of at least two records each.
+
+    Examples
+    --------
+    >>> norm = nn.BatchNorm1d(1)
+    >>> batches = torch.tensor([[1.0], [3.0]]), torch.tensor([[4.0], [6.0]])
+    >>> calibrate_batch_norm(norm, batches)
+    >>> norm.running_mean, norm.running_var
+    (tensor([3.5000]), tensor([2.]))
+    """
+    norms = [
+        layer
+        for layer in module.modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.track_running_stats
+    ]
+    if not norms:
+        return
+    momenta, training = [norm.momentum for norm in norms], module.training
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative average
+    try:
+        module.train()
+        for batch in batches:
+            module(batch)
+    finally:
+        module.train(training)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+def fuse_conv_bn(module: Module) -> Module:
+    """Return a faster copy for inference: batch normalisation merged into convolutions.
+
+    Every convolution followed by batch normalisation in an ``nn.Sequential`` is fused. Outputs are
+    equal up to rounding.
+
+    Examples
+    --------
+    >>> fuse_conv_bn(nn.Sequential(nn.Conv1d(1, 2, 3), nn.BatchNorm1d(2)))
+    Sequential(
+      (0): Conv1d(1, 2, kernel_size=(3,), stride=(1,))
+      (1): Identity()
+    )
+    """
+    module = copy.deepcopy(module).eval()
+    for block in list(module.modules()):
+        if type(block) is not nn.Sequential:  # a subclass may call its layers in another order
+            continue
+        for (name, layer), (next_name, following) in pairwise(list(block._modules.items())):
+            if (type(layer), type(following)) in _FUSIBLE and following.running_mean is not None:
+                block._modules[name] = fuse_conv_bn_eval(layer, following)  # type: ignore[type-var,arg-type]
+                block._modules[next_name] = nn.Identity()
+            elif type(following) is nn.ReLU and block._modules[name] is not layer:
+                block._modules[next_name] = nn.ReLU(inplace=True)  # nothing else reads its input
+    return module

@@ -22,10 +22,9 @@ from sklearn_bell._utils.leads import check_lead_names
 from sklearn_bell._utils.validation import check_ecg
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.augmentation import RandomCrop, TwoViews
+from sklearn_bell.nn.batch_norm import calibrate_batch_norm, fuse_conv_bn
 from sklearn_bell.nn.encoders import JointEncoder, LeadwiseEncoder
-from sklearn_bell.nn.folding import fuse_conv_bn
 from sklearn_bell.nn.normalization import InputNormalization
-from sklearn_bell.nn.running_statistics import calibrate_batch_norm
 from sklearn_bell.persistence._models import network_with_weights, set_record_attributes
 from sklearn_bell.pretraining._collapse import CollapseWarner
 from sklearn_bell.pretraining._objective import SSLModule
