@@ -213,27 +213,14 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         checkpoint: CheckpointLike | None = None,
         random_state: RandomState = None,
     ):
-        self.pretrainer = pretrainer
-        self.augmentation = augmentation
-        self.C = C
-        self.n_trees = n_trees
-        self.dropout = dropout
-        self.class_weight = class_weight
-        self.n_frozen_epochs = n_frozen_epochs
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.encoder_lr = encoder_lr
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.sampler = sampler
-        self.warm_start = warm_start
-        self.missing = missing
-        self.device = device
-        self.verbose = verbose
-        self.checkpoint = checkpoint
-        self.random_state = random_state
+        self.pretrainer, self.augmentation, self.C = pretrainer, augmentation, C
+        self.n_trees, self.dropout, self.class_weight = n_trees, dropout, class_weight
+        self.n_frozen_epochs, self.max_epochs = n_frozen_epochs, max_epochs
+        self.batch_size, self.lr, self.encoder_lr = batch_size, lr, encoder_lr
+        self.early_stopping, self.validation_fraction = early_stopping, validation_fraction
+        self.n_iter_no_change, self.sampler, self.warm_start = n_iter_no_change, sampler, warm_start
+        self.missing, self.device, self.verbose = missing, device, verbose
+        self.checkpoint, self.random_state = checkpoint, random_state
 
     @property
     def encoder_(self) -> nn.Sequential:

@@ -30,15 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike
 
-    from sklearn_bell._utils.types import (
-        Augmentation,
-        Device,
-        Encoder,
-        Missing,
-        Names,
-        Precision,
-        RandomState,
-    )
+    from sklearn_bell._utils import types
     from sklearn_bell.training._checkpoint import CheckpointLike
 
 _WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -266,10 +258,10 @@ class BELLPretrainer(BasePretrainer):
 
     def __init__(
         self,
-        encoder: Encoder = ResNet1d,
+        encoder: types.Encoder = ResNet1d,
         *,
         shared_encoder: bool = False,
-        augmentation: Augmentation | None = None,
+        augmentation: types.Augmentation | None = None,
         gamma: float = 0.2,
         decay: float = 0.99,
         head_width: int = 512,
@@ -277,33 +269,22 @@ class BELLPretrainer(BasePretrainer):
         epoch_size: int | None = None,
         batch_size: int = 128,
         lr: float = 4e-3,
-        lead_names: Names | None = None,
+        lead_names: types.Names | None = None,
         sampling_rate: float = 100,
-        missing: Missing = "error",
-        device: Device = "auto",
-        precision: Precision = "float32",
+        missing: types.Missing = "error",
+        device: types.Device = "auto",
+        precision: types.Precision = "float32",
         verbose: bool | int = False,
         checkpoint: CheckpointLike | None = None,
-        random_state: RandomState = None,
+        random_state: types.RandomState = None,
     ):
-        self.encoder = encoder
-        self.shared_encoder = shared_encoder
-        self.augmentation = augmentation
-        self.gamma = gamma
-        self.decay = decay
-        self.head_width = head_width
-        self.max_epochs = max_epochs
-        self.epoch_size = epoch_size
-        self.batch_size = batch_size
-        self.lr = lr
-        self.lead_names = lead_names
-        self.sampling_rate = sampling_rate
-        self.missing = missing
-        self.device = device
-        self.precision = precision
-        self.verbose = verbose
-        self.checkpoint = checkpoint
-        self.random_state = random_state
+        self.encoder, self.shared_encoder = encoder, shared_encoder
+        self.augmentation, self.gamma, self.decay = augmentation, gamma, decay
+        self.head_width, self.max_epochs, self.epoch_size = head_width, max_epochs, epoch_size
+        self.batch_size, self.lr = batch_size, lr
+        self.lead_names, self.sampling_rate = lead_names, sampling_rate
+        self.missing, self.device, self.precision = missing, device, precision
+        self.verbose, self.checkpoint, self.random_state = verbose, checkpoint, random_state
 
     @classmethod
     def from_pretrained(cls, name: str = "bell-12-leads-100hz", **params: Any) -> BELLPretrainer:
@@ -374,7 +355,7 @@ class BELLPretrainer(BasePretrainer):
         cls(**params)._validate_params()
         return load(_weights_path(name), **params)
 
-    def lead_distances(self, X: ArrayLike, random_state: RandomState = None) -> np.ndarray:
+    def lead_distances(self, X: ArrayLike, random_state: types.RandomState = None) -> np.ndarray:
         """Return the prediction error of every pair of leads: the loss before fusion.
 
         Parameters

@@ -12,15 +12,7 @@ from sklearn_bell.pretraining._base import BasePretrainer
 from sklearn_bell.pretraining._bell import BELL
 
 if TYPE_CHECKING:
-    from sklearn_bell._utils.types import (
-        Augmentation,
-        Device,
-        Encoder,
-        Missing,
-        Names,
-        Precision,
-        RandomState,
-    )
+    from sklearn_bell._utils import types
     from sklearn_bell.training._checkpoint import CheckpointLike
 
 
@@ -91,23 +83,23 @@ missing, device, precision, verbose, checkpoint, random_state
 
     def __init__(
         self,
-        encoder: Encoder = ResNet1d,
+        encoder: types.Encoder = ResNet1d,
         *,
-        augmentation: Augmentation | None = None,
+        augmentation: types.Augmentation | None = None,
         decay: float = 0.99,
         head_width: int = 512,
         max_epochs: int = 60,
         epoch_size: int | None = None,
         batch_size: int = 128,
         lr: float = 4e-3,
-        lead_names: Names | None = None,
+        lead_names: types.Names | None = None,
         sampling_rate: float = 100,
-        missing: Missing = "error",
-        device: Device = "auto",
-        precision: Precision = "float32",
+        missing: types.Missing = "error",
+        device: types.Device = "auto",
+        precision: types.Precision = "float32",
         verbose: bool | int = False,
         checkpoint: CheckpointLike | None = None,
-        random_state: RandomState = None,
+        random_state: types.RandomState = None,
     ):
         self.encoder, self.augmentation = encoder, augmentation
         self.decay, self.head_width = decay, head_width
