@@ -1,4 +1,4 @@
-"""Sphinx builds the documentation by this: ``make docs``."""
+"""Sphinx configuration of ``make docs``."""
 
 import os
 import sys
@@ -39,7 +39,7 @@ suppress_warnings = ["config.cache"]  # functions in sphinx_gallery_conf
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 autosummary_generate = True
-autodoc_typehints = "none"  # docstrings say them
+autodoc_typehints = "none"  # docstrings state types
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 sphinx_gallery_conf = {
@@ -58,8 +58,8 @@ sphinx_gallery_conf = {
 }
 
 
-def _render(display):
-    """Return what writes equations as MathML, which browsers show without scripts."""
+def _math_visitor(display):
+    """Visitor pair that renders equations as MathML, which needs no scripts."""
 
     def visit(translator, node):
         translator.body.append(tex2mathml(node.astext(), as_block=display))
@@ -71,18 +71,18 @@ def _render(display):
 html_math_renderer = "mathml"
 
 
-def _link_to_sklearn(app, env, node, content):
-    """Lead to scikit-learn's user guide what docstrings of its methods refer to."""
-    if node.get("reftype") == "ref" and node["reftarget"] in _OF_SKLEARN:
-        uri = f"https://scikit-learn.org/stable/modules/{_OF_SKLEARN[node['reftarget']]}"
+_SKLEARN_LABELS = {"accuracy_score": "model_evaluation.html#accuracy-score"}
+
+
+def _resolve_sklearn_label(app, env, node, content):
+    """Resolve references in inherited docstrings to scikit-learn's user guide."""
+    if node.get("reftype") == "ref" and node["reftarget"] in _SKLEARN_LABELS:
+        uri = f"https://scikit-learn.org/stable/modules/{_SKLEARN_LABELS[node['reftarget']]}"
         return reference("", "", content, refuri=uri, internal=False)
     return None
 
 
-_OF_SKLEARN = {"accuracy_score": "model_evaluation.html#accuracy-score"}
-
-
 def setup(app):
-    """Register the renderer of equations, and where links lead that are not of these pages."""
-    app.add_html_math_renderer("mathml", _render(False), _render(True))
-    app.connect("missing-reference", _link_to_sklearn)
+    """Register the equation renderer and the resolver of scikit-learn's labels."""
+    app.add_html_math_renderer("mathml", _math_visitor(False), _math_visitor(True))
+    app.connect("missing-reference", _resolve_sklearn_label)
