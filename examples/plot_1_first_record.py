@@ -1,14 +1,14 @@
 """
-A first record, on paper
-========================
+A first record on paper
+=======================
 
-Records are arrays of millivolts, ``(n_records, n_leads, n_samples)``. Here they are made; real ones
-come from :func:`~sklearn_bell.datasets.read_wfdb`, :func:`~sklearn_bell.datasets.load_ptbxl` and
-others, which return the same.
+Records are arrays in millivolts of shape ``(n_records, n_leads, n_samples)``. This example uses
+synthetic records. :func:`~sklearn_bell.datasets.read_wfdb`,
+:func:`~sklearn_bell.datasets.load_ptbxl` and the other loaders return real ones in the same form.
 """
 
 # %%
-# Sixteen synthetic ECGs of twelve leads, 10 s at 500 Hz:
+# Generate sixteen 12-lead ECGs of 10 s at 500 Hz:
 
 from sklearn_bell.datasets import make_ecg
 
@@ -16,8 +16,8 @@ ecg = make_ecg(16, classes=["normal", "afib", "lbbb"], sampling_rate=500, random
 print(ecg.data.shape, ecg.units, ecg.sampling_rate, ecg.lead_names)
 
 # %%
-# :class:`~sklearn_bell.plotting.ECGDisplay` draws the sheet that cardiologists read: 25 mm/s and 10
-# mm/mV, each lead with a quarter of the time, and lead II below for all of it.
+# :class:`~sklearn_bell.plotting.ECGDisplay` draws the usual sheet at 25 mm/s and 10 mm/mV. Each lead
+# shows a quarter of the time, and the rhythm strip below shows lead II for the whole record.
 
 from sklearn_bell.plotting import ECGDisplay
 
@@ -26,13 +26,13 @@ first = {name: list(names).index(name) for name in ecg.target_names}
 ECGDisplay.from_record(ecg.data[first["normal"]], ecg.sampling_rate)
 
 # %%
-# A left bundle branch block: wide QRS complexes, down in V1.
+# Left bundle branch block: the QRS complexes are wide, and negative in V1.
 
 ECGDisplay.from_record(ecg.data[first["lbbb"]], ecg.sampling_rate, rhythm_leads=["II", "V1"])
 
 # %%
-# Atrial fibrillation, in two leads only: no P waves, and no beat comes when it is expected. A span
-# can be tinted.
+# Atrial fibrillation, in two leads: P waves are absent and the RR intervals irregular. ``spans``
+# tints a time span.
 
 rows = [ecg.lead_names.index(lead) for lead in ("II", "V1")]
 ECGDisplay.from_record(

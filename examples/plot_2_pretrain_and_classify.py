@@ -1,13 +1,13 @@
 """
-Pretrain without labels, classify with few
-==========================================
+Pretrain without labels, classify with few labels
+=================================================
 
-:class:`~sklearn_bell.BELLPretrainer` is a transformer: it learns a latent for each lead from records
-without labels, and whatever classifier of scikit-learn learns the rest.
+:class:`~sklearn_bell.BELLPretrainer` is a transformer that learns a latent for each lead from
+unlabelled records. Any scikit-learn classifier can use the latents as features.
 """
 
 # %%
-# Three hundred records, of which forty are for testing, and of which few have a label:
+# Generate 340 records. Forty are for testing, and only 24 of the other 300 have a label:
 
 from sklearn.model_selection import train_test_split
 
@@ -23,14 +23,14 @@ X, X_test, y, y_test = train_test_split(
 X_few, _, y_few, _ = train_test_split(X, y, train_size=24, stratify=y, random_state=0)
 
 # %%
-# Pretrain on all records of the training part. No label is needed.
+# Pretrain on all training records, without labels:
 
 from sklearn_bell import BELLPretrainer
 
 bell = BELLPretrainer(max_epochs=12, lead_names=ecg.lead_names, random_state=0).fit(X)
 
 # %%
-# Then classify with twenty-four labels, and compare with an encoder that has not been trained:
+# Classify with 24 labels, and compare with an untrained encoder:
 
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -43,14 +43,14 @@ for name, transformer in {"BELL": bell, "untrained encoder": untrained}.items():
     print(name, classifier.score(transformer.transform(X_test), y_test))
 
 # %%
-# How pretraining went: the latents keep their variety, or else it would have collapsed.
+# Plot the training history. The deviation and rank of the latents stay high, so there is no collapse:
 
 from sklearn_bell.plotting import PretrainingDisplay
 
 PretrainingDisplay.from_estimator(bell)
 
 # %%
-# In a pipeline everything happens inside of each fold, so that no test record is pretrained on:
+# A pipeline pretrains within each fold, so the test records are not used for pretraining:
 
 from sklearn.model_selection import cross_val_score
 

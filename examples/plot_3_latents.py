@@ -2,8 +2,8 @@
 A map of latents
 ================
 
-Records whose latents are alike lie near each other on a map. Labels, which the pretrainer has never
-seen, colour it.
+Records with similar latents are close to each other on the map. The colours show the labels, which
+pretraining does not use.
 """
 
 # %%
@@ -21,12 +21,12 @@ labels = ecg.target_names[ecg.target]
 LatentDisplay.from_estimator(bell, ecg.data, labels, method="tsne")
 
 # %%
-# Each lead has latents of its own, and shows other things:
+# Each lead has its own latents and separates the classes differently:
 
 LatentDisplay.from_estimator(bell, ecg.data, labels, per_lead=True)
 
 # %%
-# BELL lets each lead predict the others. How far it is off, for each pair, is the loss before its
-# two terms are taken from it: the mean of the diagonal, and that of the rest.
+# In BELL, each lead predicts all leads. The matrix shows the prediction error of each pair. The mean
+# of its diagonal is the intra-lead loss, and the mean of the rest is the inter-lead loss.
 
 LeadSimilarityDisplay.from_estimator(bell, ecg.data)

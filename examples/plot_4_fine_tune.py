@@ -2,8 +2,8 @@
 Fine-tune a pretrained encoder
 ==============================
 
-:class:`~sklearn_bell.ECGClassifier` trains encoder and head together, on the few records that have a
-label; the others are labelled -1, and are pretrained on.
+:class:`~sklearn_bell.ECGClassifier` trains encoder and head together on the labelled records. The
+label -1 marks unlabelled records, which take part in pretraining and get pseudo-labels.
 """
 
 # %%
@@ -22,11 +22,11 @@ ecg = make_ecg(
 X, X_test, y, y_test = train_test_split(
     ecg.data, ecg.target, test_size=60, stratify=ecg.target, random_state=0
 )
-some = y.copy()
-some[np.random.default_rng(0).permutation(len(y))[30:]] = -1  # thirty keep their label
+y_few = y.copy()
+y_few[np.random.default_rng(0).permutation(len(y))[30:]] = -1  # 30 labels remain
 classifier = ECGClassifier(
     BELLPretrainer(max_epochs=8), max_epochs=10, n_trees=50, random_state=0
-).fit(X, some)
+).fit(X, y_few)
 print("accuracy", classifier.score(X_test, y_test))
 
 # %%

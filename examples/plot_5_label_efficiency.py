@@ -1,13 +1,12 @@
 """
-How many labels are enough?
-===========================
+Label efficiency
+================
 
-A score for each number of labels, drawn several times, and with intervals: the picture that tells
-what pretraining is worth.
+Plot a score against the number of labels, with several draws of labels and their spread.
 """
 
 # %%
-# Features are learnt once, without labels; then labels are drawn again and again.
+# Fit the features once without labels, then draw labels five times for each number:
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression

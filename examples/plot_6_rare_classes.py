@@ -1,9 +1,9 @@
 """
-New records of a rare class
-===========================
+Synthetic records of a rare class
+=================================
 
-:class:`~sklearn_bell.VQVAEOverSampler` learns what ECGs look like, and makes new ones of the classes
-that have few: between two records in latent space, near one, or from a prior.
+:class:`~sklearn_bell.VQVAEOverSampler` trains a VQ-VAE and synthesises records of rare classes: by
+interpolation between two records in latent space, by sampling near one record, or from a prior.
 """
 
 # %%
@@ -28,22 +28,22 @@ X_new, y_new = sampler.fit_resample(X, y)
 print(np.bincount(y), np.bincount(y_new))
 
 # %%
-# A new record, over the one that it comes from most:
+# Plot a synthetic record and the source record that contributes most:
 
 from sklearn_bell.plotting import ECGDisplay
 
 first = len(X)
-parent = sampler.parents_[0, 0]
+source = sampler.parents_[0, 0]
 ECGDisplay.from_record(
-    np.stack([X[parent], X_new[first]]), ecg.sampling_rate, lead_names=ecg.lead_names,
-    labels=["parent", "new"],
+    np.stack([X[source], X_new[first]]), ecg.sampling_rate, lead_names=ecg.lead_names,
+    labels=["source", "synthetic"],
 )  # fmt: skip
 
 # %%
-# In imbalanced-learn's pipeline only the training part of each fold is resampled.
+# The pipeline of imbalanced-learn resamples only in ``fit``, so scores use real records:
 
 pipeline = make_pipeline(
     sampler, ECGFeatures(sampling_rate=ecg.sampling_rate), StandardScaler(), LogisticRegression()
 )
-others = np.setdiff1d(np.arange(len(ecg.data)), rows)
-print(pipeline.fit(X, y).score(ecg.data[others], ecg.target[others]))
+test = np.setdiff1d(np.arange(len(ecg.data)), rows)
+print(pipeline.fit(X, y).score(ecg.data[test], ecg.target[test]))

@@ -1,12 +1,12 @@
 """
-Reasons for a decision
-======================
+Explain a prediction
+====================
 
-Which lead, which moment, which samples, and which records of the training look alike.
+Importance of leads, of parts of the beat and of samples, and similar training records.
 """
 
 # %%
-# A left bundle branch block widens the QRS complex, most of all in V1:
+# Train a classifier of left bundle branch block, which widens the QRS complex:
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,7 +26,7 @@ bell = BELLPretrainer(max_epochs=6, lead_names=ecg.lead_names)
 classifier = ECGClassifier(bell, max_epochs=8, n_trees=0, random_state=0).fit(X, y)
 
 # %%
-# Exchange one lead between patients, and see how much worse the classifier gets:
+# Permute one lead between patients. The increase of the log-loss is the importance of the lead:
 
 from sklearn_bell.inspection import lead_importance
 
@@ -38,7 +38,7 @@ ax.barh(leads.lead_names, leads.importances_mean, xerr=leads.importances_std, co
 ax.set_xlabel("increase of the log-loss")
 
 # %%
-# Hide a part of every beat:
+# Mask a part of every beat:
 
 from sklearn_bell.inspection import time_importance
 
@@ -50,7 +50,7 @@ ax.bar(parts.starts, parts.importances, width=0.05, align="edge", color="#0072B2
 ax.set(xlabel="time from the QRS complex, s", ylabel="increase of the log-loss")
 
 # %%
-# Which samples of a record speak for a block (orange), or against it (blue):
+# Colour the samples of a record that increase (orange) or decrease (blue) the probability of a block:
 
 from sklearn_bell.inspection import attribution
 from sklearn_bell.plotting import ECGDisplay
@@ -60,12 +60,12 @@ maps = attribution(classifier, block, target=1)
 ECGDisplay.from_record(block[0], ecg.sampling_rate, lead_names=ecg.lead_names, attribution=maps[0])
 
 # %%
-# And the record of the training that the classifier takes for most alike:
+# Plot the nearest training record in latent space:
 
 from sklearn_bell.inspection import nearest_records
 
 nearest = nearest_records(classifier, block, X, n_neighbors=1).indices[0, 0]
 ECGDisplay.from_record(
     np.stack([block[0], X[nearest]]), ecg.sampling_rate, lead_names=ecg.lead_names,
-    labels=["explained", "nearest of the training"],
+    labels=["explained record", "nearest training record"],
 )  # fmt: skip

@@ -1,12 +1,12 @@
 """
-A model beside its readers
-==========================
+Compare a model with human readers
+==================================
 
-Curves of a model, points of people, and the figures with intervals beside them.
+ROC and precision-recall curves of a model, with one point per human reader, and a table with intervals.
 """
 
 # %%
-# Reference, model and readers are made up here:
+# Simulate a reference, a model and two readers:
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ readers = {
 ReaderDisplay.from_predictions(truth, scores, readers)
 
 # %%
-# Intervals are of a bootstrap over patients. Each record is of another patient here.
+# The intervals are from a bootstrap over patients. Here each record belongs to another patient.
 
 from sklearn_bell.evaluation import compare_readers
 
@@ -33,6 +33,6 @@ table, pairs = compare_readers(truth, model, readers, n_bootstraps=200, random_s
 table[["sensitivity", "sensitivity_low", "sensitivity_high", "f1"]].round(2)
 
 # %%
-# The model against each of them:
+# Paired differences between the model and each reader:
 
 pairs[["f1_difference", "f1_difference_low", "f1_difference_high", "mcnemar_exact"]].round(3)

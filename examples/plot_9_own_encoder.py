@@ -1,13 +1,14 @@
 """
-An encoder and an augmentation of one's own
-===========================================
+Custom encoders and augmentations
+=================================
 
-Whatever makes a module is an encoder, and whatever makes a view of a batch is an augmentation.
+An encoder is a callable that returns a module. An augmentation is a callable that returns a view of a
+batch.
 """
 
 # %%
-# ``encoder(in_channels)`` makes a network for one lead: from ``(batch, 1, n_samples)`` to ``(batch,
-# n_features)``.
+# ``encoder(in_channels)`` returns a network from ``(batch, in_channels, n_samples)`` to ``(batch,
+# n_features)``. BELL calls it with one channel for each lead:
 
 import torch
 from torch import nn
@@ -26,15 +27,15 @@ def small(in_channels):
 
 
 # %%
-# ``augmentation(x, generator)`` makes a view of ``(batch, n_leads, n_samples)``. Draw with the
-# generator, so that the same seed makes the same views. Those of the library can be put together
-# with one's own:
+# ``augmentation(x, generator)`` returns a view of ``x``, ``(batch, n_leads, n_samples)``. Draw random
+# numbers from the generator, so that the same seed gives the same views. ``Compose`` combines
+# augmentations:
 
 from sklearn_bell.nn.augmentation import Compose, RandomCrop
 
 
-class Louder(nn.Module):
-    """Make each record up to twice as large, or as small."""
+class RandomGain(nn.Module):
+    """Scale each record by a random factor from 1/2 to 2."""
 
     def forward(self, x, generator):
         drawn = torch.rand(len(x), 1, 1, generator=generator, device=x.device)
@@ -49,7 +50,11 @@ from sklearn_bell.plotting import PretrainingDisplay
 
 ecg = make_ecg(120, leads=["II", "V1"], duration=5, sampling_rate=100, random_state=0)
 bell = BELLPretrainer(
-    small, augmentation=Compose(RandomCrop(), Louder()), max_epochs=8, head_width=64, random_state=0
+    small,
+    augmentation=Compose(RandomCrop(), RandomGain()),
+    max_epochs=8,
+    head_width=64,
+    random_state=0,
 ).fit(ecg.data)
 print(bell.transform(ecg.data).shape)
 PretrainingDisplay.from_estimator(bell)

@@ -2,8 +2,8 @@
 Choose a threshold
 ==================
 
-A screening test has to find nearly all who are ill; a threshold of one half has not been made for
-that. scikit-learn chooses one by cross-validation, patients never on both sides.
+A screening test needs a high sensitivity, so the default threshold of 0.5 may not suit it.
+scikit-learn chooses a threshold by cross-validation over patients.
 """
 
 # %%
@@ -31,11 +31,11 @@ X, y, patients = ecg.data, ecg.target, ecg.groups
 train, test = next(GroupShuffleSplit(1, test_size=0.5, random_state=0).split(X, groups=patients))
 
 # %%
-# Of all thresholds that find 95 % of those with hypertrophy, take the one with the best specificity:
+# Of all thresholds with a sensitivity of at least 95 %, choose the one with the best specificity:
 
 
 def specificity_if_sensitive(y_true, y_pred):
-    """Return the specificity, or less than nothing where sensitivity is under 95 %."""
+    """Return the specificity, or a negative number if the sensitivity is below 95 %."""
     sensitivity = recall_score(y_true, y_pred)
     specificity = recall_score(y_true, y_pred, pos_label=0)
     return specificity if sensitivity >= 0.95 else sensitivity - 1
@@ -51,7 +51,7 @@ tuned = TunedThresholdClassifierCV(
 print(f"threshold {tuned.best_threshold_:.2f}")
 
 # %%
-# What it is worth on patients that nobody has seen, with intervals:
+# Evaluate on the test patients, with intervals:
 
 report = classification_report_ci(
     y[test], tuned.predict(X[test]), groups=patients[test], class_names=ecg.target_names,
@@ -60,7 +60,7 @@ report = classification_report_ci(
 report.loc["lvh", [c for c in report if c.startswith(("sens", "spec"))]].astype(float).round(2)
 
 # %%
-# Sensitivity and specificity of these patients, at all thresholds; the dashed line was chosen without them:
+# Plot sensitivity and specificity of the test patients. The dashed line is the chosen threshold:
 
 scores = tuned.estimator_.predict_proba(X[test])[:, 1]
 false_alarms, sensitivity, thresholds = roc_curve(y[test], scores, drop_intermediate=False)

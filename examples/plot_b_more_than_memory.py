@@ -1,12 +1,12 @@
 """
-More records than memory holds
-==============================
+Records larger than memory
+==========================
 
-Records may lie in a file: they are read batch by batch, and latents are written so.
+Records can stay in a file. They are read in batches, and latents are written in batches.
 """
 
 # %%
-# ``read_wfdb(..., out="ecgs.npy")`` writes such a file from WFDB records. Here it is written by hand:
+# ``read_wfdb(..., out="ecgs.npy")`` writes such a file from WFDB records. Here NumPy writes it:
 
 import tempfile
 from pathlib import Path
@@ -23,15 +23,16 @@ np.save(path / "ecgs.npy", ecg.data)
 X = np.load(path / "ecgs.npy", mmap_mode="r")
 
 # %%
-# An epoch may be a part of the records, drawn anew each time, so that history and callbacks tell
-# sooner how it goes. The state is kept: what is ended goes on from where it was.
+# ``epoch_size`` bounds an epoch to a random part of the records, so history, callbacks and
+# checkpoints are updated more often. ``checkpoint`` saves the state at the end of each epoch. After an
+# interruption, the same call resumes.
 
 bell = BELLPretrainer(
-    max_epochs=6, epoch_size=100, batch_size=50, checkpoint=path / "kept", random_state=0
+    max_epochs=6, epoch_size=100, batch_size=50, checkpoint=path / "states", random_state=0
 ).fit(X)
 
 # %%
-# Latents go to a file, too, and classifiers are then fitted to these few numbers for each record.
+# ``transform`` writes the latents to a second file, which is much smaller than the records:
 
 n_features = len(bell.get_feature_names_out())
 out = np.lib.format.open_memmap(

@@ -1,9 +1,9 @@
 """
-Save a model, and hand it on
-============================
+Save and share a model
+======================
 
-A saved model is one file of numbers and text: loading it runs no code that comes out of it, and a
-single changed bit is noticed.
+A saved model is one file of weights and text. Loading it runs no code from the file, and a checksum
+detects any changed bit.
 """
 
 # %%
@@ -28,14 +28,14 @@ path = Path(folder.name) / "bell.safetensors"
 bell.save(path)
 
 # %%
-# Whoever gets it transforms to the same bits:
+# The loaded model computes the same bits:
 
 loaded = sklearn_bell.load(path)
 print(np.array_equal(loaded.transform(ecg.data), bell.transform(ecg.data)))
 LatentDisplay.from_estimator(loaded, ecg.data, ecg.target_names[ecg.target])
 
 # %%
-# One bit less, and it is refused:
+# A file with one changed bit raises an error:
 
 content = bytearray(path.read_bytes())
 content[len(content) // 2] ^= 1
