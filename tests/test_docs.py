@@ -1,16 +1,24 @@
-"""The documentation is whole: its programs run, and every public name stands in the reference."""
+"""Documentation: programs, links, API reference, and the examples of CONTRIBUTING.md."""
 
 import importlib
 import inspect
+import itertools
+import os
 import pkgutil
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import sklearn_bell
 from sklearn_bell.datasets import make_ecg
+from sklearn_bell.nn.augmentation import Compose, RandomCrop
 from tests.datasets import test_common as datasets_common
 from tests.test_readme import own_folder  # noqa: F401
 
@@ -21,66 +29,207 @@ INCLUDE = re.compile(r"```{include} (\S+)\n.*?```", flags=re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 TOCTREE = re.compile(r"```{toctree}\n(.*?)```", flags=re.DOTALL)
 ROLE = re.compile(r"[{:](?:func|class|meth|mod)[}:]`(?:[^`<]+<)?~?([\w.]+)>?`")
+AUTOSUMMARY = r"currentmodule:: (\S+)\n.*?:toctree: generated/\n\n((?:   \w+\n)+)"
+
 PAGES = sorted(page for folder in ("user_guide", "how_to") for page in (DOCS / folder).glob("*.md"))
 PAGES.append(DOCS / "weights.md")
+TEXTS = [page for page in sorted(DOCS.rglob("*.md")) if "_build" not in page.parts]
+TEXTS += [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")]
+EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+SECTIONS = "A pretraining method", "An encoder", "An augmentation", "A data set"
+
+
+def public_names():
+    """Qualified names and objects of all public classes and functions."""
+    names = {}
+    for package in pkgutil.walk_packages(sklearn_bell.__path__, "sklearn_bell."):
+        if "._" in package.name or package.name == "sklearn_bell.demo":
+            continue
+        module = importlib.import_module(package.name)
+        for name in module.__all__:
+            if callable(getattr(module, name)):
+                names[f"{package.name}.{name}"] = getattr(module, name)
+    return names
+
+
+PUBLIC = public_names()
+NOT_ERRORS = {
+    name: public
+    for name, public in PUBLIC.items()
+    if not (isinstance(public, type) and issubclass(public, Exception))
+}
+
+
+def page_id(page):
+    return str(page.relative_to(ROOT))
+
+
+def run_programs(text, filename):
+    """Run the programs of a text in one namespace, with one epoch, and return the namespace."""
+    namespace = {}
+    for program in PROGRAM.findall(text):
+        quick = program.replace("BELLPretrainer(\n", "BELLPretrainer(\n    max_epochs=1,")
+        quick = quick.replace("(bell), random_state", "(bell), max_epochs=1, random_state")
+        exec(compile(quick, filename, "exec"), namespace)
+    return namespace
 
 
 @pytest.fixture
 def patients(own_folder):  # noqa: F811
-    """Give labels.csv a column of patients, of two records each."""
+    """Table labels.csv with a column of patients, two records each."""
     labels = pd.read_csv("labels.csv", dtype=str)
     labels.insert(1, "patient", [f"p{row // 2}" for row in range(len(labels))])
     labels.to_csv("labels.csv", index=False)
 
 
 @pytest.mark.usefixtures("patients", "figures")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_programs_of_the_documentation_run(page):
-    run_programs(page)
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_page_programs_run(page):
+    run_programs(page.read_text(), str(page))
 
 
-@pytest.mark.filterwarnings("ignore::sklearn_bell.exceptions.RecordWarning")
-def test_what_contributors_are_shown_is_as_the_common_tests_want_it(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    shown = run_programs(ROOT / "CONTRIBUTING.md")
-    assert shown["latents"].shape == (40, 224)
-    assert shown["ward"].target.tolist() == [0, 1, 1, -1]
+class TestContributing:
+    """Worked examples of CONTRIBUTING.md."""
 
-    def load(**options):
-        return shown["load_ward"]("home", **options)
+    @pytest.mark.parametrize("title", SECTIONS)
+    def test_example_changes_at_most_four_files(self, title):
+        files = changed_files(title)
+        assert 0 < len(files) <= 4
+        assert len(set(files)) == len(files)
+        assert all((ROOT / file).parent.is_dir() for file in files)
 
-    datasets_common.test_the_bunch_has_what_every_bunch_has(load)
-    datasets_common.test_leads_come_in_the_order_asked_for(load)
-    datasets_common.test_X_and_y_alone_are_those_of_the_bunch(load)
-    ecg = make_ecg(8, leads=["II", "V1"], random_state=0)
-    bell = sklearn_bell.BELLPretrainer(shown["Tiny1d"], max_epochs=1, random_state=0)
-    assert bell.fit_transform(ecg.data).shape == (8, 2 * 8)
+    def test_pretraining_example_fits(self):
+        program = run_section("A pretraining method")
+        X = make_ecg(40, leads=["II", "V1"], duration=5, random_state=0).data
+        pretrainer = program["SimSiamPretrainer"](max_epochs=1, random_state=0)
+        assert pretrainer.fit_transform(X).shape == (40, 2 * 112)
+        assert -1 <= pretrainer.history_[0]["loss"] <= 1
+
+    def test_encoder_example_fits(self):
+        program = run_section("An encoder")
+        X = make_ecg(8, leads=["II", "V1"], duration=5, random_state=0).data
+        bell = sklearn_bell.BELLPretrainer(
+            program["Conv1dEncoder"], max_epochs=1, head_width=16, random_state=0
+        )
+        assert bell.fit_transform(X).shape == (8, 2 * 8)
+
+    def test_augmentation_example_fits(self):
+        augmentation = run_section("An augmentation")["RandomGain"]()
+        gain = augmentation(torch.ones(99, 2, 3), torch.Generator().manual_seed(0))
+        assert 0.5 <= gain.min() < gain.max() <= 2
+        X = make_ecg(8, leads=["II", "V1"], duration=5, random_state=0).data
+        bell = sklearn_bell.BELLPretrainer(
+            augmentation=Compose(RandomCrop(), augmentation), max_epochs=1, head_width=16
+        )
+        assert np.isfinite(bell.fit_transform(X)).all()
+
+    @pytest.mark.filterwarnings("ignore::sklearn_bell.exceptions.RecordWarning")
+    def test_data_set_example_passes_common_tests(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        program = run_section("A data set")
+        assert program["ward"].target.tolist() == [0, 1, 1, -1]
+
+        def load(**options):
+            return program["load_ward"]("home", **options)
+
+        tests = [
+            test
+            for name, test in vars(datasets_common).items()
+            if name.startswith("test_") and [*inspect.signature(test).parameters] == ["load"]
+        ]
+        assert len(tests) >= 3
+        for test in tests:
+            test(load)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("title", "name", "tests"),
+        [
+            (
+                "A pretraining method",
+                "SimSiamPretrainer",
+                ["tests/test_common.py", "tests/pretraining/test_base.py"],
+            ),
+            ("An encoder", "Conv1dEncoder", ["tests/nn/test_encoders.py"]),
+            ("An augmentation", "RandomGain", ["tests/nn/test_augmentation.py"]),
+        ],
+    )
+    def test_named_files_suffice(self, tmp_path, title, name, tests):
+        """A copy of the project with the example in the named files passes the common tests."""
+        for folder in ("sklearn_bell", "tests", "docs", "examples", "benchmarks"):
+            shutil.copytree(ROOT / folder, tmp_path / folder, ignore=IGNORED)
+        for file in ROOT.glob("*.*"):
+            shutil.copy(file, tmp_path)
+        add_example(tmp_path, title, name)
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        for more in (
+            [*tests, "tests/test_types.py", "-k", name],
+            ["tests/test_docs.py", "-k", f"({name} or reference or imported) and not suffice"],
+            ["tests/test_imports.py", "--doctest-modules", changed_files(title)[0]],
+        ):
+            run = subprocess.run(
+                [*command, *more], cwd=tmp_path, env=environment, capture_output=True, text=True
+            )
+            assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-1000:]
 
 
-def run_programs(page):
-    """Run the programs of a page one after the other, and return what they have defined."""
-    namespace = {}
-    for program in PROGRAM.findall(page.read_text()):
-        quick = program.replace("BELLPretrainer(\n", "BELLPretrainer(\n    max_epochs=1,")
-        quick = quick.replace("(bell), random_state", "(bell), max_epochs=1, random_state")
-        exec(compile(quick, str(page), "exec"), namespace)
-    return namespace
+IGNORED = shutil.ignore_patterns("__pycache__", "_build", "generated", "auto_examples", "results")
 
 
-TEXTS = [*sorted(DOCS.rglob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md"))]
-TEXTS = [page for page in TEXTS if "_build" not in page.parts]
-TEXTS.append(ROOT / "benchmarks" / "README.md")
+def contributing_section(title):
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    return re.search(rf"^### {title}\n(.*?)^##", text, flags=re.DOTALL | re.MULTILINE)[1]
 
 
-@pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page):
+def changed_files(title):
+    """Paths in the paragraph "Files to change" of a section."""
+    paragraph = re.search(r"^Files to change: (.*?)\n\n", contributing_section(title), re.S | re.M)
+    return re.findall(r"`([^`]+)`", paragraph[1]) if paragraph else []
+
+
+def run_section(title):
+    return run_programs(contributing_section(title), f"CONTRIBUTING.md, {title}")
+
+
+def add_example(root, title, name):
+    """Write the program of a section of CONTRIBUTING.md into the files that it names."""
+    program, (module, package, reference, changelog) = (
+        PROGRAM.findall(contributing_section(title))[0],
+        changed_files(title),
+    )
+    dotted = module.removesuffix(".py").replace("/", ".")
+    if title == "A pretraining method":
+        (root / module).write_text(program)
+        edit(root / package, r"\Z", f"from {dotted} import {name}\n__all__.append({name!r})\n")
+        dotted = dotted.rpartition(".")[0]
+    else:
+        edit(root / module, r"\Z", "\n\n" + program.partition("nn\n\n\n")[2])
+        edit(root / module, r"(?<=__all__ = \[)", f"{name!r}, ")
+        if title == "An augmentation":
+            edit(root / package, r"(?=AUGMENTATIONS = \[)", f"from {dotted} import {name}\n")
+            edit(root / package, r"(?<=AUGMENTATIONS = \[)", f"{name}(), ")
+    listing = rf"(?<=currentmodule:: {dotted}\n\n.. autosummary::\n   :toctree: generated/\n\n)"
+    edit(root / reference, listing, f"   {name}\n")
+    edit(root / changelog, r"\Z", f"- `{name}`.\n")
+
+
+def edit(path, pattern, text):
+    """Insert a text at the first match of a pattern."""
+    edited, n_matches = re.subn(pattern, text, path.read_text(), count=1)
+    assert n_matches == 1, f"{pattern} in {path}"
+    path.write_text(edited)
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=page_id)
+def test_links_resolve(page):
     text = page.read_text()
     for link in LINK.findall(text):
         if link.startswith(("https://", "http://")):
             continue
         path, _, anchor = link.partition("#")
         target = page.parent / path if path else page
-        if "auto_examples" in target.parts:  # which the gallery makes
+        if "auto_examples" in target.parts:  # written by the gallery
             source = {"index.rst": "GALLERY_HEADER.rst"}.get(target.name, f"{target.stem}.py")
             target = ROOT / "examples" / source
         assert target.is_file(), link
@@ -93,39 +242,41 @@ def test_links_lead_somewhere(page):
 
 
 def anchors(page):
-    """Return the anchors of the headings of a page, and of what it includes."""
+    """Anchors of the headings of a page and of the pages it includes."""
     text = page.read_text()
-    found = set().union(*(anchors(page.parent / one) for one in INCLUDE.findall(text)))
+    names = set().union(*(anchors(page.parent / path) for path in INCLUDE.findall(text)))
     for heading in re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.M):
-        found.add(re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-"))
-    return found
+        names.add(re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-"))
+    return names
 
 
-def test_what_texts_refer_to_can_be_imported():
-    pages = [*TEXTS, DOCS / "api.rst", *(ROOT / "examples").glob("*.*")]
-    told = [(page.name, page.read_text(), []) for page in pages]
-    told += [(name, text, scopes) for name, text, scopes in docstrings() if text]
-    for where, text, scopes in told:
-        for name in ROLE.findall(text):
-            assert any(exists(full) for full in (name, *(f"{s}.{name}" for s in scopes))), (
-                f"{where} refers to {name}, which is not there"
-            )
+@pytest.mark.parametrize(
+    "page", [*TEXTS, DOCS / "api.rst", *(ROOT / "examples").glob("*.*")], ids=page_id
+)
+def test_page_references_can_be_imported(page):
+    for reference in ROLE.findall(page.read_text()):
+        assert exists(reference), reference
 
 
-def docstrings():
-    """Yield names, docstrings and where their references are looked for, of what is public."""
-    for name, one in public():
-        module = name.rpartition(".")[0]
-        yield name, one.__doc__, (module, name)
-        if isinstance(one, type):
-            for of_it, member in inspect.getmembers(one):
-                module_of_it = getattr(getattr(member, "fget", member), "__module__", None) or ""
-                if module_of_it.startswith("sklearn_bell") and not of_it.startswith("_"):
-                    yield f"{name}.{of_it}", member.__doc__, (module, name)
+@pytest.mark.parametrize("name", PUBLIC)
+def test_docstring_references_can_be_imported(name):
+    module = name.rpartition(".")[0]
+    for doc in docstrings(PUBLIC[name]):
+        for reference in ROLE.findall(doc):
+            scopes = ("", f"{module}.", f"{name}.")
+            assert any(exists(scope + reference) for scope in scopes), reference
+
+
+def docstrings(public):
+    """Docstrings of a public object and of its public members."""
+    yield public.__doc__ or ""
+    for member_name, member in inspect.getmembers(public) if isinstance(public, type) else ():
+        module = getattr(getattr(member, "fget", member), "__module__", None) or ""
+        if module.startswith("sklearn_bell") and not member_name.startswith("_"):
+            yield member.__doc__ or ""
 
 
 def exists(name):
-    """Whether a dotted name leads to something."""
     try:
         pkgutil.resolve_name(name)
     except (ImportError, AttributeError):
@@ -133,62 +284,69 @@ def exists(name):
     return True
 
 
-def test_every_public_name_stands_in_the_reference():
-    text = (DOCS / "api.rst").read_text()
-    listed = set()
-    for module, names in re.findall(
-        r"currentmodule:: (\S+)\n.*?:toctree: generated/\n\n((?:   \w+\n)+)", text, re.DOTALL
-    ):
-        listed |= {getattr(importlib.import_module(module), name) for name in names.split()}
-    for name, one in public():
-        assert one in listed, f"{name} is not in docs/api.rst"
+def reference_names():
+    """Qualified names listed in the API reference."""
+    sections = re.findall(AUTOSUMMARY, (DOCS / "api.rst").read_text(), re.DOTALL)
+    return [f"{module}.{name}" for module, names in sections for name in names.split()]
 
 
-def test_every_public_name_has_a_program_that_shows_it():
-    for name, one in public():
-        if not (isinstance(one, type) and issubclass(one, Exception)):
-            assert ">>>" in one.__doc__, name
+@pytest.mark.parametrize("name", reference_names())
+def test_reference_name_exists(name):
+    assert exists(name)
 
 
-def test_what_raises_an_error_says_when():
-    for name, one in public():
-        if not (isinstance(one, type) and issubclass(one, Exception)):
-            told = {part for part, doc in parts(name, one) if "Raises\n" in (doc.__doc__ or "")}
-            for part, code in parts(name, one):
-                private = part.rpartition(".")[2].startswith("_")
-                if re.search(r"^ +raise \w", source_of(code), re.M) and name not in told:
-                    assert part in told or (private and told), f"{part} has no section Raises"
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_name_is_in_reference(name):
+    listed = filter(exists, reference_names())
+    assert any(PUBLIC[name] is pkgutil.resolve_name(reference) for reference in listed)
 
 
-def parts(name, one):
-    """Yield a function, or a class and its methods, those of its bases among them."""
-    yield name, one
-    for base in one.__mro__ if isinstance(one, type) else ():
+def test_reference_titles_are_underlined():
+    lines = (DOCS / "api.rst").read_text().splitlines()
+    titles = [
+        (title, line)
+        for title, line in itertools.pairwise(lines)
+        if line and set(line) <= {"-", "="}
+    ]
+    assert all(len(title) == len(line) for title, line in titles)
+    assert len({title for title, _ in titles}) == len(titles), "sections are unique"
+
+
+@pytest.mark.parametrize("name", NOT_ERRORS)
+def test_docstring_has_example(name):
+    assert ">>>" in NOT_ERRORS[name].__doc__
+
+
+@pytest.mark.parametrize("name", NOT_ERRORS)
+def test_docstring_documents_raises(name):
+    parts = dict(functions(name, NOT_ERRORS[name]))
+    documented = {part for part, code in parts.items() if "Raises\n" in (code.__doc__ or "")}
+    for part, code in parts.items():
+        private = part.rpartition(".")[2].startswith("_")
+        if re.search(r"^ +raise \w", source(code), re.M) and name not in documented:
+            assert part in documented or (private and documented), f"{part} has no section Raises"
+
+
+def functions(name, public):
+    """Names and objects: a function, or a class, its methods and those of its bases."""
+    yield name, public
+    for base in public.__mro__ if isinstance(public, type) else ():
         if base.__module__.startswith("sklearn_bell"):
             yield from ((f"{name}.{part}", code) for part, code in vars(base).items())
 
 
-def source_of(code):
-    """Return the source of a function or method; of anything else, and of what is made, nothing."""
+def source(code):
+    """Source of a function or method, empty for other objects and generated functions."""
     function = inspect.unwrap(getattr(code, "__func__", code))
     if not inspect.isfunction(function) or function.__code__.co_filename == "<string>":
         return ""
     return inspect.getsource(function)
 
 
-def public():
-    """Yield what is public and can be called; of tuples and numbers the modules tell."""
-    for package in pkgutil.walk_packages(sklearn_bell.__path__, "sklearn_bell."):
-        if "._" in package.name or package.name == "sklearn_bell.demo":
-            continue
-        module = importlib.import_module(package.name)
-        for name in module.__all__:
-            if callable(getattr(module, name)):
-                yield f"{package.name}.{name}", getattr(module, name)
+def test_gallery_has_at_least_ten_examples():
+    assert len(EXAMPLES) >= 10
 
 
-def test_examples_are_at_least_ten_and_say_what_they_show():
-    examples = sorted((ROOT / "examples").glob("plot_*.py"))
-    assert len(examples) >= 10
-    for example in examples:
-        assert re.match(r'"""\n(\S.+)\n=+\n\n\S', example.read_text()), example
+@pytest.mark.parametrize("example", EXAMPLES, ids=page_id)
+def test_example_has_title_and_introduction(example):
+    assert re.match(r'"""\n(\S.+)\n=+\n\n\S', example.read_text())
