@@ -36,6 +36,7 @@ PAGES.append(DOCS / "weights.md")
 TEXTS = [page for page in sorted(DOCS.rglob("*.md")) if "_build" not in page.parts]
 TEXTS += [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")]
 EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 SECTIONS = "A pretraining method", "An encoder", "An augmentation", "A data set"
 
 
@@ -178,14 +179,13 @@ IGNORED = shutil.ignore_patterns("__pycache__", "_build", "generated", "auto_exa
 
 
 def contributing_section(title):
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    return re.search(rf"^### {title}\n(.*?)^##", text, flags=re.DOTALL | re.MULTILINE)[1]
+    return re.search(rf"^### {title}\n(.*?)^##", CONTRIBUTING, flags=re.DOTALL | re.MULTILINE)[1]
 
 
 def changed_files(title):
-    """Paths in the paragraph "Files to change" of a section."""
-    paragraph = re.search(r"^Files to change: (.*?)\n\n", contributing_section(title), re.S | re.M)
-    return re.findall(r"`([^`]+)`", paragraph[1]) if paragraph else []
+    """Paths of the files that an addition changes, from the table of CONTRIBUTING.md."""
+    row = re.search(rf"^\| {title} \| (.*?) \|$", CONTRIBUTING, re.MULTILINE | re.IGNORECASE)
+    return re.findall(r"`([^`]+)`", row[1])
 
 
 def run_section(title):
