@@ -50,6 +50,7 @@ sphinx_gallery_conf = {
     "doc_module": ("sklearn_bell",),
     "reference_url": {"sklearn_bell": None},
     "backreferences_dir": None,
+    "capture_repr": ("_repr_html_",),  # tables, but no ``<object at 0x...>``
     "remove_config_comments": True,
     "abort_on_example_error": True,
     "download_all_examples": False,

@@ -43,7 +43,8 @@ for name, transformer in {"BELL": bell, "untrained encoder": untrained}.items():
     print(name, classifier.score(transformer.transform(X_test), y_test))
 
 # %%
-# Plot the training history. The deviation and rank of the latents stay high, so there is no collapse:
+# Plot the training history. The deviation of the latents stays far above 0 and their rank above 1, so
+# there is no collapse:
 
 from sklearn_bell.plotting import PretrainingDisplay
 

@@ -38,8 +38,8 @@ class RandomGain(nn.Module):
     """Scale each record by a random factor from 1/2 to 2."""
 
     def forward(self, x, generator):
-        drawn = torch.rand(len(x), 1, 1, generator=generator, device=x.device)
-        return x * 2 ** (2 * drawn - 1)
+        uniform = torch.rand(len(x), 1, 1, generator=generator, device=x.device)
+        return x * 2 ** (2 * uniform - 1)
 
 
 # %%
