@@ -1,10 +1,12 @@
-"""What the benchmarks share: draws of labels, intervals, and the line that says where they ran."""
+"""Parts shared by the benchmarks: records, draws of labels, intervals, the machine."""
 
 import hashlib
 import json
 import os
 import platform
 import subprocess
+import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -20,12 +22,13 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from sklearn_bell.datasets import load_ptbxl
 from sklearn_bell.evaluation._bootstrap import bootstrap, ranking, rates
 
 N_BOOTSTRAPS = 500
 
 
-def machine():
+def describe_machine():
     """Return the processor, the versions that matter, and the commit."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
@@ -37,17 +40,63 @@ def machine():
     )
 
 
+def add_records_option(parser, default):
+    """Add ``--records N``, the size of the subset of PTB-XL, to a command line."""
+    parser.add_argument(
+        "--records", metavar="N", type=int, default=default,
+        help=f"records of PTB-XL to use, of whole patients drawn at random (default {default}; "
+        "0 uses all)",
+    )  # fmt: skip
+
+
+def load_ptbxl_subset(path, n_records, folds=range(1, 9), **params):
+    """Load PTB-XL, unlabelled records included; of a random subset of patients, or 0 for all.
+
+    The subset has at most `n_records` records and is always the same.
+    """
+    ptbxl = load_ptbxl(path, folds=folds, unlabelled=True, **params)
+    rows = draw_subset(ptbxl.groups, n_records)
+    for name in ("data", "target", "groups", "fold"):
+        ptbxl[name] = ptbxl[name][rows]
+    return ptbxl
+
+
+def draw_subset(groups, n_records):
+    """Return the rows of random patients, of at most `n_records` records; 0 returns all rows."""
+    _, codes, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    if not n_records or n_records >= len(groups):
+        return np.arange(len(groups))
+    order = np.random.default_rng(0).permutation(len(counts))
+    n_patients = np.searchsorted(np.cumsum(counts[order]), n_records, side="right")
+    return np.flatnonzero(np.isin(codes, order[:n_patients]))
+
+
 def settings_key(*settings):
-    """Return a short name for what results depend on."""
+    """Return a digest of settings, for names of files."""
     return hashlib.sha256(json.dumps(settings, default=str).encode()).hexdigest()[:8]
 
 
-def params_of(pretrainer):
-    """Return parameters, but for those that came later, where they are what was before."""
-    params = pretrainer.get_params()
-    if params["epoch_size"] is None:
-        del params["epoch_size"]
-    return params
+def write_whole(write, path):
+    """Call ``write(path)`` so that the file is complete or absent."""
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
+    write(unfinished)
+    unfinished.replace(path)
+
+
+def cache_array(path, compute):
+    """Return the array stored at a path; compute and store it first if it is absent."""
+    if not path.exists():
+        start = time.perf_counter()
+        values = compute()
+        print(f"{path.stem}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+        write_whole(lambda unfinished: save_array(unfinished, values), path)
+    return np.load(path)
+
+
+def save_array(path, values):
+    """Write an array to a path of any extension."""
+    with open(path, "wb") as file:
+        np.save(file, values)
 
 
 def linear():
@@ -60,32 +109,31 @@ def trees(seed=0):
     return ExtraTreesClassifier(n_estimators=300, random_state=seed)
 
 
-def linear_probe():
-    """Return one logistic regression per class on scaled features."""
+def linear_probe(seed=0):
+    """Return one logistic regression per class on scaled features; the seed has no effect."""
     return OneVsRestClassifier(linear())
 
 
 def vote(seed=0):
-    """Return a logistic regression and trees that vote, for each class by itself."""
-    both = VotingClassifier([("linear", linear()), ("trees", trees(seed))], voting="soft")
-    return OneVsRestClassifier(both)
+    """Return the average of a logistic regression and extra trees, for each class separately."""
+    voting = VotingClassifier([("linear", linear()), ("trees", trees(seed))], voting="soft")
+    return OneVsRestClassifier(voting)
 
 
-def scores_of(model, X):
+def predict_scores(model, X):
     """Return the probability of every class (n_records, n_classes)."""
     probabilities = model.predict_proba(X)
-    if isinstance(probabilities, list):  # trees give one array (n_records, 2) for every class, or
-        presence = [list(found).index(1) if 1 in found else None for found in model.classes_]
-        columns = [
-            np.zeros(len(X)) if column is None else of_class[:, column]  # (n_records, 1) without
-            for of_class, column in zip(probabilities, presence, strict=True)
-        ]
-        return np.stack(columns, axis=1)
-    return probabilities
+    if not isinstance(probabilities, list):
+        return probabilities
+    columns = []  # trees: for every class an array (n_records, n_values), of the values in y
+    for values, of_class in zip(model.classes_, probabilities, strict=True):
+        column = list(values).index(1) if 1 in values else None
+        columns.append(np.zeros(len(X)) if column is None else of_class[:, column])
+    return np.stack(columns, axis=1)
 
 
-def draw_labels(rows, share, y, groups, seed):
-    """Return the rows of a random share of the patients, with every class among them."""
+def draw_patients(rows, share, y, groups, seed):
+    """Return the rows of a random share of the patients, with every class present."""
     rng = np.random.default_rng(seed)
     patients = np.unique(groups[rows])
     n_drawn = round(share * len(patients))
@@ -95,27 +143,32 @@ def draw_labels(rows, share, y, groups, seed):
             return drawn
 
 
-def draw_alike(rows, fraction, y, groups, seed, n_tries=50):
-    """Return the rows of a fraction of the patients: the draw whose classes are most like all."""
+def draw_stratified(rows, fraction, y, groups, seed, n_tries=50):
+    """Return the rows of a fraction of the patients, with class frequencies nearest to all rows.
+
+    Of `n_tries` random draws, the best has the fewest missing classes, then the least sum of
+    absolute differences of class frequencies.
+    """
     rng = np.random.default_rng(seed)
-    patients, of_row = np.unique(groups[rows], return_inverse=True)
+    patients, codes = np.unique(groups[rows], return_inverse=True)
     n_drawn = max(2, round(fraction * len(patients)))
-    shares, best = y[rows].mean(axis=0), (np.inf, np.inf)
+    frequencies, least, best = y[rows].mean(axis=0), (np.inf, np.inf), rows
     for _ in range(n_tries):
         drawn = np.zeros(len(patients), bool)
         drawn[rng.permutation(len(patients))[:n_drawn]] = True
-        here = y[rows[drawn[of_row]]].mean(axis=0)
-        unlikeness = np.sum((here == 0) & (shares > 0)), np.abs(here - shares).sum()
-        if unlikeness < best:
-            best, found = unlikeness, rows[drawn[of_row]]
-    return found
+        observed = y[rows[drawn[codes]]].mean(axis=0)
+        n_missing = np.sum((observed == 0) & (frequencies > 0))
+        distance = n_missing, np.abs(observed - frequencies).sum()
+        if distance < least:
+            least, best = distance, rows[drawn[codes]]
+    return best
 
 
 def fit_linear(X, y, groups):
-    """Fit a logistic regression per class, C chosen by cross-validation over patients.
+    """Fit a logistic regression per class, with C chosen by cross-validation over patients.
 
-    The scaled features are rotated first, which changes nothing for a penalty on the length of the
-    weights, but leaves no more of them than there are records.
+    Scaled features are rotated first. A penalty on the norm of the weights does not depend on the
+    rotation, but no more features remain than records.
     """
     rotation = make_pipeline(StandardScaler(), PCA(svd_solver="full")).fit(X)
     X = rotation.transform(X)
@@ -123,71 +176,107 @@ def fit_linear(X, y, groups):
     grid = {"estimator__C": [1e-4, 1e-3, 3e-3, 1e-2, 3e-2]}
     cv = GroupKFold(min(3, len(np.unique(groups))))
     search = GridSearchCV(classifier, grid, scoring=auroc_of_present, cv=cv)
-    with warnings.catch_warnings():  # few labels: some class may be missing from a part
+    with warnings.catch_warnings():  # few labels: a class may be missing from a part
         warnings.simplefilter("ignore")
         search.fit(X, y, groups=groups)
     return make_pipeline(rotation, search.best_estimator_)
 
 
 def auroc_of_present(model, X, y):
-    """Return the mean AUROC of the classes that are present, and absent, in y; or one half."""
-    scores = scores_of(model, X)
-    each = [roc_auc_score(a, b) for a, b in zip(y.T, scores.T, strict=True) if 0 < a.mean() < 1]
-    return np.mean(each) if each else 0.5
+    """Return the mean AUROC of the classes with positives and negatives in y, or one half."""
+    scores = predict_scores(model, X)
+    values = [roc_auc_score(a, b) for a, b in zip(y.T, scores.T, strict=True) if 0 < a.mean() < 1]
+    return np.mean(values) if values else 0.5
 
 
 def best_thresholds(y, scores):
-    """Return for each class the threshold of the greatest F1, or one half if it is missing."""
+    """Return the threshold of the greatest F1 for each class, or one half for a missing class."""
     thresholds = []
     for truth, score in zip(y.T, scores.T, strict=True):
         if not truth.any():
             thresholds.append(0.5)
             continue
-        precision, recall, at = precision_recall_curve(truth, score)
+        precision, recall, candidates = precision_recall_curve(truth, score)
         f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-        thresholds.append(at[f1[:-1].argmax()])
+        thresholds.append(candidates[f1[:-1].argmax()])
     return np.array(thresholds)
 
 
-def metrics_by_bootstrap(y, several, groups, of_predictions=("f1",)):
-    """Return macro metrics over repetitions, as (value, values of bootstrap draws of patients).
+def macro_auroc(y, repetitions):
+    """Return the macro AUROC, averaged over the scores of repetitions."""
+    return np.mean([roc_auc_score(y, scores, average="macro") for scores in repetitions])
 
-    They are AUROC and AUPRC of scores, and those of predictions that are named. `several` has
-    scores and predictions (n_records, n_classes) of each repetition. The draws are always the same,
-    so that two methods may be compared draw by draw. A class that is missing from a draw is left
-    out of its mean.
+
+def bootstrap_auroc(y, repetitions, groups):
+    """Return macro AUROC over repetitions, as (value, values of bootstrap samples of patients).
+
+    The samples are always the same, so that two methods can be compared sample by sample.
+    """
+    values = auroc_by_repetition(y, repetitions, groups).mean(axis=1)
+    return values[0], values[1:]
+
+
+def auroc_by_repetition(y, repetitions, groups):
+    """Return macro AUROC of bootstrap samples of patients (1 + N_BOOTSTRAPS, n_repetitions).
+
+    The first row is of all records. A class that is missing from a sample does not count.
     """
 
-    def metrics(weights):
-        found = {name: [] for name in ("auroc", "auprc", *of_predictions)}
-        for scores, above in several:
+    def compute(weights):
+        values = [
+            [ranking(*pair, weights)[0] for pair in zip(y.T, scores.T, strict=True)]
+            for scores in repetitions
+        ]  # (n_repetitions, n_classes, n_samples)
+        return {"auroc": np.nanmean(values, axis=1).T}
+
+    return bootstrap(compute, groups, len(y), N_BOOTSTRAPS, random_state=0)["auroc"]
+
+
+def bootstrap_metrics(y, repetitions, groups, of_predictions=("f1",)):
+    """Return macro metrics over repetitions, as (value, values of bootstrap samples of patients).
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_records, n_classes)
+    repetitions : list of pairs of ndarrays of shape (n_records, n_classes)
+        Scores and predictions of each repetition.
+    groups : ndarray of shape (n_records,)
+        Patients.
+    of_predictions : sequence of str
+        Metrics of the predictions, beside AUROC and AUPRC of the scores.
+
+    Returns
+    -------
+    metrics : dict of (float, ndarray of shape (N_BOOTSTRAPS,))
+        The samples are always the same, so that two methods can be compared sample by sample. A
+        class that is missing from a sample does not count.
+    """
+
+    def compute(weights):
+        values = {name: [] for name in ("auroc", "auprc", *of_predictions)}
+        for scores, predictions in repetitions:
             for truth, score in zip(y.T, scores.T, strict=True):
                 auroc, auprc = ranking(truth, score, weights)
-                found["auroc"].append(auroc)
-                found["auprc"].append(auprc)
-            counts = weights @ (y * above), weights @ y, weights @ above
-            of_classes = rates(*counts, weights.sum(1, keepdims=True))
+                values["auroc"].append(auroc)
+                values["auprc"].append(auprc)
+            counts = weights @ (y * predictions), weights @ y, weights @ predictions
+            by_class = rates(*counts, weights.sum(1, keepdims=True))
             for name in of_predictions:
-                found[name] += list(of_classes[name].T)
-        return {name: np.nanmean(values, axis=0) for name, values in found.items()}
+                values[name] += list(by_class[name].T)
+        return {name: np.nanmean(columns, axis=0) for name, columns in values.items()}
 
-    drawn = bootstrap(metrics, groups, len(y), N_BOOTSTRAPS, random_state=0)
-    return {name: (values[0], values[1:]) for name, values in drawn.items()}
-
-
-def mean_auroc(y, several_scores):
-    """Return the macro AUROC, averaged over the repetitions."""
-    return np.mean([roc_auc_score(y, scores, average="macro") for scores in several_scores])
+    samples = bootstrap(compute, groups, len(y), N_BOOTSTRAPS, random_state=0)
+    return {name: (values[0], values[1:]) for name, values in samples.items()}
 
 
-def interval(y, several_scores, groups):
-    """Return the bootstrap 95 % interval of the mean macro AUROC, drawing patients."""
-    rng = np.random.default_rng(0)
-    patients, of_record = np.unique(groups, return_inverse=True)
-    drawn = []
-    for _ in range(N_BOOTSTRAPS):
-        chosen = rng.integers(len(patients), size=len(patients))
-        times = np.bincount(chosen, minlength=len(patients))
-        rows = np.repeat(np.arange(len(y)), times[of_record])
-        drawn.append(mean_auroc(y[rows], [scores[rows] for scores in several_scores]))
-    return np.quantile(drawn, (0.025, 0.975))
+def format_interval(value, samples, digits=3):
+    """Return a value with the 95 % interval of its bootstrap samples."""
+    low, high = np.quantile(samples, (0.025, 0.975))
+    text = f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    return text.replace("0.", ".") if low >= 0 and high < 1 and digits == 3 else text
+
+
+def format_difference(value, samples):
+    """Return a difference with its 95 % interval, in points and with signs."""
+    low, high = 100 * np.quantile(samples, (0.025, 0.975))
+    return f"{100 * value:+.1f} ({low:+.1f} to {high:+.1f})"

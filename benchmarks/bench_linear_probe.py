@@ -1,74 +1,76 @@
-"""Measure what BELL's features are worth to a classifier of scikit-learn, against doing without.
+"""Measure the features of BELL by linear probes, against features without pretraining.
 
-    python benchmarks/bench_linear_probe.py --data DIR [--jobs 2]
+    python benchmarks/bench_linear_probe.py --data DIR [--jobs 2] [--records N]
 
-``DIR`` is the folder of PTB-XL or the one around it. The five superclasses at 100 Hz, multi-label,
-leads II, III, V1-V6, for each of three seeds:
+``DIR`` is the folder made by ``make data``, or that of PTB-XL. The five superclasses at 100 Hz,
+multi-label, leads II, III, V1-V6. By default a random subset of 2,400 records of whole patients
+(about an hour on two cores); ``--records 0`` takes all 17,418 and seven times as long. For each of
+three seeds:
 
-- cross-validation inside folds 1-7 (parts 1-2, 3-4 and 5-7 are predicted by what was trained on the
-  others): the figures to tune by;
-- fold 8, predicted by what was trained on folds 1-7: looked at twice while defaults were chosen.
+- cross-validation inside folds 1-7 (parts 1-2, 3-4 and 5-7 are predicted by models trained on the
+  others): the figures for tuning;
+- fold 8, predicted by models trained on folds 1-7.
 
-Patients do not cross folds. Pretraining sees the training records only, and no label. The
-classifier sees the labels of 1 %, 10 % and 100 % of the training patients, drawn at random until
-every class is among them. Figures are macro AUROCs over the scores of all held-out records,
-averaged over seeds, with bootstrap 95 % intervals over patients. Settings of BELL are the defaults
-of BELLPretrainer, but bfloat16 where the processor can. These were chosen by explore.py on folds
-1-7, of which the cross-validated figures are no independent test; fold 8 is.
+Patients do not cross folds. Pretraining sees the training records only, and no label. Classifiers
+see the labels of 1 %, 10 % and 100 % of the training patients, drawn at random until every class is
+present. Figures are macro AUROCs of the scores of all held-out records, averaged over seeds, with
+bootstrap 95 % intervals over patients. Settings are the defaults of BELLPretrainer, with bfloat16
+where the processor supports it. The defaults were chosen by explore.py on folds 1-7, so only fold 8
+is an independent test.
 
-With ``--float32`` there are rows of BELL in float32, too, and their differences to bfloat16, paired
-by records, labels and bootstrap draws.
+``--float32`` adds rows of BELL in float32 and paired differences: same records, labels and
+bootstrap samples.
 
-Features are kept in the folder ``--out``, by settings, machine and commit, so that a run that was
-ended goes on. The script exits with an error when BELL's features are not clearly better than those
-of the untrained encoder.
+Features are cached in ``--out``, by settings, machine and commit, so that an interrupted run
+resumes. The script exits with an error where the interval of BELL's features overlaps that of the
+untrained encoder.
 """
 
 import argparse
-import os
 import sys
-import time
 from pathlib import Path
 
 import joblib
 import numpy as np
 import torch
 from _common import (
-    draw_labels,
-    interval,
+    add_records_option,
+    bootstrap_auroc,
+    cache_array,
+    describe_machine,
+    draw_patients,
+    format_difference,
+    format_interval,
     linear_probe,
-    machine,
-    mean_auroc,
-    metrics_by_bootstrap,
-    scores_of,
+    load_ptbxl_subset,
+    predict_scores,
     settings_key,
     trees,
     vote,
 )
 
 from sklearn_bell import BELLPretrainer, ECGFeatures
-from sklearn_bell.datasets import load_ptbxl
 from sklearn_bell.preprocessing import INDEPENDENT_LEADS
 
 SEEDS = (0, 1, 2)
 SHARES = (0.01, 0.1, 1.0)
 PARTS = ((1, 2), (3, 4), (5, 6, 7))
 ROWS = {  # name: features, classifier
-    "untrained encoder, linear": ("untrained", lambda seed: linear_probe()),
-    "BELL, linear": ("BELL", lambda seed: linear_probe()),
+    "untrained encoder, linear": ("untrained", linear_probe),
+    "BELL, linear": ("BELL", linear_probe),
     "BELL, linear and trees vote": ("BELL", vote),
-    "hand-made features, linear": ("hand-made", lambda seed: linear_probe()),
+    "hand-made features, linear": ("hand-made", linear_probe),
     "hand-made features, 300 extra trees": ("hand-made", trees),
     "hand-made features, linear and trees vote": ("hand-made", vote),
 }
-IN_FLOAT32 = {
-    "BELL in float32, linear": ("BELL float32", lambda seed: linear_probe()),
+FLOAT32_ROWS = {
+    "BELL in float32, linear": ("BELL float32", linear_probe),
     "BELL in float32, linear and trees vote": ("BELL float32", vote),
 }
 
 
 def make_transformer(name, seed, options):
-    """Return what makes the features of that name."""
+    """Return the transformer of a name."""
     if name == "hand-made":
         return ECGFeatures()
     precision = "float32" if name == "BELL float32" else "auto"
@@ -78,8 +80,8 @@ def make_transformer(name, seed, options):
     return bell if options.max_epochs is None else bell.set_params(max_epochs=options.max_epochs)
 
 
-def splits(fold):
-    """Yield a name, and the rows to train on and to predict."""
+def make_splits(fold):
+    """Yield a name, and masks of the records for training and for testing."""
     inside = fold <= 7
     for part in PARTS:
         held_out = np.isin(fold, part)
@@ -87,22 +89,18 @@ def splits(fold):
     yield "fold8", inside, fold == 8
 
 
-def features_of(name, seed, split, data, train, options):
-    """Return the features of all records by what was fitted on the training records, or kept."""
+def compute_features(name, seed, split, data, train, options):
+    """Return features of all records, from a transformer fitted on the training records."""
     transformer = make_transformer(name, seed, options)
     key = settings_key(str(transformer.get_params()), data.shape, options.machine)
-    path = options.out / f"{name.replace(' ', '_')}-{split}-{seed}-{key}.npy"
-    if not path.exists():
+
+    def fit_and_transform():
         if options.jobs > 1:
             torch.set_num_threads(1)
-        start = time.perf_counter()
-        features = transformer.fit(data[train]).transform(data)
-        print(f"{path.stem}: {time.perf_counter() - start:.0f} s", flush=True)
-        partial = path.with_suffix(f".{os.getpid()}.tmp")
-        with open(partial, "wb") as file:
-            np.save(file, features)
-        partial.replace(path)
-    return np.load(path)
+        return transformer.fit(data[train]).transform(data)
+
+    path = options.out / f"{name.replace(' ', '_')}-{split}-{seed}-{key}.npy"
+    return cache_array(path, fit_and_transform)
 
 
 def read_options():
@@ -114,73 +112,68 @@ def read_options():
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--float32", action="store_true")
     parser.add_argument("--jobs", type=int, default=1)
+    add_records_option(parser, default=2400)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    options.machine = machine()
-    options.rows = ROWS | (IN_FLOAT32 if options.float32 else {})
+    options.machine = describe_machine()
+    options.rows = ROWS | (FLOAT32_ROWS if options.float32 else {})
     return options
 
 
-def tell_difference(row, predicted, y, groups, labelled):
-    """Print by how much bfloat16 is better, over all records."""
-    for share in SHARES:
-        drawn = []
-        for name in (row.replace(" in float32", ""), row):
-            scores = [of_seed[labelled] for of_seed in predicted[name, share]]
-            several = [(of_seed, of_seed > 0.5) for of_seed in scores]
-            value, draws = metrics_by_bootstrap(y, several, groups)["auroc"]
-            drawn.append(np.array([value, *draws]))
-        value, *draws = 100 * (drawn[0] - drawn[1])
-        low, high = np.quantile(draws, (0.025, 0.975))
-        print(f"bfloat16 - {row}, {share:.0%}: {value:+.1f} ({low:+.1f} to {high:+.1f}) points")
+def predict(row, share, seed, ptbxl, options):
+    """Return the scores of all records, each from models that did not see it."""
+    name, make_classifier = options.rows[row]
+    y, scores = ptbxl.target, np.full(ptbxl.target.shape, np.nan)
+    for split, train, test in make_splits(ptbxl.fold):
+        features = compute_features(name, seed, split, ptbxl.data, train, options)
+        rows = np.flatnonzero(train & y.any(axis=1))
+        drawn = draw_patients(rows, share, y, ptbxl.groups, seed)
+        model = make_classifier(seed).fit(features[drawn], y[drawn])
+        scores[test] = predict_scores(model, features[test])
+    return scores
 
 
 def main():
-    """Print the table, and return what is missed."""
+    """Print the table, and return the missed marks."""
     options = read_options()
-    ptbxl = load_ptbxl(options.data, leads=INDEPENDENT_LEADS, folds=range(1, 9), unlabelled=True)
+    ptbxl = load_ptbxl_subset(options.data, options.records, leads=INDEPENDENT_LEADS)
     y, groups, fold = ptbxl.target, ptbxl.groups, ptbxl.fold
     labelled = y.any(axis=1)
 
-    todo = [
+    jobs = [
         (name, seed, split, ptbxl.data, train, options)
         for seed in options.seeds
-        for split, train, _ in splits(fold)
+        for split, train, _ in make_splits(fold)
         for name in dict.fromkeys(name for name, _ in options.rows.values())
     ]
-    joblib.Parallel(options.jobs)(joblib.delayed(features_of)(*one) for one in todo)
+    joblib.Parallel(options.jobs)(joblib.delayed(compute_features)(*job) for job in jobs)
 
     print(f"\n{options.machine}; seeds {tuple(options.seeds)}")
     bell = make_transformer("BELL", None, options)
     print(f"{len(y)} records of {len(np.unique(groups))} patients; BELL: {bell.get_params()}\n")
     print("| features, classifier | labels | folds 1-7, cross-validated | fold 8 |")
     print("|---|---|---|---|")
-    intervals, predicted = {}, {}
-    for row, (name, classifier) in options.rows.items():
+    cross_validated, every = {}, {}
+    for row in options.rows:
         for share in SHARES:
-            scores = [np.full(y.shape, np.nan) for _ in options.seeds]
-            for seed, out in zip(options.seeds, scores, strict=True):
-                for split, train, test in splits(fold):
-                    features = features_of(name, seed, split, ptbxl.data, train, options)
-                    rows = np.flatnonzero(train & labelled)
-                    drawn = draw_labels(rows, share, y, groups, seed)
-                    model = classifier(seed).fit(features[drawn], y[drawn])
-                    out[test] = scores_of(model, features[test])
-            predicted[row, share] = scores
-            cells = []
-            for which in (fold <= 7, fold == 8):
-                rows = which & labelled
-                held_out = [out[rows] for out in scores]
-                low, high = interval(y[rows], held_out, groups[rows])
-                intervals.setdefault((name, share), []).append((low, high))
-                cells.append(f"{mean_auroc(y[rows], held_out):.3f} ({low:.3f} to {high:.3f})")
+            scores = [predict(row, share, seed, ptbxl, options) for seed in options.seeds]
+            figures = [
+                bootstrap_auroc(y[rows], [of_seed[rows] for of_seed in scores], groups[rows])
+                for rows in (labelled & (fold <= 7), labelled & (fold == 8), labelled)
+            ]
+            cross_validated[row, share], _, every[row, share] = figures
+            cells = [format_interval(*figure) for figure in figures[:2]]
             print(f"| {row} | {share:.0%} | {cells[0]} | {cells[1]} |", flush=True)
-    for row in IN_FLOAT32 if options.float32 else ():
-        tell_difference(row, predicted, y[labelled], groups[labelled], labelled)
+    for row in FLOAT32_ROWS if options.float32 else ():
+        for share in SHARES:
+            first, second = every[row.replace(" in float32", ""), share], every[row, share]
+            difference = format_difference(first[0] - second[0], first[1] - second[1])
+            print(f"bfloat16 - {row}, {share:.0%}: {difference} points")
     return [
-        f"BELL at {share:.0%} of labels: {intervals['BELL', share][0][0]:.3f}"
+        f"BELL at {share:.0%} of labels"
         for share in SHARES
-        if intervals["BELL", share][0][0] <= intervals["untrained", share][0][1]
+        if np.quantile(cross_validated["BELL, linear", share][1], 0.025)
+        <= np.quantile(cross_validated["untrained encoder, linear", share][1], 0.975)
     ]
 
 
