@@ -1,63 +1,67 @@
-"""Measure what is lost downstream when BELL is pretrained on records that nobody has sorted out.
+"""Measure the downstream cost of pretraining BELL on uncurated records.
 
-    python benchmarks/bench_uncurated.py --data DIR [--jobs 2]
+    python benchmarks/bench_uncurated.py --data DIR [--jobs 2] [--records N]
 
-``DIR`` is the folder around those of PTB-XL and of set A of the CinC Challenge 2011: ten seconds
-recorded by lay people with a mobile device, of which 22 % were judged unacceptable. Leads II, III,
-V1-V6 at 100 Hz. BELL pretrains on
+``DIR`` is the folder made by ``make data``, or the one around PTB-XL and set A of the CinC
+Challenge 2011: ten seconds recorded by non-experts with a mobile device, of which 22 % were judged
+unacceptable. Leads II, III, V1-V6 at 100 Hz. By default PTB-XL is a random subset of 2,400 records
+of whole patients (half a day on two cores); ``--records 0`` takes all 17,418 and seven times as
+long. BELL pretrains on
 
-- ``curated``: the training records of PTB-XL as they were published;
-- ``spoiled``: the same, as a hospital's archive might have them. Rates, of records drawn at random:
-  DUPLICATED are copies of another; all others get electrode noise of NOISE times the usual level of
-  `make_ecg` (wander, hum, muscle, steps); of SWAPPED two leads are exchanged; of OFF a lead is
-  flat, and of ALL_OFF all are;
-- ``curated-1000`` and ``cinc2011``: as many records of PTB-XL as CinC 2011 has, and those;
-- ``untrained``: on none.
+- ``curated``: the training records of PTB-XL as published;
+- ``degraded``: the same records with the faults of a hospital archive. DUPLICATED is the rate of
+  copies of another record. All other records get NOISE times the usual electrode noise of
+  `make_ecg` (wander, hum, muscle, steps). SWAPPED is the rate of records with two leads exchanged,
+  OFF of records with a flat lead, ALL_OFF of records with only flat leads;
+- ``curated-1000`` and ``cinc2011``: a thousand records of PTB-XL, and the thousand of CinC 2011;
+- ``untrained``: no records.
 
-Within each pair but the last the number of records and of steps is the same. Then a linear probe
-learns from the labels of the training records of PTB-XL, which are as they were published: logistic
-regression, C chosen by cross-validation over patients. Parts 1-2, 3-4, 5-6 and 7-8 of the folds are
-predicted by what was trained on the others. Figures are macro AUROCs over the five superclasses,
-out of fold, mean over seeds; drops are paired, with bootstrap 95 % intervals over patients.
+Within each pair but the last the number of records and of steps is equal. Then a linear probe
+learns from the labels of the training records of PTB-XL, as published: logistic regression, C
+chosen by cross-validation over patients. Parts 1-2, 3-4, 5-6 and 7-8 of the folds are predicted by
+models trained on the others. Figures are macro AUROCs over the five superclasses, out of fold, mean
+over seeds; drops are paired, with bootstrap 95 % intervals over patients.
 
-Features are kept in ``--out``, so that a run that was ended goes on. The script ends with an error
+Features are cached in ``--out``, so that an interrupted run resumes. The script exits with an error
 where the interval of a drop reaches a point.
 """
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 import joblib
 import numpy as np
 import torch
 from _common import (
-    draw_alike,
+    add_records_option,
+    bootstrap_auroc,
+    cache_array,
+    describe_machine,
+    draw_stratified,
     fit_linear,
-    machine,
-    metrics_by_bootstrap,
-    params_of,
-    scores_of,
+    format_interval,
+    load_ptbxl_subset,
+    predict_scores,
     settings_key,
 )
 from threadpoolctl import threadpool_limits
 
 from sklearn_bell import BELLPretrainer
-from sklearn_bell.datasets import get_data_home, load_ptbxl, make_ecg
+from sklearn_bell.datasets import get_data_home, make_ecg
 from sklearn_bell.preprocessing import INDEPENDENT_LEADS, STANDARD_LEADS
 
 PARTS = ((1, 2), (3, 4), (5, 6), (7, 8))
 FRACTIONS = (0.1, 1.0)
 DUPLICATED, SWAPPED, OFF, ALL_OFF, NOISE = 0.1, 0.05, 0.1, 0.01, 3.0
-CINC_MICROVOLTS = 5  # per unit, by the look of the amplitudes: the publisher does not say
-PAIRS = (("curated", "spoiled"), ("curated-1000", "cinc2011"), ("curated", "untrained"))
+CINC_MICROVOLTS = 5  # per unit, judged by amplitudes: the publisher does not state it
+PAIRS = (("curated", "degraded"), ("curated-1000", "cinc2011"), ("curated", "untrained"))
 MOST_POINTS = 1.0  # of macro AUROC, that uncurated records may cost
-ARMS = ("untrained", "curated", "spoiled", "curated-1000", "cinc2011")
+ARMS = ("untrained", "curated", "degraded", "curated-1000", "cinc2011")
 
 
-def spoil(X, rng):
-    """Return records as a hospital's archive might have them."""
+def degrade(X, rng):
+    """Return records with the faults of a hospital archive."""
     n_records, n_leads, n_samples = X.shape
     seed = int(rng.integers(2**31))
     noisy, clean = (
@@ -67,10 +71,10 @@ def spoil(X, rng):
         ).data
         for noise in (NOISE, 0)
     )  # fmt: skip
-    X = X + (noisy - clean)  # the same hearts
+    X = X + (noisy - clean)  # the same heart models
     for row in np.flatnonzero(rng.random(n_records) < SWAPPED):
-        one, other = rng.choice(n_leads, 2, replace=False)
-        X[row, [one, other]] = X[row, [other, one]]
+        first, second = rng.choice(n_leads, 2, replace=False)
+        X[row, [first, second]] = X[row, [second, first]]
     for row in np.flatnonzero(rng.random(n_records) < OFF):
         X[row, rng.integers(n_leads)] = 0
     X[rng.random(n_records) < ALL_OFF] = 0
@@ -87,34 +91,31 @@ def load_cinc2011(path):
 
 
 def load_records(arm, X, cinc, seed):
-    """Return what an arm pretrains on."""
+    """Return the records for the pretraining of an arm."""
     rng = np.random.default_rng(seed)
-    if arm == "spoiled":
-        return spoil(X, rng)
+    if arm == "degraded":
+        return degrade(X, rng)
     if arm == "curated-1000":
         return X[rng.choice(len(X), len(cinc), replace=False)]
     return cinc if arm == "cinc2011" else X
 
 
-def features_of(arm, seed, part, data, cinc, options):
-    """Return the features of all records of PTB-XL by what was pretrained, or kept."""
+def compute_features(arm, seed, part, data, cinc, options):
+    """Return features of all records of PTB-XL, pretrained without a part of its folds."""
     bell = BELLPretrainer(random_state=seed, max_epochs=options.max_epochs, precision="auto")
     if arm == "untrained":
         bell.set_params(max_epochs=0)
-    settings = [params_of(bell), data.data.shape, DUPLICATED, SWAPPED, OFF, ALL_OFF, NOISE]
+    settings = [bell.get_params(), data.data.shape, DUPLICATED, SWAPPED, OFF, ALL_OFF, NOISE]
     settings += [CINC_MICROVOLTS, options.machine]
-    path = options.out / f"uncurated-{settings_key(*settings)}-{arm}-{seed}-{part[0]}.npy"
-    if not path.exists():
+
+    def fit_and_transform():
         if options.jobs > 1:
             torch.set_num_threads(1)
-        start = time.perf_counter()
-        train = ~np.isin(data.fold, part)
-        features = bell.fit(load_records(arm, data.data[train], cinc, seed)).transform(data.data)
-        print(f"{path.stem}: {time.perf_counter() - start:.0f} s", flush=True)
-        unfinished = path.with_suffix(".part.npy")
-        np.save(unfinished, features)
-        unfinished.replace(path)
-    return np.load(path)
+        X = data.data[~np.isin(data.fold, part)]
+        return bell.fit(load_records(arm, X, cinc, seed)).transform(data.data)
+
+    path = options.out / f"uncurated-{settings_key(*settings)}-{arm}-{seed}-{part[0]}.npy"
+    return cache_array(path, fit_and_transform)
 
 
 def read_options():
@@ -126,60 +127,63 @@ def read_options():
     parser.add_argument("--max-epochs", type=int, default=epochs, help="of pretraining")
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--jobs", type=int, default=1)
+    add_records_option(parser, default=2400)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    options.machine = machine()
+    options.machine = describe_machine()
     return options
 
 
+def predict(arm, seed, fraction, data, cinc, options):
+    """Return out-of-fold scores of all records of PTB-XL."""
+    scores = np.full(data.target.shape, np.nan)
+    for part in PARTS:
+        features = compute_features(arm, seed, part, data, cinc, options)
+        test = np.isin(data.fold, part)
+        rows = np.flatnonzero(~test & data.target.any(axis=1))
+        rows = draw_stratified(rows, fraction, data.target, data.groups, seed)
+        with threadpool_limits(1):  # small problems: threads would wait for each other
+            model = fit_linear(features[rows], data.target[rows], data.groups[rows])
+        scores[test] = predict_scores(model, features[test])
+    return scores
+
+
 def main():
-    """Print the tables, and return where the drop may reach a point."""
+    """Print the tables, and return the drops that may reach a point."""
     options = read_options()
-    data = load_ptbxl(options.data, leads=INDEPENDENT_LEADS, folds=range(1, 9), unlabelled=True)
+    data = load_ptbxl_subset(options.data, options.records, leads=INDEPENDENT_LEADS)
     cinc, labelled = load_cinc2011(options.data), data.target.any(axis=1)
-    todo = [(arm, seed, part) for seed in options.seeds for part in PARTS for arm in ARMS]
+    jobs = [(arm, seed, part) for seed in options.seeds for part in PARTS for arm in ARMS]
     joblib.Parallel(options.jobs)(
-        joblib.delayed(features_of)(*one, data, cinc, options) for one in todo
+        joblib.delayed(compute_features)(*job, data, cinc, options) for job in jobs
     )
 
     print(f"\n{options.machine}; seeds {tuple(options.seeds)}; {options.max_epochs} epochs\n")
-    found = {}
+    figures = {}
     for arm in ARMS:
         for fraction in FRACTIONS:
-            several = []
-            for seed in options.seeds:
-                scores = np.full(data.target.shape, np.nan)
-                for part in PARTS:
-                    features = features_of(arm, seed, part, data, cinc, options)
-                    test = np.isin(data.fold, part)
-                    rows = np.flatnonzero(~test & labelled)
-                    rows = draw_alike(rows, fraction, data.target, data.groups, seed)
-                    with threadpool_limits(1):  # small: threads would wait for each other
-                        model = fit_linear(features[rows], data.target[rows], data.groups[rows])
-                    scores[test] = scores_of(model, features[test])
-                several.append((scores[labelled], scores[labelled] > 0.5))
+            scores = [
+                predict(arm, seed, fraction, data, cinc, options)[labelled]
+                for seed in options.seeds
+            ]
             y, groups = data.target[labelled], data.groups[labelled]
-            found[arm, fraction] = metrics_by_bootstrap(y, several, groups)["auroc"]
+            figures[arm, fraction] = bootstrap_auroc(y, scores, groups)
     heads = " | ".join(f"{fraction:.0%} of labels" for fraction in FRACTIONS)
     print(f"| pretrained on | {heads} |\n|---|---|---|")
     for arm in ARMS:
-        cells = []
-        for fraction in FRACTIONS:
-            value, samples = found[arm, fraction]
-            low, high = np.quantile(samples, (0.025, 0.975))
-            cells.append(f"{value:.3f} ({low:.3f} to {high:.3f})")
+        cells = [format_interval(*figures[arm, fraction]) for fraction in FRACTIONS]
         print(f"| {arm} |", " | ".join(cells), "|")
     print(f"\n| drop, in points | {heads} |\n|---|---|---|")
     missed = []
-    for one, other in PAIRS:
+    for better, worse in PAIRS:
         cells = []
         for fraction in FRACTIONS:
-            (value, samples), (less, of_less) = found[one, fraction], found[other, fraction]
-            low, high = 100 * np.quantile(samples - of_less, (0.025, 0.975))
-            cells.append(f"{100 * (value - less):.2f} ({low:.2f} to {high:.2f})")
-            if other != "untrained" and high >= MOST_POINTS:
-                missed.append(f"{one} to {other}, {fraction:.0%} of labels")
-        print(f"| {one} to {other} |", " | ".join(cells), "|")
+            first, second = figures[better, fraction], figures[worse, fraction]
+            drop, samples = 100 * (first[0] - second[0]), 100 * (first[1] - second[1])
+            cells.append(format_interval(drop, samples, digits=2))
+            if worse != "untrained" and np.quantile(samples, 0.975) >= MOST_POINTS:
+                missed.append(f"{better} to {worse}, {fraction:.0%} of labels")
+        print(f"| {better} to {worse} |", " | ".join(cells), "|")
     return missed
 
 

@@ -2,17 +2,19 @@
 
     python benchmarks/explore.py --data DIR --epochs 9 gamma=0.5 "encoder=partial(VGG1d, width=1/4)"
 
-``DIR`` is the folder of PTB-XL or the one around it. Settings are ``parameter=expression``, of
-Python, with the names of ``sklearn_bell.pretraining``, ``sklearn_bell.nn.augmentation`` and
-``sklearn_bell.nn.encoders``; ``method=...`` chooses the class, BELLPretrainer by default.
-``classifier__parameter=expression`` is for the ECGClassifier of ``--finetune``.
+``DIR`` is the folder made by ``make data``, or that of PTB-XL. By default a random subset of 4,000
+records of whole patients, which takes about an hour for 20 epochs in one thread; ``--records 0``
+takes all of folds 1-7. Settings are ``parameter=expression`` in Python, with the names of
+``sklearn_bell.pretraining``, ``sklearn_bell.nn.augmentation`` and ``sklearn_bell.nn.encoders``;
+``method=...`` chooses the class, BELLPretrainer by default. ``classifier__parameter=expression`` is
+for the ECGClassifier of ``--finetune``.
 
-Twice, it pretrains on five of folds 1-7, without labels, and predicts the other two: 6 and 7 with
-seed 0, 1 and 2 with seed 1 (superclasses, leads II, III, V1-V6, 100 Hz, 10 s). Figures are macro
-AUROCs with 100 % / 10 % of the labels (mean of five draws), means of both: of a logistic regression
-every few epochs; and at the end of 300 extra trees, of both voting, and with ``--finetune`` of an
-ECGClassifier that has the other training records as unlabelled ones. Differences below .005 may
-be noise. Folds 8-10 are not looked at.
+Each of two runs pretrains on five of folds 1-7, without labels, and predicts the other two: 6 and 7
+with seed 0, 1 and 2 with seed 1 (superclasses, leads II, III, V1-V6, 100 Hz, 10 s). Figures are
+macro AUROCs with 100 % / 10 % of the labels (mean of five draws), averaged over both runs: of a
+logistic regression every few epochs; and at the end of 300 extra trees, of the average of both, and
+with ``--finetune`` of an ECGClassifier that has the other training records as unlabelled ones.
+Differences below .005 may be noise. Folds 8-10 are not used.
 """
 
 import argparse
@@ -21,11 +23,20 @@ from functools import partial
 import joblib
 import numpy as np
 import torch
-from _common import draw_labels, linear_probe, machine, mean_auroc, scores_of, trees, vote
+from _common import (
+    add_records_option,
+    describe_machine,
+    draw_patients,
+    linear_probe,
+    load_ptbxl_subset,
+    macro_auroc,
+    predict_scores,
+    trees,
+    vote,
+)
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_bell import ECGClassifier, feature_extraction, pretraining
-from sklearn_bell.datasets import load_ptbxl
 from sklearn_bell.nn import augmentation, encoders
 from sklearn_bell.preprocessing import INDEPENDENT_LEADS
 
@@ -47,6 +58,7 @@ def read_options():
     parser.add_argument("--every", type=int, default=10)
     parser.add_argument("--finetune", action="store_true")
     parser.add_argument("--jobs", type=int, default=1)
+    add_records_option(parser, default=4000)
     return parser.parse_args()
 
 
@@ -56,39 +68,39 @@ def probe(features, make, data, train, test):
     for share, n_draws in ((1.0, 1), (0.1, N_DRAWS)):
         scores = []
         for seed in range(n_draws):
-            rows = draw_labels(np.flatnonzero(train), share, y, data.groups, seed)
-            scores.append(scores_of(make().fit(features[rows], y[rows]), features[test]))
-        figures.append(mean_auroc(y[test], scores))
+            rows = draw_patients(np.flatnonzero(train), share, y, data.groups, seed)
+            scores.append(predict_scores(make().fit(features[rows], y[rows]), features[test]))
+        figures.append(macro_auroc(y[test], scores))
     return figures
 
 
 def probe_finetuned(learner, params, data, train, test, unlabelled):
-    """Return the same of ECGClassifier, which has the other training records as unlabelled ones."""
+    """Return the same of ECGClassifier, with the other training records as unlabelled ones."""
     y, figures = data.target, []
     for share, n_draws in ((1.0, 1), (0.1, N_DRAWS)):
         scores = []
         for seed in range(n_draws):
-            rows = draw_labels(np.flatnonzero(train), share, y, data.groups, seed)
+            rows = draw_patients(np.flatnonzero(train), share, y, data.groups, seed)
             known = np.full(y.shape, -1)
             known[rows] = y[rows]
             model = ECGClassifier(FrozenEstimator(learner), random_state=seed, **params)
             model.fit(data.data[train | unlabelled], known[train | unlabelled])
             scores.append(model.predict_proba(data.data[test]))
-        figures.append(mean_auroc(y[test], scores))
+        figures.append(macro_auroc(y[test], scores))
     return figures
 
 
 def run(number, options, data):
-    """Return what is found in a split: by name, the figures; by epoch, what training told."""
+    """Return the figures of a split by name, and statistics of the last epoch by name."""
     torch.set_num_threads(1)
-    settings = dict(one.split("=", 1) for one in options.settings)
+    settings = dict(setting.split("=", 1) for setting in options.settings)
     settings = {name: eval(text, NAMES) for name, text in settings.items()}
     method = settings.pop("method", pretraining.BELLPretrainer)
-    of_classifier = [name for name in settings if name.startswith("classifier__")]
-    params = {name.removeprefix("classifier__"): settings.pop(name) for name in of_classifier}
+    classifier_names = [name for name in settings if name.startswith("classifier__")]
+    params = {name.removeprefix("classifier__"): settings.pop(name) for name in classifier_names}
     labelled, held_out = data.target.any(axis=1), np.isin(data.fold, SPLITS[number])
     rows = {"train": ~held_out & labelled, "test": held_out & labelled}
-    figures, told = {}, {}
+    figures, statistics = {}, {}
     if not hasattr(method, "partial_fit"):
         features = np.asarray(method(**settings).fit(data.data[~held_out]).transform(data.data))
         figures["linear"] = probe(features, linear_probe, data, **rows)
@@ -102,32 +114,36 @@ def run(number, options, data):
                 figures[f"epoch {epoch}, linear"] = probe(features, linear_probe, data, **rows)
         for entry in learner.history_[-1:]:
             names = ("intra", "inter", "effective_rank")
-            told = {name: entry[name] for name in names if name in entry}
-            told["seconds"] = sum(entry["duration"] for entry in learner.history_)
+            statistics = {name: entry[name] for name in names if name in entry}
+            statistics["seconds"] = sum(entry["duration"] for entry in learner.history_)
     figures["trees"] = probe(features, trees, data, **rows)
     figures["vote"] = probe(features, vote, data, **rows)
     if options.finetune:
         figures["fine-tuned"] = probe_finetuned(
             learner, params, data, **rows, unlabelled=~held_out & ~labelled
         )
-    return figures, told
+    return figures, statistics
 
 
 def main():
     """Pretrain, and print the figures."""
     options = read_options()
-    data = load_ptbxl(options.data, leads=INDEPENDENT_LEADS, folds=range(1, 8), unlabelled=True)
-    found = joblib.Parallel(options.jobs)(
+    data = load_ptbxl_subset(
+        options.data, options.records, folds=range(1, 8), leads=INDEPENDENT_LEADS
+    )
+    (figures, statistics), (more_figures, more_statistics) = joblib.Parallel(options.jobs)(
         joblib.delayed(run)(number, options, data) for number in range(len(SPLITS))
     )
-    (figures, told), (more_figures, more_told) = found
     cells = [
         f"{name} " + "/".join(f"{mean:.3f}" for mean in np.mean([pair, more_figures[name]], axis=0))
         for name, pair in figures.items()
     ]
-    cells += [f"{name} {np.mean([value, more_told[name]]):.3g}" for name, value in told.items()]
+    cells += [
+        f"{name} {np.mean([value, more_statistics[name]]):.3g}"
+        for name, value in statistics.items()
+    ]
     print(f"- `{' '.join(options.settings)}`: " + "; ".join(cells))
-    print(machine())
+    print(describe_machine())
 
 
 if __name__ == "__main__":
