@@ -1,21 +1,21 @@
-"""Measure how well records come back from the codes of a VQ-VAE, how fast, and draw some.
+"""Measure how well records are reconstructed from the codes of a VQ-VAE, and the time it takes.
 
-    python benchmarks/bench_reconstruction.py --data DIR [--out FOLDER]
+    python benchmarks/bench_reconstruction.py --data DIR [--out FOLDER] [--records N]
 
-``DIR`` is the folder of PTB-XL, or the one around it. VQVAETransformer learns, with its defaults,
-the twelve leads of folds 1-7 at 100 Hz, and what is asked is how records of fold 8 come back, by
-lead: the correlation with the original, and by how much the amplitude of the QRS complex differs,
-which is the distance between highest and lowest sample within 60 ms of a beat, of all beats of a
-record the median; of all records the median again, with bootstrap 95 % intervals over patients.
+``DIR`` is the folder made by ``make data``, or that of PTB-XL. By default a random subset of 2,400
+records of whole patients, on which the marks of time and memory rest; ``--records 0`` takes all
+17,418. VQVAETransformer, with its defaults, learns the twelve leads of folds 1-7 at 100 Hz. For
+records of fold 8, by lead: the correlation with the original, and the relative error of the QRS
+amplitude. The amplitude is the distance between the highest and lowest sample within 60 ms of a
+beat, the median over beats. Figures are medians over records, with bootstrap 95 % intervals over
+patients.
 
-Then each method of VQVAEOverSampler makes 1,000 new records with the VQ-VAE, of a hundred. The
-script ends with an error where a lead's correlation is below CORRELATION or its amplitude off by
-more than AMPLITUDE, or where it takes more than the time and memory of MOST. ``--out`` gets
-pictures of records that came back, and of new ones.
+Then each method of VQVAEOverSampler synthesizes 1,000 records from a hundred. The script exits with
+an error where the correlation of a lead is below CORRELATION, its amplitude error above AMPLITUDE,
+or time or memory above MOST. Pictures of reconstructed and of synthetic records go to ``--out``.
 """
 
 import argparse
-import resource
 import sys
 import time
 from pathlib import Path
@@ -25,44 +25,43 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from _common import machine
+from _common import add_records_option, describe_machine, load_ptbxl_subset
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_bell import VQVAEOverSampler, VQVAETransformer
-from sklearn_bell.datasets import load_ptbxl
 from sklearn_bell.feature_extraction import detect_qrs
 from sklearn_bell.over_sampling._synthesis import fit_prior
 from sklearn_bell.preprocessing import STANDARD_LEADS
 
 CORRELATION, AMPLITUDE = 0.95, 0.10
 METHODS = ("interpolate", "sample", "prior")
-NEW = "1,000 new records by {}, s"
+SYNTHETIC = "1,000 synthetic records by {}, s"
 MOST = {"fit, with a prior, s": 600, "memory, MB": 2000} | dict.fromkeys(
-    map(NEW.format, METHODS), 10
+    map(SYNTHETIC.format, METHODS), 10
 )
 SHOWN = {name: STANDARD_LEADS.index(name) for name in ("II", "V2", "V5")}
 
 
 def correlations(x, y):
-    """Return those of every lead of every record, (n_records, n_leads)."""
-    x, y = (one - one.mean(axis=-1, keepdims=True) for one in (x, y))
+    """Return the correlation of every lead of every record, (n_records, n_leads)."""
+    x, y = (signals - signals.mean(axis=-1, keepdims=True) for signals in (x, y))
     norms = np.linalg.norm(x, axis=-1) * np.linalg.norm(y, axis=-1)
     return (x * y).sum(axis=-1) / np.maximum(norms, 1e-9)
 
 
 def qrs_amplitudes(x, beats):
     """Return the median over beats of peak to peak, (n_leads,), in mV."""
-    around = [x[:, max(0, beat - 6) : beat + 7] for beat in beats]
-    return np.median([np.ptp(one, axis=1) for one in around], axis=0)
+    complexes = [x[:, max(0, beat - 6) : beat + 7] for beat in beats]
+    return np.median([np.ptp(signals, axis=1) for signals in complexes], axis=0)
 
 
 def amplitude_errors(x, y):
-    """Return by which part QRS amplitudes differ, (n_records, n_leads); NaN without beats."""
+    """Return the relative error of QRS amplitudes, (n_records, n_leads); NaN without beats."""
     errors = np.full(x.shape[:2], np.nan)
-    for row, beats in enumerate(detect_qrs(x, 100)):
-        if len(beats):
-            beats = np.round(beats * 100).astype(int)
-            before, after = (qrs_amplitudes(one[row], beats) for one in (x, y))
+    for row, seconds in enumerate(detect_qrs(x, 100)):
+        if len(seconds):
+            beats = np.round(seconds * 100).astype(int)
+            before, after = (qrs_amplitudes(signals[row], beats) for signals in (x, y))
             errors[row] = np.abs(after - before) / np.maximum(before, 1e-3)
     return errors
 
@@ -71,15 +70,27 @@ def median_with_interval(values, groups):
     """Return the median over records by lead, and the interval over patients."""
     rng = np.random.default_rng(0)
     patients = [np.flatnonzero(groups == patient) for patient in np.unique(groups)]
-    drawn = []
+    medians = []
     for _ in range(500):
         chosen = rng.integers(len(patients), size=len(patients))
-        drawn.append(np.nanmedian(values[np.concatenate([patients[i] for i in chosen])], axis=0))
-    return np.nanmedian(values, axis=0), *np.quantile(drawn, (0.025, 0.975), axis=0)
+        rows = np.concatenate([patients[i] for i in chosen])
+        medians.append(np.nanmedian(values[rows], axis=0))
+    return np.nanmedian(values, axis=0), *np.quantile(medians, (0.025, 0.975), axis=0)
 
 
-def draw_pairs(pairs, labels, title, path):
-    """Draw leads of pairs of records, one in each column: wide and grey, and thin on top of it.
+def reset_peak_memory():
+    """Set the peak memory of this process to its present memory (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory():
+    """Return the peak memory of this process since the reset, in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+def plot_pairs(pairs, labels, title, path):
+    """Plot leads of pairs of records, a pair in each column: the first wide and grey.
 
     A record may be None, and ``title(column, lead)`` gives the title of a panel.
     """
@@ -102,94 +113,101 @@ def draw_pairs(pairs, labels, title, path):
     figure.savefig(path, dpi=100)
 
 
-def draw_back(x, y, found, path):
-    """Draw the records that come back better than 10, 50 and 90 % of the others."""
-    order = np.argsort(np.median(found, axis=1))
+def plot_reconstructions(x, y, r, path):
+    """Plot records at the 10th, 50th and 90th percentile of correlation."""
+    order = np.argsort(np.median(r, axis=1))
     rows = order[[len(order) // 10, len(order) // 2, 9 * len(order) // 10]]
-    draw_pairs(
+    plot_pairs(
         [(x[row], y[row]) for row in rows],
         ("record", "from its codes"),
-        lambda column, lead: f"{STANDARD_LEADS[lead]}: correlation {found[rows[column], lead]:.3f}",
+        lambda column, lead: f"{STANDARD_LEADS[lead]}: correlation {r[rows[column], lead]:.3f}",
         path,
     )
 
 
-def make_records(method, vqvae, x, groups):
-    """Return 1,000 new records, the first parents of each, and the s for a prior and for them."""
-    of_prior = 0.0
+def synthesize(method, vqvae, x, groups):
+    """Return 1,000 synthetic records, their sources, and seconds for the prior and the rest."""
+    prior_seconds = 0.0
 
-    def timed(*args):
-        nonlocal of_prior
+    def fit_prior_timed(*args):
+        nonlocal prior_seconds
         start = time.perf_counter()
         prior = fit_prior(*args)
-        of_prior = time.perf_counter() - start
+        prior_seconds = time.perf_counter() - start
         return prior
 
     sampler = VQVAEOverSampler(
         method=method, vqvae=FrozenEstimator(vqvae), sampling_strategy={0: 1100}, random_state=0
     )
-    sampler._fit_prior = timed
-    labels = (np.arange(len(x)) >= 100).astype(int)  # a hundred that are to be eleven hundred
+    sampler._fit_prior = fit_prior_timed
+    labels = (np.arange(len(x)) >= 100).astype(int)  # a hundred records of the rare class
     start = time.perf_counter()
-    new, _ = sampler.fit_resample(x, labels, groups=groups)
-    return new[len(x) :], sampler.parents_, of_prior, time.perf_counter() - start - of_prior
+    resampled, _ = sampler.fit_resample(x, labels, groups=groups)
+    seconds = time.perf_counter() - start - prior_seconds
+    return resampled[len(x) :], sampler.parents_, prior_seconds, seconds
 
 
-def draw_new(x, made, path):
-    """Draw the first new record of each method, and that of which it mostly is, if any."""
-    draw_pairs(
-        [(x[row] if row >= 0 else None, new[0]) for new, [[row, _], *_], *_ in made.values()],
-        ("parent", "new record"),
-        lambda column, lead: f"{list(made)[column]}: {STANDARD_LEADS[lead]}",
+def plot_synthetic(x, results, path):
+    """Plot the first synthetic record of each method, over its first source if there is one."""
+    plot_pairs(
+        [
+            (x[row] if row >= 0 else None, records[0])
+            for records, [[row, _], *_], *_ in results.values()
+        ],
+        ("source", "synthetic record"),
+        lambda column, lead: f"{list(results)[column]}: {STANDARD_LEADS[lead]}",
         path,
     )
 
 
 def main():
-    """Print the table, and return what is missed."""
+    """Print the table, and return the missed marks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", metavar="DIR", default=None)
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--max-epochs", type=int, default=VQVAETransformer().max_epochs)
+    add_records_option(parser, default=2400)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    ran_on = machine()
-    ecg = load_ptbxl(options.data, folds=range(1, 9), unlabelled=True)
+    machine = describe_machine()
+    ecg = load_ptbxl_subset(options.data, options.records)
+    reset_peak_memory()  # reading all records before the subset is drawn does not count
     train, test = ecg.fold != 8, ecg.fold == 8
 
     start = time.perf_counter()
     vqvae = VQVAETransformer(
         max_epochs=options.max_epochs, lead_names=ecg.lead_names, random_state=0
     ).fit(ecg.data[train])
-    fit = time.perf_counter() - start
+    fit_seconds = time.perf_counter() - start
     x, groups = ecg.data[test], ecg.groups[test]
     y = vqvae.inverse_transform(vqvae.transform(x))
-    found = correlations(x, y)
-    by_lead = [median_with_interval(one, groups) for one in (found, amplitude_errors(x, y))]
-    draw_back(x, y, found, options.out / "reconstruction.png")
+    r = correlations(x, y)
+    by_lead = [median_with_interval(values, groups) for values in (r, amplitude_errors(x, y))]
+    plot_reconstructions(x, y, r, options.out / "reconstruction.png")
 
     x, groups = ecg.data[train], ecg.groups[train]
-    made = {method: make_records(method, vqvae, x, groups) for method in METHODS}
-    draw_new(x, made, options.out / "new_records.png")
-    cost = {"fit, with a prior, s": fit + sum(of_prior for *_, of_prior, _ in made.values())}
-    cost |= {NEW.format(method): of_records for method, (*_, of_records) in made.items()}
-    cost["memory, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    results = {method: synthesize(method, vqvae, x, groups) for method in METHODS}
+    plot_synthetic(x, results, options.out / "new_records.png")
+    prior_seconds = sum(prior for *_, prior, _ in results.values())
+    costs = {"fit, with a prior, s": fit_seconds + prior_seconds}
+    costs |= {SYNTHETIC.format(method): seconds for method, (*_, seconds) in results.items()}
+    costs["memory, MB"] = peak_memory()
 
-    print("| lead | correlation | QRS amplitude off by |\n|---|---|---|")
+    print("| lead | correlation | error of QRS amplitude |\n|---|---|---|")
     for lead, name in enumerate(ecg.lead_names):
-        r, e = ([values[lead] for values in one] for one in by_lead)
+        r, e = ([values[lead] for values in figures] for figures in by_lead)
         print(
             f"| {name} | {r[0]:.3f} ({r[1]:.3f} to {r[2]:.3f}) "
             f"| {100 * e[0]:.1f} % ({100 * e[1]:.1f} to {100 * e[2]:.1f}) |"
         )
-    print(f"\n{ran_on}; trained on {train.sum()} records, read on {test.sum()}")
-    print("; ".join(f"{what}: {value:.0f}" for what, value in cost.items()))
+    print(f"\n{machine}; trained on {train.sum()} records, tested on {test.sum()}")
+    print("; ".join(f"{name}: {value:.0f}" for name, value in costs.items()))
     last = vqvae.history_[-1]
     print(f"{options.max_epochs} epochs; perplexities {np.round(last['perplexity']).tolist()}")
     (r, *_), (e, *_) = by_lead
     missed = [f"correlation of {ecg.lead_names[i]}" for i in np.flatnonzero(r < CORRELATION)]
     missed += [f"QRS amplitude of {ecg.lead_names[i]}" for i in np.flatnonzero(e > AMPLITUDE)]
-    return missed + [what for what, value in cost.items() if value > MOST[what]]
+    return missed + [name for name, value in costs.items() if value > MOST[name]]
 
 
 if __name__ == "__main__":
