@@ -1,17 +1,16 @@
-"""Measure what memory is needed for records that it does not hold, and how fast they are read.
+"""Measure the memory for records on disk, and the speed of reading them.
 
     python benchmarks/bench_memory.py [--gigabytes 20] [--records 20000] [--folder DIR]
 
-The most anonymous memory (``RssAnon``, which is not that of files), looked at every 10 ms, of a
-process that pretrains 8 steps on a sparse memory-mapped array, and that writes the latents of all
-records to another, for an array of .2 GB and one of ``--gigabytes``: a process of its own for each
-size. The same for HDF5 in the chunks that h5py chooses, up to 2 GB. The encoder is tiny, so that it
-is reading that takes time.
+The greatest anonymous memory (``RssAnon``, which excludes files), sampled every 10 ms, of a process
+that pretrains 8 steps on a sparse memory-mapped array, and that writes the latents of all records
+to another. Arrays have .2 GB and ``--gigabytes``, each in its own process. The same for HDF5 in the
+chunks that h5py chooses, up to 2 GB. The encoder is tiny, so reading dominates the time.
 
 Then ``--records`` WFDB records of 12 leads, 10 s at 500 Hz, are written to ``--folder`` (a
 temporary one), and read by ``read_wfdb(..., out=...)`` at 100 Hz, in turns by one process and by
-two: the ratio of their times, and the memory of the process that reads, with its workers. The
-script ends with an error where one of MOST or FASTER is missed.
+two: the ratio of their times, and the memory of the reading process with its workers. The script
+exits with an error where one of MOST or FASTER is missed. All records are synthetic.
 """
 
 import argparse
@@ -25,7 +24,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import wfdb
-from _common import machine
+from _common import describe_machine
 
 from sklearn_bell.preprocessing import STANDARD_LEADS
 
@@ -87,22 +86,22 @@ import psutil
 import threading
 from sklearn_bell.datasets import read_wfdb
 
-most, ended = 0, False
+most = 0
 
 
 def anonymous(pid):
-    """Bytes that a process has by itself; to ask for this takes hardly any time."""
+    """Return the bytes of anonymous memory of a process; this is fast."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:  # it has just ended
+    except OSError:  # the process has just ended
         return 0
     return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
 
 
 def watch():
-    """Anonymous memory of this process and its workers."""
+    """Track the anonymous memory of this process and its workers."""
     global most
-    while not ended:
+    while True:
         processes = [own.pid, *(child.pid for child in own.children(recursive=True))]
         for _ in range(10):
             most = max(most, sum(map(anonymous, processes)))
@@ -120,10 +119,10 @@ print(time.perf_counter() - start, most / 2**20)
 
 
 def run(script, *args):
-    """Return the numbers that a script prints at its end."""
+    """Return the numbers printed by a script."""
     command = [sys.executable, "-W", "ignore", "-c", script, *map(str, args)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return [float(one) for one in done.stdout.split()]
+    return [float(number) for number in done.stdout.split()]
 
 
 def write_records(folder, n_records):
@@ -135,55 +134,56 @@ def write_records(folder, n_records):
 
 def write_record(folder, number, x):
     """Write a record, x shifted in time."""
-    where = folder / f"{number // 1000:03}"
-    where.mkdir(exist_ok=True)
+    subfolder = folder / f"{number // 1000:03}"
+    subfolder.mkdir(exist_ok=True)
     wfdb.wrsamp(
         f"{number:05}", fs=500, units=["mV"] * 12, sig_name=list(STANDARD_LEADS), fmt=["16"] * 12,
-        p_signal=np.roll(x, number, axis=0), write_dir=str(where),
+        p_signal=np.roll(x, number, axis=0), write_dir=str(subfolder),
     )  # fmt: skip
 
 
 def main():
-    """Print the figures, and return what is missed."""
+    """Print the figures, and return the missed marks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=20)
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--folder", metavar="DIR", default=None)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    found = {}
-    print(machine())
+    figures = {}
+    print(describe_machine())
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         for store, gigabytes in (
             ("memmap", options.gigabytes),
             ("hdf5", min(2, options.gigabytes)),
         ):
-            used = []
+            memory = []
             for size in (0.2, gigabytes):
                 start = time.perf_counter()
-                used.append(run(PRETRAIN, folder, store, round(size * 1e9 / 32_000)))
-                fitted, transformed = used[-1]
+                memory.append(run(PRETRAIN, folder, store, round(size * 1e9 / 32_000)))
+                fit, transform = memory[-1]
                 print(
-                    f"{store}, {size} GB: {fitted:.0f} MB in fit, {transformed:.0f} MB in "
+                    f"{store}, {size} GB: {fit:.0f} MB in fit, {transform:.0f} MB in "
                     f"transform, {time.perf_counter() - start:.0f} s"
                 )
-            found[f"growth of {store}, MB"] = max(b - a for a, b in zip(*used, strict=True))
+            figures[f"growth of {store}, MB"] = max(b - a for a, b in zip(*memory, strict=True))
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         write_records(Path(folder), options.records)
         runs = {1: [], 2: []}
         for _ in range(options.repeats):
-            for n_jobs, of_jobs in runs.items():
-                of_jobs.append(run(READ, folder, n_jobs))
-    found["read_wfdb, MB"] = max(memory for of_jobs in runs.values() for _, memory in of_jobs)
-    seconds = {n_jobs: statistics.median(s for s, _ in of) for n_jobs, of in runs.items()}
-    faster = [a / b for (a, _), (b, _) in zip(*runs.values(), strict=True)]
+            for n_jobs in runs:
+                runs[n_jobs].append(run(READ, folder, n_jobs))
+    figures["read_wfdb, MB"] = max(mb for results in runs.values() for _, mb in results)
+    alone, together = ([seconds for seconds, _ in results] for results in runs.values())
+    ratios = [a / b for a, b in zip(alone, together, strict=True)]
     print(
-        f"{options.records} records: {seconds[1]:.0f} s by one process, {seconds[2]:.0f} s by two, "
-        f"{statistics.median(faster):.2f} times as fast ({min(faster):.2f} to {max(faster):.2f})"
+        f"{options.records} records: {statistics.median(alone):.0f} s by one process, "
+        f"{statistics.median(together):.0f} s by two, {statistics.median(ratios):.2f} times as "
+        f"fast ({min(ratios):.2f} to {max(ratios):.2f})"
     )
-    print("; ".join(f"{what}: {value:.0f}" for what, value in found.items()))
-    missed = [what for what, value in found.items() if value > MOST[what]]
-    if statistics.median(faster) < FASTER:
+    print("; ".join(f"{name}: {value:.0f}" for name, value in figures.items()))
+    missed = [name for name, value in figures.items() if value > MOST[name]]
+    if statistics.median(ratios) < FASTER:
         missed.append("read_wfdb by two processes")
     return missed
 

@@ -1,18 +1,18 @@
-"""Measure how far results move with what the same seed does not promise to be the same.
+"""Measure how much results vary where equal bits are not promised for equal seeds.
 
     python benchmarks/bench_reproducibility.py [--records 512] [--epochs 10] [--seeds 3]
 
-BELLPretrainer, with its own encoder and with VGG16 of width 1/8, learns from synthetic records of
-8 leads and 1000 samples, in batches of 64, with each seed in a process of its own: in float32 on
-the CPU, with one thread. Others change one thing of that: two threads, bfloat16, batches of
-another size in `transform`, the instructions of a processor without AVX-512, and a GPU, where there
-is one. Compared are the latents of as many other records: of the plain model under the other
-setting, and of a model that was trained under it too. Differences are in units of the deviation of
-a latent over records, on average over all latents, seeds and records, and the greatest. AUROC is
-the macro one of a logistic regression on the latents of records that were pretrained on.
+BELLPretrainer, with its default encoder and with VGG16 of width 1/8, learns from synthetic records
+of 8 leads and 1000 samples, in batches of 64, each seed in its own process: in float32 on the CPU,
+with one thread. Each other setting changes one of these: two threads, bfloat16, other batch sizes
+in `transform`, the instructions of a processor without AVX-512, and a GPU, where available.
+Compared are the latents of as many new records: of the baseline model under the other setting, and
+of a model also trained under it. Differences are in units of the deviation of a latent over
+records: the mean over all latents, seeds and records, and the greatest. AUROC is the macro AUROC of
+a linear probe, trained on the latents of the pretraining records.
 
-How far another seed moves AUROC is told beside it. The mark: under each setting of the CPU, with
-the first seed, a second process makes the same model and the same latents, bit by bit.
+The effect of another seed on AUROC is printed beside it. The mark: under each setting of the CPU,
+with the first seed, a second process gives the same model and the same latents, bit by bit.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _common import linear_probe, machine
+from _common import describe_machine, linear_probe
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import label_binarize
 
@@ -36,13 +36,13 @@ from sklearn_bell.nn.encoders import ResNet1d, VGG1d
 from sklearn_bell.preprocessing import INDEPENDENT_LEADS
 
 ENCODERS = {"ResNet1d": ResNet1d, "VGG1d": VGG1d}
-PLAIN = {"device": "cpu", "precision": "float32", "threads": 1, "batch_size": 128}
+BASELINE = {"device": "cpu", "precision": "float32", "threads": 1, "batch_size": 128}
 AVX2 = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
 }
-OTHERS = {
+SETTINGS = {
     "two threads": {"threads": 2},
     "bfloat16": {"precision": "bfloat16"},
     "`transform` in batches of 1": {"batch_size": 1},
@@ -53,15 +53,15 @@ OTHERS = {
 
 
 def records(n_records):
-    """Return synthetic records to learn from, and as many others."""
+    """Return synthetic records for pretraining, and as many new ones."""
     ecg = make_ecg(2 * n_records, leads=list(INDEPENDENT_LEADS), random_state=0)
     return np.split(ecg.data, 2), np.split(ecg.target, 2)
 
 
-def make(options):
-    """Write the latents of all records, of a model trained here or read, and say what they are."""
+def write_latents(options):
+    """Write latents of all records, from a model trained here or loaded; print their digest."""
     torch.set_num_threads(options.threads)
-    (known, others), _ = records(options.records)
+    (known, new), _ = records(options.records)
     params = {"device": options.device, "precision": options.precision}
     if options.model:
         bell = load(options.model, **params)
@@ -72,32 +72,32 @@ def make(options):
         ).fit(known)  # fmt: skip
         bell.save(f"{options.out}.safetensors")
     bell.set_params(batch_size=options.batch_size)
-    latents = np.stack([bell.transform(known), bell.transform(others)])
+    latents = np.stack([bell.transform(known), bell.transform(new)])
     np.save(f"{options.out}.npy", latents)
-    weights = [one.cpu().numpy().tobytes() for one in bell._net.module_.state_dict().values()]
+    weights = [tensor.cpu().numpy().tobytes() for tensor in bell.encoder_.state_dict().values()]
     print(hashlib.sha256(b"".join([latents.tobytes(), *weights])).hexdigest())
 
 
-def made(options, encoder, seed, out, *, environment=None, model=None, **setting):
-    """Return latents (2, n_records, n_latents) and a digest that a process of its own makes."""
-    setting = PLAIN | setting
-    given = {"encoder": encoder, "seed": seed, "out": out, "records": options.records}
-    given |= {"epochs": options.epochs, **setting} | ({"model": model} if model else {})
+def compute_latents(options, encoder, seed, out, *, environment=None, model=None, **setting):
+    """Return latents (2, n_records, n_latents) and a digest, computed in a new process."""
+    setting = BASELINE | setting
+    arguments = {"encoder": encoder, "seed": seed, "out": out, "records": options.records}
+    arguments |= {"epochs": options.epochs, **setting} | ({"model": model} if model else {})
     command = [sys.executable, __file__]
-    command += [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    command += [f"--{name.replace('_', '-')}={value}" for name, value in arguments.items()]
     threads = {"OMP_NUM_THREADS": str(setting["threads"])}
     environment = {**os.environ, **threads, **(environment or {})}
-    done = subprocess.run(
+    output = subprocess.run(
         command, check=True, env=environment, stdout=subprocess.PIPE, text=True
     ).stdout
-    return np.load(f"{out}.npy"), done.split()[-1]
+    return np.load(f"{out}.npy"), output.split()[-1]
 
 
-def difference(latents, plain):
-    """Return how far each latent is from the plain one, in deviations of the latter."""
-    deviation = plain.std(axis=0)
+def difference(latents, baseline):
+    """Return the absolute differences of latents, in deviations of the baseline."""
+    deviation = baseline.std(axis=0)
     varies = deviation > 1e-6 * deviation.max()
-    return np.abs(latents - plain)[:, varies] / deviation[varies]
+    return np.abs(latents - baseline)[:, varies] / deviation[varies]
 
 
 def auroc(latents, y):
@@ -107,62 +107,65 @@ def auroc(latents, y):
     return roc_auc_score(indicator, model.predict_proba(latents[1]))
 
 
-def cell(differences):
-    """Return the mean of all, and the greatest."""
+def format_differences(differences):
+    """Return the mean of all differences, and the greatest."""
     if not differences:
         return "-"
-    largest = max(one.max() for one in differences)
-    return f"{np.mean([one.mean() for one in differences]):.1e} ({largest:.1e})"
+    largest = max(values.max() for values in differences)
+    return f"{np.mean([values.mean() for values in differences]):.1e} ({largest:.1e})"
+
+
+def print_row(*cells):
+    """Print a row of the table."""
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def measure(options, encoder, folder):
-    """Print a row for each setting, and return under which ones two runs differ."""
+    """Print a row for each setting, and return the settings under which two runs differ."""
     _, y = records(options.records)
     seeds, missed = range(options.seeds), []
-    plain = {seed: made(options, encoder, seed, folder / f"{seed}") for seed in seeds}
-    aurocs = {seed: auroc(latents, y) for seed, (latents, _) in plain.items()}
+    baseline = {seed: compute_latents(options, encoder, seed, folder / f"{seed}") for seed in seeds}
+    aurocs = {seed: auroc(latents, y) for seed, (latents, _) in baseline.items()}
 
-    def twice(name, first, **setting):
-        _, again = made(options, encoder, 0, folder / "again", **setting)
-        if again != first and setting.get("device") != "cuda":
+    def repeat(name, digest, **setting):
+        _, repeated = compute_latents(options, encoder, 0, folder / "repeated", **setting)
+        if repeated != digest and setting.get("device") != "cuda":
             missed.append(f"{name}, {encoder}")
-        return "yes" if again == first else "no"
+        return "yes" if repeated == digest else "no"
 
-    same = twice("plain", plain[0][1])
-    apart = [abs(aurocs[a] - aurocs[b]) for a, b in itertools.combinations(seeds, 2)]
-    mean, moved = np.mean(list(aurocs.values())), "0" if same == "yes" else "not 0"
-    print(f"| {encoder} | nothing (AUROC {mean:.3f}) | {same} | {moved} | {moved} | {moved} |")
-    for name, setting in OTHERS.items():
+    repeats = repeat("baseline", baseline[0][1])
+    mean, change = np.mean(list(aurocs.values())), "0" if repeats == "yes" else "not 0"
+    print_row(encoder, f"nothing (AUROC {mean:.3f})", repeats, change, change, change)
+    for name, setting in SETTINGS.items():
         if setting.get("device") == "cuda" and not torch.cuda.is_available():
-            print(f"| {encoder} | {name} | not measured: no GPU | | | |", flush=True)
+            print_row(encoder, name, "not measured: no GPU", "", "", "")
             continue
-        transformed, trained, moved, same = [], [], [], "-"
+        transformed, trained, changes, repeats = [], [], [], "-"
         for seed in seeds:
-            expected, model = plain[seed][0][1], folder / f"{seed}.safetensors"
-            latents, _ = made(options, encoder, seed, folder / "other", model=model, **setting)
+            expected, model = baseline[seed][0][1], folder / f"{seed}.safetensors"
+            out = folder / "changed"
+            latents, _ = compute_latents(options, encoder, seed, out, model=model, **setting)
             transformed.append(difference(latents[1], expected))
-            if setting.keys() <= {"batch_size"}:
-                moved.append(abs(auroc(latents, y) - aurocs[seed]))
-                continue
-            latents, digest = made(options, encoder, seed, folder / "other", **setting)
-            trained.append(difference(latents[1], expected))
-            moved.append(abs(auroc(latents, y) - aurocs[seed]))
-            if seed == 0:
-                same = twice(name, digest, **setting)
-        of_auroc = f"{np.mean(moved):.4f} ({max(moved):.4f})"
-        cells = [encoder, name, same, cell(transformed), cell(trained), of_auroc]
-        print(f"| {' | '.join(cells)} |", flush=True)
-    if apart:
-        of_auroc = f"{np.mean(apart):.4f} ({max(apart):.4f})"
-        print(f"| {encoder} | another seed | - | - | - | {of_auroc} |", flush=True)
+            if "batch_size" not in setting:  # which training does not depend on
+                latents, digest = compute_latents(options, encoder, seed, out, **setting)
+                trained.append(difference(latents[1], expected))
+                if seed == 0:
+                    repeats = repeat(name, digest, **setting)
+            changes.append(abs(auroc(latents, y) - aurocs[seed]))
+        cells = [format_differences(transformed), format_differences(trained)]
+        print_row(encoder, name, repeats, *cells, f"{np.mean(changes):.4f} ({max(changes):.4f})")
+    between = [abs(aurocs[a] - aurocs[b]) for a, b in itertools.combinations(seeds, 2)]
+    if between:
+        change = f"{np.mean(between):.4f} ({max(between):.4f})"
+        print_row(encoder, "another seed", "-", "-", "-", change)
     return missed
 
 
 def main(options):
-    """Print the table, and return what is missed."""
-    print(machine())
+    """Print the table, and return the missed marks."""
+    print(describe_machine())
     print("\nDifferences: mean (greatest)\n")
-    print("| encoder | different | twice the same | latents, `transform` | `fit` too | AUROC |")
+    print("| encoder | change | repeats | latents, `transform` | `fit` too | AUROC |")
     print("|---|---|---|---|---|---|", flush=True)
     missed = []
     for encoder in ENCODERS:
@@ -182,7 +185,7 @@ if __name__ == "__main__":
         parser.add_argument(f"--{name}", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.encoder:
-        make(options)
+        write_latents(options)
     else:
         missed = main(options)
         sys.exit("differ from run to run: " + "; ".join(missed) if missed else 0)
