@@ -167,7 +167,7 @@ def make_sampler(method, vqvae, y, n_raised, seed, n_neighbors=5, fit_prior=fit_
     sampler = VQVAEOverSampler(
         sampling_strategy=strategy, vqvae=FrozenEstimator(vqvae), random_state=seed, **params
     )
-    sampler._make_synthesizer, sampler._fit_prior = synthesizer, fit_prior
+    sampler._synthesizer_class, sampler._prior_fitter = synthesizer, fit_prior
     return sampler
 
 

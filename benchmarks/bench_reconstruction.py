@@ -139,7 +139,7 @@ def synthesize(method, vqvae, x, groups):
     sampler = VQVAEOverSampler(
         method=method, vqvae=FrozenEstimator(vqvae), sampling_strategy={0: 1100}, random_state=0
     )
-    sampler._fit_prior = fit_prior_timed
+    sampler._prior_fitter = fit_prior_timed
     labels = (np.arange(len(x)) >= 100).astype(int)  # a hundred records of the rare class
     start = time.perf_counter()
     resampled, _ = sampler.fit_resample(x, labels, groups=groups)

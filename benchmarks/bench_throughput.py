@@ -184,8 +184,7 @@ class Checkout:
 
     def close(self):
         """End the process."""
-        self.process.stdin.close()
-        self.process.wait()
+        self.process.communicate()
 
 
 def compare_checkouts(other_root, device, options):

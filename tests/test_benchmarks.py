@@ -1,5 +1,6 @@
-"""What the published figures rest on: metrics, draws of labels, and which records count."""
+"""Metrics, draws of labels, subsets of records and stored figures of the benchmarks."""
 
+import json
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -14,144 +15,239 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 rng = np.random.default_rng(0)
 
 
 @pytest.fixture(autouse=True)
-def benchmarks(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+def benchmarks_on_path(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield
-    for name in [name for name in sys.modules if name.startswith(("_common", "bench_"))]:
+    names = {path.stem for path in BENCHMARKS.glob("*.py")}
+    for name in names & sys.modules.keys():
         del sys.modules[name]
 
 
-def test_metrics_of_draws_equal_those_of_scikit_learn():
-    from _common import metrics_by_bootstrap
+@pytest.fixture
+def three_leads():
+    from sklearn_bell.datasets import make_ecg
+
+    return make_ecg(5, leads=["I", "II", "III"], sampling_rate=100, random_state=0).data
+
+
+def test_bootstrap_metrics_equal_scikit_learn():
+    from _common import bootstrap_auroc, bootstrap_metrics
 
     y = rng.integers(0, 2, (200, 3))
-    y[:, 2] = np.arange(200) < 2  # missing from many draws of patients
-    scores = np.round(rng.random(y.shape) + 0.3 * y, 1)  # many are equal
-    found = metrics_by_bootstrap(y, [(scores, scores > 0.6)], np.arange(200) // 2)
+    y[:, 2] = np.arange(200) < 2  # missing from many samples of patients
+    scores = np.round(rng.random(y.shape) + 0.3 * y, 1)  # with ties
+    groups = np.arange(200) // 2
+    metrics = bootstrap_metrics(y, [(scores, scores > 0.6)], groups)
     expected = {
         "auroc": roc_auc_score(y, scores),
         "auprc": average_precision_score(y, scores),
         "f1": f1_score(y, scores > 0.6, average="macro"),
     }
-    for metric, value in expected.items():
-        assert found[metric][0] == pytest.approx(value)
-        assert np.isfinite(found[metric][1]).all()
-    # of two classes that are always there and one that may be missing, the mean stays in between
-    assert found["auroc"][1].min() > 0.5
+    assert {name: value for name, (value, _) in metrics.items()} == pytest.approx(expected)
+    assert np.isfinite([samples for _, samples in metrics.values()]).all()
+    # the mean of two classes that are always present and one that may be missing
+    assert metrics["auroc"][1].min() > 0.5
+    value, samples = bootstrap_auroc(y, [scores, scores], groups)
+    assert value == pytest.approx(expected["auroc"])
+    np.testing.assert_allclose(samples, metrics["auroc"][1])
 
 
-def test_a_class_that_is_missing_has_a_plain_threshold():
+def test_best_thresholds_missing_class_is_half():
     from _common import best_thresholds
 
     y = np.stack([np.arange(20) > 9, np.zeros(20)], axis=1)
     assert best_thresholds(y, y + 0.01 * rng.random(y.shape))[1] == 0.5
 
 
-def test_a_class_without_positives_has_probability_zero():
-    from _common import scores_of
+def test_predict_scores_class_without_positives_is_zero():
+    from _common import predict_scores
 
     X, y = rng.random((30, 4)), np.stack([rng.integers(0, 2, 30), np.zeros(30, int)], axis=1)
     y = np.c_[y, np.ones(30, int)]
-    scores = scores_of(ExtraTreesClassifier(10).fit(X, y), X)
+    scores = predict_scores(ExtraTreesClassifier(10).fit(X, y), X)
     assert scores.shape == (30, 3)
     assert not scores[:, 1].any()
     assert (scores[:, 2] == 1).all()
 
 
-def test_drawn_patients_are_whole_and_of_all_classes():
-    from _common import draw_alike
+def test_draw_subset_takes_whole_patients():
+    from _common import draw_subset
+
+    groups = rng.integers(0, 60, 200)
+    rows = draw_subset(groups, 50)
+    assert 45 < len(rows) <= 50
+    np.testing.assert_array_equal(rows, np.flatnonzero(np.isin(groups, groups[rows])))
+    np.testing.assert_array_equal(rows, draw_subset(groups, 50))
+
+
+@pytest.mark.parametrize("n_records", [0, 200, 1000])
+def test_draw_subset_takes_all_records(n_records):
+    from _common import draw_subset
+
+    np.testing.assert_array_equal(draw_subset(np.arange(200), n_records), np.arange(200))
+
+
+def test_draw_stratified_keeps_patients_and_class_frequencies():
+    from _common import draw_stratified
 
     groups = np.repeat(np.arange(100), 2)
     y = np.eye(4, dtype=int)[rng.choice(4, 200, p=[0.7, 0.15, 0.1, 0.05])]
     rows = np.flatnonzero(groups % 5)
-    drawn = draw_alike(rows, 0.2, y, groups, seed=0)
+    drawn = draw_stratified(rows, 0.2, y, groups, seed=0)
     assert set(drawn) <= set(rows)
     assert set(np.flatnonzero(np.isin(groups, groups[drawn]))) == set(drawn)
     assert len(np.unique(groups[drawn])) == 16
     np.testing.assert_allclose(y[drawn].mean(axis=0), y[rows].mean(axis=0), atol=0.05)
-    np.testing.assert_array_equal(drawn, draw_alike(rows, 0.2, y, groups, seed=0))
+    np.testing.assert_array_equal(drawn, draw_stratified(rows, 0.2, y, groups, seed=0))
 
 
-def test_rotated_features_give_the_same_classifier():
+def test_fit_linear_equals_classifier_without_rotation():
     from _common import fit_linear
 
     X, groups = rng.standard_normal((40, 100)), np.arange(40)
     y = (X[:, :2] + rng.standard_normal((40, 2)) > 0).astype(int)
-    found = fit_linear(X, y, groups)
-    linear = LogisticRegression(C=found[-1].estimator.C, max_iter=1000)
+    model = fit_linear(X, y, groups)
+    linear = LogisticRegression(C=model[-1].estimator.C, max_iter=1000)
     plain = OneVsRestClassifier(make_pipeline(StandardScaler(), linear)).fit(X, y)
-    others = rng.standard_normal((20, 100))
-    np.testing.assert_allclose(found.predict_proba(others), plain.predict_proba(others), atol=1e-3)
+    X_new = rng.standard_normal((20, 100))
+    np.testing.assert_allclose(model.predict_proba(X_new), plain.predict_proba(X_new), atol=1e-3)
 
 
-def test_no_finding_is_a_label_in_ludb_but_none_in_ptbxl():
+def test_cache_array_computes_once(tmp_path):
+    from _common import cache_array
+
+    path = tmp_path / "values.npy"
+    assert cache_array(path, lambda: np.arange(3)).tolist() == [0, 1, 2]
+    assert cache_array(path, pytest.fail).tolist() == [0, 1, 2]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_format_interval_drops_leading_zeros_of_shares():
+    from _common import format_difference, format_interval
+
+    samples = np.linspace(0.8, 1.0 - 1e-6, 1001)
+    assert format_interval(0.9, samples) == ".900 (.805 to .995)"
+    assert format_difference(0.01, samples - 0.9) == "+1.0 (-9.5 to +9.5)"
+
+
+def test_fold8_draws_contain_every_class():
+    from bench_fold8 import draw_rows
+
+    y = np.eye(5, dtype=int)[rng.choice(5, 1000, p=[0.4, 0.25, 0.15, 0.15, 0.05])]
+    rows = np.arange(0, 1000, 2)
+    for draw in range(5):
+        drawn = draw_rows(rows, 20, draw, y)
+        assert len(drawn) == 20
+        assert set(drawn) <= set(rows)
+        assert y[drawn].any(axis=0).all()
+    np.testing.assert_array_equal(draw_rows(rows, None, 0, y), rows)
+
+
+def test_fold8_bootstrap_resamples_draws_and_patients():
+    from bench_fold8 import bootstrap_auroc
+
+    y = rng.integers(0, 2, (300, 2))
+    good, bad = y + rng.standard_normal(y.shape), y + 3 * rng.standard_normal(y.shape)
+    by_draw, samples = bootstrap_auroc(y, np.array([good, bad]), np.arange(300))
+    assert by_draw == pytest.approx([roc_auc_score(y, good), roc_auc_score(y, bad)])
+    assert samples.mean() == pytest.approx(by_draw.mean(), abs=0.02)
+    only_patients = bootstrap_auroc(y, np.array([good]), np.arange(300))[1]
+    assert samples.std() > 2 * only_patients.std()
+
+
+def test_fold8_rows_are_added_to_stored_figures(tmp_path, capsys):
+    import bench_fold8 as bench
+
+    def figure(auroc):
+        noise = 0.01 * np.random.default_rng(0).standard_normal(50)
+        return {"auroc": auroc, "by_draw": [auroc], "samples": (auroc + noise).tolist(), "run": "r"}
+
+    path = tmp_path / "folder" / "figures.json"
+    for row, auroc in ((bench.BASELINE, 0.9), ("shipped weights, linear", 0.91)):
+        figures = bench.read_figures(path)
+        figures[row] = {"20": figure(auroc)}
+        bench.write_figures(figures, path)
+    assert json.loads(path.read_text()) == bench.read_figures(path) == figures
+    bench.print_tables(figures)
+    assert "| shipped weights, linear | +1.0 (+1.0 to +1.0) |" in capsys.readouterr().out
+    assert bench.missed_marks(figures) == []
+    figures["untrained encoder, linear"] = {"20": figure(0.92)}
+    (missed,) = bench.missed_marks(figures)
+    assert missed.endswith("untrained encoder, linear, 20: -1.0 (-1.0 to -1.0)")
+
+
+def test_fold8_committed_figures_meet_marks():
+    import bench_fold8 as bench
+
+    figures = bench.read_figures(bench.FIGURES)
+    counts = [str(n_labelled or "all") for n_labelled in bench.DRAWS]
+    assert {row: list(cells) for row, cells in figures.items()} == dict.fromkeys(bench.ROWS, counts)
+    assert bench.missed_marks(figures) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "labelled"),
+    [("ludb-hypertrophy", [1, 1, 1, 0]), ("ptbxl-superdiagnostic", [1, 0, 1, 0])],
+)
+def test_task_labelled_records(name, labelled):
     from bench_label_efficiency import Task
 
     target = np.array([[1, 0], [0, 0], [0, 1], [-1, -1]])
-    groups = np.arange(4)
-    ludb = Task("ludb-hypertrophy", None, target, groups, groups)
-    ptbxl = Task("ptbxl-superdiagnostic", None, target, groups, groups)
-    assert ludb.labelled.tolist() == [True, True, True, False]
-    assert ptbxl.labelled.tolist() == [True, False, True, False]
+    task = Task(name, None, target, np.arange(4), np.arange(4))
+    assert task.labelled.tolist() == labelled
 
 
-def test_seeds_and_methods_of_different_days_give_the_table_of_one(tmp_path, monkeypatch):
+def test_label_efficiency_seeds_of_separate_runs_are_averaged(tmp_path, monkeypatch):
     import bench_label_efficiency as bench
-    from _common import metrics_by_bootstrap
+    from _common import bootstrap_metrics
 
     groups = np.repeat(np.arange(40), 2)
     y = np.eye(3, dtype=int)[rng.integers(0, 3, 80)]
     task = bench.Task("ptbxl-rhythm", np.empty((80, 1, 1)), y, groups, groups % 2)
-    found = {
+    repetitions = {
         (name, seed): (scores := y + rng.standard_normal(y.shape), scores > 0.5)
         for name in ("BELL", "hand-made")
         for seed in (0, 1)
     }
-    monkeypatch.setattr(bench, "gather", lambda name, seed, *_: found[name, seed])
+    monkeypatch.setattr(bench, "gather", lambda name, seed, *_: repetitions[name, seed])
     options = Namespace(
         out=tmp_path, figures=tmp_path / "figures", seeds=[0, 1], methods=["BELL", "hand-made"],
         protocols=["linear"], fractions=[1.0], folds=[1, 2], device="cpu", precision="auto",
         max_epochs=None, pretrainings=2, ptbxl=task,
     )  # fmt: skip
-    for name, seed in found:
-        file = bench.file_of(name, seed, 0, options)
-        file.parent.mkdir(exist_ok=True)
-        joblib.dump({"epochs": 2, "seconds": 4.0, "megabytes": 1.0, "machine": "a"}, file)
-        bench.keep_figures(name, seed, [task], [0], options)
+    for name, seed in repetitions:
+        path = bench.result_path(name, seed, 0, options)
+        path.parent.mkdir(exist_ok=True)
+        joblib.dump({"epochs": 2, "seconds": 4.0, "megabytes": 1.0, "machine": "a"}, path)
+        bench.store_figures(name, seed, [task], [0], options)
     table = bench.tabulate([task], options)
 
-    both = {
-        name: metrics_by_bootstrap(y, [found[name, 0], found[name, 1]], groups)
+    expected = {
+        name: bootstrap_metrics(y, [repetitions[name, 0], repetitions[name, 1]], groups)
         for name in options.methods
     }
-    for line in table.itertuples():
-        value, samples = both[line.method][line.metric]
-        best, of_best = both["BELL"][line.metric]
-        assert line.value == pytest.approx(value)
-        assert line.minus_bell == pytest.approx(value - best)
-        for given, draws in (
-            ((line.low, line.high), samples),
-            ((line.minus_bell_low, line.minus_bell_high), samples - of_best),
-        ):
-            assert given == pytest.approx(np.quantile(draws, (0.025, 0.975)), abs=1e-4)
     assert len(table) == 6
-    assert bench.costs(options)["seconds_per_epoch"].tolist() == [2.0, 2.0]
+    for line in table.itertuples():
+        value, samples = expected[line.method][line.metric]
+        bell, bell_samples = expected["BELL"][line.metric]
+        observed = [line.value, line.low, line.high]
+        differences = [line.minus_bell, line.minus_bell_low, line.minus_bell_high]
+        ends = np.quantile(samples, (0.025, 0.975))
+        difference_ends = np.quantile(samples - bell_samples, (0.025, 0.975))
+        assert observed == pytest.approx([value, *ends], abs=1e-4)
+        assert differences == pytest.approx([value - bell, *difference_ends], abs=1e-4)
+    assert bench.tabulate_costs(options)["seconds_per_epoch"].tolist() == [2.0, 2.0]
 
 
-def beats_of_three_leads():
-    from sklearn_bell.datasets import make_ecg
-
-    return make_ecg(5, leads=["I", "II", "III"], sampling_rate=100, random_state=0).data
-
-
-def test_reconstructions_are_compared_by_correlation_and_amplitude():
+def test_reconstruction_correlation_and_amplitude(three_leads):
     from bench_reconstruction import amplitude_errors, correlations
 
-    x = beats_of_three_leads()
+    x = three_leads
     y = x + 0.1 * rng.normal(size=x.shape).astype(np.float32)
     expected = np.empty((5, 3))
     for record, lead in np.ndindex(5, 3):
@@ -160,16 +256,26 @@ def test_reconstructions_are_compared_by_correlation_and_amplitude():
     np.testing.assert_allclose(amplitude_errors(x, 0.9 * x), 0.1, rtol=1e-3)
 
 
-def test_fidelity_knows_copies_leads_that_do_not_add_up_and_broad_complexes():
-    from bench_fidelity import einthoven, nearest, qrs_widths
+def test_fidelity_nearest_distance_of_copies_is_zero(three_leads):
+    from bench_fidelity import nearest_distance
+
+    x, y = three_leads, np.ones((5, 1), int)
+    assert nearest_distance(x, y, x, y) == 0
+    assert nearest_distance(2 * x, y, x, y) == pytest.approx(0.5)
+
+
+def test_fidelity_einthoven_error_detects_inverted_lead(three_leads):
+    from bench_fidelity import einthoven_error
+
+    assert einthoven_error(three_leads) < 0.1  # noise of electrodes
+    assert einthoven_error(three_leads * [[1], [1], [-1]]) > 0.5
+
+
+def test_fidelity_qrs_widths_separate_bundle_branch_block():
+    from bench_fidelity import qrs_widths
 
     from sklearn_bell.datasets import make_ecg
 
-    x, y = beats_of_three_leads(), np.ones((5, 1), int)
-    assert nearest(x, y, x, y) == 0
-    assert nearest(2 * x, y, x, y) == pytest.approx(0.5)
-    assert einthoven(x) < 0.1  # noise of electrodes
-    assert einthoven(x * [[1], [1], [-1]]) > 0.5
     normal, block = (
         make_ecg(20, classes=[name], leads=["I", "V1"], sampling_rate=100, random_state=0).data
         for name in ("normal", "lbbb")
@@ -178,25 +284,58 @@ def test_fidelity_knows_copies_leads_that_do_not_add_up_and_broad_complexes():
     assert 0.05 < widths[0] < 0.12 < widths[1]
 
 
-def test_plain_alternatives_are_made_of_the_same_parents_as_ours():
-    from bench_rare_classes import sampler_of
+def test_rare_class_alternatives_share_sources(three_leads):
+    from bench_rare_classes import make_sampler
 
     from sklearn_bell import VQVAETransformer
 
-    x = beats_of_three_leads().repeat(8, axis=0) * rng.uniform(0.5, 2, (40, 1, 1))
+    x = three_leads.repeat(8, axis=0) * rng.uniform(0.5, 2, (40, 1, 1))
     x, y = x.astype(np.float32), np.zeros((40, 2), int)
     y[:20, 0], y[15:, 1] = 1, 1
     vqvae = VQVAETransformer(n_codes=16, width=8, n_features=8, max_epochs=1, random_state=0).fit(x)
-    made, samplers = {}, {}
+    records, samplers = {}, {}
     for method in ("random", "jitter", "mixup", "SMOTE", "interpolate", "sample"):
-        samplers[method] = sampler_of(method, vqvae, y, n_raised=90, seed=0)
-        new, y_new = samplers[method].fit_resample(x, y)
-        assert (y_new.sum(axis=0) >= 90).all()
-        made[method] = new[40:]
-    np.testing.assert_array_equal(made["random"], x[samplers["random"].parents_[:, 0]])
-    for one, other in (("mixup", "interpolate"), ("random", "sample"), ("jitter", "sample")):
-        np.testing.assert_array_equal(samplers[one].parents_, samplers[other].parents_)
+        samplers[method] = make_sampler(method, vqvae, y, n_raised=90, seed=0)
+        resampled, y_resampled = samplers[method].fit_resample(x, y)
+        assert (y_resampled.sum(axis=0) >= 90).all()
+        records[method] = resampled[40:]
+    np.testing.assert_array_equal(records["random"], x[samplers["random"].parents_[:, 0]])
+    for plain, ours in (("mixup", "interpolate"), ("random", "sample"), ("jitter", "sample")):
+        np.testing.assert_array_equal(samplers[plain].parents_, samplers[ours].parents_)
     first, second = x[samplers["mixup"].parents_.T]
     alpha = samplers["mixup"].alpha_[:, None, None]
-    np.testing.assert_allclose(made["mixup"], first + alpha * (second - first), atol=1e-4)
-    assert 0 < np.abs(made["jitter"] - made["random"]).mean() < 0.2
+    np.testing.assert_allclose(records["mixup"], first + alpha * (second - first), atol=1e-4)
+    assert 0 < np.abs(records["jitter"] - records["random"]).mean() < 0.2
+
+
+def test_plain_bell_has_the_sizes_of_the_default_encoder():
+    import torch
+    from _plain_bell import PlainBELL, PlainResNet, plain_fit, plain_transform
+
+    from sklearn_bell import BELLPretrainer
+    from sklearn_bell.nn.encoders import ResNet1d
+
+    def n_weights(module):
+        return sum(tensor.numel() for tensor in module.parameters() if tensor.requires_grad)
+
+    assert n_weights(PlainResNet()) == n_weights(ResNet1d())
+    X = rng.normal(0, 0.2, (8, 2, 200)).astype(np.float32)
+    model = plain_fit(X, torch.device("cpu"), batch_size=4)
+    assert isinstance(model, PlainBELL)
+    bell = BELLPretrainer(max_epochs=0, random_state=0).fit(X)
+    latents = plain_transform(model.eval(), X, torch.device("cpu"))
+    assert latents.shape == bell.transform(X).shape
+
+
+@pytest.mark.slow
+def test_checkout_times_its_own_package(tmp_path):
+    import torch
+    from bench_throughput import Checkout
+
+    root, cpu = BENCHMARKS.parent, torch.device("cpu")
+    checkout = Checkout(root, cpu, n_records=8)
+    assert checkout.time("fit float32") > 0
+    assert checkout.time("transform float32") > 0
+    checkout.close()
+    with pytest.raises(SystemExit, match="root folder of a checkout"):
+        Checkout(tmp_path, cpu, n_records=8)
