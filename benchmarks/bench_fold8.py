@@ -17,7 +17,7 @@ easier than fold 10: never set a figure of this script beside a published figure
 
 Features and scores are cached in ``--out``, by the source and weights of the package. Figures are
 added to ``--figures``, with the values of all bootstrap samples, so that a later run can add a row
-and compare it. ``--only-table`` prints the table of these figures and computes nothing. The script
+and compare it. ``--only-table`` prints the stored figures and computes nothing. The script
 exits with an error where a difference of ``MARKS`` is not above zero by its interval.
 """
 
@@ -146,6 +146,10 @@ def bootstrap_auroc(y, scores, groups):
 def measure(ptbxl, options):
     """Measure the rows, and add each figure to the file of figures once it is known."""
     figures = read_figures(options.figures)
+    for title, rows in (("trained on", ptbxl.fold <= 7), ("tested on", ptbxl.fold == 8)):
+        rows = rows & ptbxl.target.any(axis=1)
+        n_patients = len(np.unique(ptbxl.groups[rows]))
+        print(f"{title} {rows.sum()} labelled records of {n_patients} patients")
     names = {name for row in options.rows for name, _ in ROWS[row]}
     features = {name: compute_features(name, ptbxl, options) for name in sorted(names)}
     test = ptbxl.target.any(axis=1) & (ptbxl.fold == 8)

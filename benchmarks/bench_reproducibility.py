@@ -4,7 +4,7 @@
 
 BELLPretrainer, with its default encoder and with VGG16 of width 1/8, learns from synthetic records
 of 8 leads and 1000 samples, in batches of 64, each seed in its own process: in float32 on the CPU,
-with one thread. Each other setting changes one of these: two threads, bfloat16, other batch sizes
+with one thread. Each other setting has one change: two threads, bfloat16, other batch sizes
 in `transform`, the instructions of a processor without AVX-512, and a GPU, where available.
 Compared are the latents of as many new records: of the baseline model under the other setting, and
 of a model also trained under it. Differences are in units of the deviation of a latent over
