@@ -132,15 +132,19 @@ def predict_scores(model, X):
     return np.stack(columns, axis=1)
 
 
-def draw_patients(rows, share, y, groups, seed):
+def draw_patients(rows, share, y, groups, seed, n_tries=10_000):
     """Return the rows of a random share of the patients, with every class present."""
     rng = np.random.default_rng(seed)
     patients = np.unique(groups[rows])
     n_drawn = round(share * len(patients))
-    while True:
+    for _ in range(n_tries):
         drawn = rows[np.isin(groups[rows], rng.permutation(patients)[:n_drawn])]
         if y[drawn].any(axis=0).all():
             return drawn
+    raise SystemExit(
+        f"Expected every class among {n_drawn} of {len(patients)} patients, got none in {n_tries} "
+        "draws. Use more records."
+    )
 
 
 def draw_stratified(rows, fraction, y, groups, seed, n_tries=50):

@@ -92,6 +92,19 @@ def test_draw_subset_takes_all_records(n_records):
     np.testing.assert_array_equal(draw_subset(np.arange(200), n_records), np.arange(200))
 
 
+def test_draw_patients_contain_every_class():
+    from _common import draw_patients
+
+    groups, y = np.repeat(np.arange(50), 2), np.eye(4, dtype=int)[np.arange(100) % 4]
+    rows = np.flatnonzero(groups % 5)
+    drawn = draw_patients(rows, 0.1, y, groups, seed=0)
+    np.testing.assert_array_equal(drawn, rows[np.isin(groups[rows], groups[drawn])])
+    assert len(np.unique(groups[drawn])) == 4
+    assert y[drawn].any(axis=0).all()
+    with pytest.raises(SystemExit, match="Use more records"):
+        draw_patients(rows, 0.025, y, groups, seed=0, n_tries=20)
+
+
 def test_draw_stratified_keeps_patients_and_class_frequencies():
     from _common import draw_stratified
 
