@@ -1,4 +1,4 @@
-"""Building blocks in torch, which know nothing of scikit-learn."""
+"""Building blocks in torch, independent of scikit-learn."""
 
 from sklearn_bell.nn import augmentation, encoders, heads, losses
 

@@ -1,9 +1,8 @@
-"""Augmentations: a batch of records in, another view of the same records out, on its device.
+"""Augmentations: random views of a batch of records, computed on its device.
 
-Each is a pure function of tensors with a thin random module above it. A module is called as
-``augmentation(x, generator)`` with x of shape ``(batch, n_leads, n_samples)``; all that is random
-is drawn from the generator, so that the same seed gives the same view. To make one of your own,
-write an ``nn.Module`` with such a ``forward``.
+Each random module wraps a pure function. ``augmentation(x, generator)`` takes x of shape ``(batch,
+n_leads, n_samples)`` and draws from the generator only, so that equal seeds give equal views. Any
+``nn.Module`` with such a ``forward`` is an augmentation.
 """
 
 from __future__ import annotations
@@ -27,16 +26,13 @@ __all__ = [
 
 
 def crop(x: Tensor, start: Tensor, n_samples: int) -> Tensor:
-    """Cut a stretch out of every record, of all leads alike.
+    """Cut ``n_samples`` samples out of every record from sample ``start``, the same in all leads.
 
     Parameters
     ----------
     x : Tensor of shape (batch, n_leads, n_samples_in)
-        Records.
     start : Tensor of shape (batch,), integer
-        First sample of each stretch.
     n_samples : int
-        Length of the stretches.
 
     Returns
     -------
@@ -54,19 +50,17 @@ def crop(x: Tensor, start: Tensor, n_samples: int) -> Tensor:
 
 
 def resized_crop(x: Tensor, start: Tensor, ratio: Tensor) -> Tensor:
-    """Cut a stretch out of every record and stretch it to the full length, all leads alike.
+    """Cut a segment out of every record and stretch it to the full length by linear interpolation.
 
     Parameters
     ----------
     x : Tensor of shape (batch, n_leads, n_samples)
-        Records.
     start, ratio : Tensor of shape (batch,)
-        First sample of each stretch, and its length, both as fractions of ``n_samples - 1``.
+        First sample and length of each segment, as fractions of ``n_samples - 1``.
 
     Returns
     -------
     view : Tensor of shape (batch, n_leads, n_samples)
-        Interpolated linearly.
 
     Examples
     --------
@@ -85,19 +79,17 @@ def resized_crop(x: Tensor, start: Tensor, ratio: Tensor) -> Tensor:
 
 
 def time_out(x: Tensor, start: Tensor, ratio: Tensor) -> Tensor:
-    """Set a stretch of every record to zero, in all leads alike.
+    """Set a segment of every record to zero, the same in all leads.
 
     Parameters
     ----------
     x : Tensor of shape (batch, n_leads, n_samples)
-        Records.
     start, ratio : Tensor of shape (batch,)
-        Begin and length of each stretch, as fractions of the record.
+        Start and length of each segment, as fractions of the record.
 
     Returns
     -------
     view : Tensor of shape (batch, n_leads, n_samples)
-        A new tensor.
 
     Examples
     --------
@@ -105,24 +97,17 @@ def time_out(x: Tensor, start: Tensor, ratio: Tensor) -> Tensor:
     tensor([[[1., 0., 0., 1., 1.]]])
     """
     time = (torch.arange(x.shape[-1], device=x.device) + 0.5) / x.shape[-1]
-    out = (time >= start[:, None]) & (time < (start + ratio)[:, None])  # (batch, n_samples)
-    return x.masked_fill(out[:, None], 0)
-
-
-def _random_stretch(x: Tensor, low: float, high: float, generator: Generator | None):
-    """Draw where a stretch of each record begins, and its length in [low, high), as fractions."""
-    draw = torch.rand(2, len(x), device=x.device, generator=generator)
-    ratio = low + (high - low) * draw[0]
-    return draw[1] * (1 - ratio), ratio
+    mask = (time >= start[:, None]) & (time < (start + ratio)[:, None])  # (batch, n_samples)
+    return x.masked_fill(mask[:, None], 0)
 
 
 class RandomCrop(nn.Module):
-    """Cut a random stretch out of every record. Rates and widths of waves stay what they were.
+    """Cut a random segment out of every record, which keeps heart rates and widths of waves.
 
     Parameters
     ----------
     ratio : float, default=0.5
-        Length of the stretch as a fraction of the record, which is that of the view.
+        Length of the segment, and so of the view, as a fraction of the record.
 
     Examples
     --------
@@ -143,13 +128,27 @@ class RandomCrop(nn.Module):
         return crop(x, start, n_samples)
 
 
-class RandomResizedCrop(nn.Module):
-    """Cut a random stretch out of every record and stretch it to the full length.
+class _RandomSegment(nn.Module):
+    """A segment with a random length between two fractions of the record."""
+
+    def __init__(self, low: float, high: float):
+        super().__init__()
+        self.low, self.high = low, high
+
+    def _draw(self, x, generator):
+        """Draw start and length of a segment per record, as fractions."""
+        draw = torch.rand(2, len(x), device=x.device, generator=generator)
+        ratio = self.low + (self.high - self.low) * draw[0]
+        return draw[1] * (1 - ratio), ratio
+
+
+class RandomResizedCrop(_RandomSegment):
+    """Cut a random segment out of every record and stretch it to the full length.
 
     Parameters
     ----------
     low, high : float, default=0.5, 1.0
-        The length of the stretch is uniform between these fractions of the record.
+        Bounds of the length of the segment, drawn uniformly, as fractions of the record.
 
     Examples
     --------
@@ -159,46 +158,43 @@ class RandomResizedCrop(nn.Module):
     """
 
     def __init__(self, low: float = 0.5, high: float = 1.0):
-        super().__init__()
-        self.low, self.high = low, high
+        super().__init__(low, high)
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         """Return a view of x, ``(batch, n_leads, n_samples)``."""
-        return resized_crop(x, *_random_stretch(x, self.low, self.high, generator))
+        return resized_crop(x, *self._draw(x, generator))
 
 
-class TimeOut(nn.Module):
-    """Set a random stretch of every record to zero.
+class TimeOut(_RandomSegment):
+    """Set a random segment of every record to zero.
 
     Parameters
     ----------
     low, high : float, default=0.0, 0.5
-        The length of the stretch is uniform between these fractions of the record.
+        Bounds of the length of the segment, drawn uniformly, as fractions of the record.
 
     Examples
     --------
     >>> generator = torch.Generator().manual_seed(0)
-    >>> view = TimeOut(low=0.5, high=0.5)(torch.ones(4, 8, 1000), generator)
-    >>> view.mean()
+    >>> TimeOut(low=0.5, high=0.5)(torch.ones(4, 8, 1000), generator).mean()
     tensor(0.5000)
     """
 
     def __init__(self, low: float = 0.0, high: float = 0.5):
-        super().__init__()
-        self.low, self.high = low, high
+        super().__init__(low, high)
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         """Return a view of x, ``(batch, n_leads, n_samples)``."""
-        return time_out(x, *_random_stretch(x, self.low, self.high, generator))
+        return time_out(x, *self._draw(x, generator))
 
 
 class Compose(nn.Module):
-    """One augmentation after the other.
+    """Apply augmentations one after another.
 
     Parameters
     ----------
     *augmentations : nn.Module
-        Called in this order. Without any the view is x itself.
+        Augmentations in order. Without any, the view is x itself.
 
     Examples
     --------
@@ -217,7 +213,7 @@ class Compose(nn.Module):
 
 
 class TwoViews(nn.Module):
-    """Two views of every record, drawn apart.
+    """Make two independent views of every record.
 
     Parameters
     ----------
@@ -226,8 +222,7 @@ class TwoViews(nn.Module):
 
     Examples
     --------
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> first, second = TwoViews(RandomCrop())(torch.randn(4, 8, 1000), generator)
+    >>> first, second = TwoViews(RandomCrop())(torch.randn(4, 8, 1000), torch.Generator())
     >>> first.shape, second.shape
     (torch.Size([4, 8, 500]), torch.Size([4, 8, 500]))
     """
@@ -241,8 +236,8 @@ class TwoViews(nn.Module):
         return self.augmentation(x, generator), self.augmentation(x, generator)
 
 
-class TwoHalves(nn.Module):
-    """The first and the second half of every record, as views: neighbours in time.
+class TwoHalves(TwoViews):
+    """Make a view of each half of every record, which are neighbours in time.
 
     Parameters
     ----------
@@ -254,10 +249,6 @@ class TwoHalves(nn.Module):
     >>> TwoHalves(Compose())(torch.arange(5.0)[None, None])
     (tensor([[[0., 1., 2.]]]), tensor([[[2., 3., 4.]]]))
     """
-
-    def __init__(self, augmentation: Callable[..., Tensor]):
-        super().__init__()
-        self.augmentation = augmentation
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
         """Return two views of x, each ``(batch, n_leads, n_samples / 2)``, rounded up."""

@@ -79,13 +79,12 @@ class SharedBatchNorm1d(nn.BatchNorm1d):
 def calibrate_batch_norm(module: nn.Module, batches: Iterable[Tensor]) -> None:
     """Set running means and variances of batch normalisation to averages over batches.
 
-    An untrained network assumes zero mean and unit variance in each layer, which holds in none.
-    Calibration makes its latents comparable with those of trained networks.
+    Without it, an untrained network assumes zero mean and unit variance in each layer, and its
+    latents cannot be compared with those of a trained one. The training mode stays.
 
     Parameters
     ----------
     module : nn.Module
-        Changed in place; its training mode stays.
     batches : iterable of Tensor
         Inputs of the module, of at least two records each.
 
@@ -119,10 +118,9 @@ def calibrate_batch_norm(module: nn.Module, batches: Iterable[Tensor]) -> None:
 
 
 def fuse_conv_bn(module: Module) -> Module:
-    """Return a faster copy for inference: batch normalisation merged into convolutions.
+    """Return a faster copy for inference, with equal outputs up to rounding.
 
-    Every convolution followed by batch normalisation in an ``nn.Sequential`` is fused. Outputs are
-    equal up to rounding.
+    In each ``nn.Sequential``, batch normalisation is fused into the convolution before it.
 
     Examples
     --------

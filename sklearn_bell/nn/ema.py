@@ -1,4 +1,4 @@
-"""The target network: a copy that follows the online network as an exponential moving average."""
+"""The target network: an exponential moving average of the online network."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def make_target(online: Network) -> Network:
-    """Return a copy that no gradient and no batch of its own changes, only `update_target`.
+    """Return a copy without gradients, changed by `update_target` only.
 
-    Its batch normalisation goes on using the statistics of the batch in training mode, as in BYOL,
-    but leaves its running statistics alone: these are averaged like the weights.
+    In training mode its batch normalisation uses the statistics of the batch, as in BYOL, but does
+    not update its running statistics: `update_target` averages them like weights.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def make_target(online: Network) -> Network:
 
 @torch.no_grad()
 def update_target(target: nn.Module, online: nn.Module, decay: float) -> None:
-    """Set weights and buffers to ``decay * target + (1 - decay) * online``; counters are copied.
+    """Set weights and buffers to ``decay * target + (1 - decay) * online``; copy integer buffers.
 
     Examples
     --------
@@ -46,15 +46,15 @@ def update_target(target: nn.Module, online: nn.Module, decay: float) -> None:
     >>> target.weight.item()
     0.1...
     """
-    averaged, following = [], []
+    averages, values = [], []
     for old, new in zip(
         chain(target.parameters(), target.buffers()),
         chain(online.parameters(), online.buffers()),
         strict=True,
     ):
         if old.is_floating_point():
-            averaged.append(old)
-            following.append(new)
+            averages.append(old)
+            values.append(new)
         else:
             old.copy_(new)
-    torch._foreach_lerp_(averaged, following, 1 - decay)
+    torch._foreach_lerp_(averages, values, 1 - decay)

@@ -1,45 +1,49 @@
-"""Encoders: what turns a lead into a latent.
+"""Encoders of leads, and their combination into encoders of records.
 
-An encoder is any module that maps ``(batch, in_channels, n_samples)`` to ``(batch, n_features)``,
-and a callable ``encoder(in_channels) -> nn.Module`` makes one. Records have several leads: there is
-a branch for each, or one encoder that all leads share, or one that sees them together.
+An encoder is any module that maps ``(batch, in_channels, n_samples)`` to ``(batch, n_features)``.
+A callable ``encoder(in_channels) -> nn.Module`` makes one. A record has one encoder per lead, one
+that all leads share, or one that sees all leads as channels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 __all__ = ["JointEncoder", "LeadwiseEncoder", "ResNet1d", "SharedEncoder", "VGG1d"]
 
 
+def _initialize(module):
+    """Draw weights of convolutions by He's rule and store them channels-last."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    module.to(memory_format=torch.channels_last)
+
+
+def _as_image(x):
+    """Add an axis of height one: 2-D kernels are faster than 1-D ones on CPUs."""
+    return x[:, :, None, :].contiguous(memory_format=torch.channels_last)
+
+
 class VGG1d(nn.Module):
     """VGG16 along time: thirteen convolutions of kernel 3 in five blocks, averaged over time.
+
+    The network of Simonyan and Zisserman (ICLR 2015). Pooling rounds up, so that records may have
+    any length from one sample.
 
     Parameters
     ----------
     in_channels : int, default=1
         Number of leads seen together.
     width : float, default=1/8
-        Factor on the channels of VGG16 (64, 128, 256, 512, 512). The default makes the branch of
-        the literature: 64 features from 78,216 parameters.
-
-    Notes
-    -----
-    The layers are 2-D with kernels of height one: the same sums as in 1-D, for which PyTorch has
-    faster kernels on CPUs in channels-last memory format. Pooling rounds up, so that records of any
-    length from one sample on pass.
-
-    References
-    ----------
-    Simonyan K, Zisserman A. Very deep convolutional networks for large-scale image recognition.
-    ICLR 2015.
+        Factor on the channels of VGG16 (64, 128, 256, 512, 512). The default is the branch of the
+        literature: 64 features from 78,216 parameters.
 
     Examples
     --------
-    >>> import torch
     >>> VGG1d(in_channels=1)(torch.zeros(4, 1, 1000)).shape
     torch.Size([4, 64])
     """
@@ -58,23 +62,19 @@ class VGG1d(nn.Module):
                 in_channels = out_channels
             layers.append(nn.MaxPool2d((1, 2), ceil_mode=True))
         self.layers = nn.Sequential(*layers)
-        for module in self.layers:
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        _initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode ``(batch, in_channels, n_samples)`` as ``(batch, n_features)``."""
-        x = x[:, :, None, :].contiguous(memory_format=torch.channels_last)
-        return self.layers(x).mean(dim=(2, 3))
+        return self.layers(_as_image(x)).mean(dim=(2, 3))
 
 
 class ResNet1d(nn.Module):
-    """Residual network along time whose first layer takes large steps, which makes it fast.
+    """Residual network along time with a wide, strided first layer, which makes it fast.
 
-    A wide first convolution brings a record of 100 Hz to 25 Hz at once; then each block halves the
-    rate. The latent is what each of the last blocks shows on average over time, side by side: short
-    waves and long ones.
+    Residual blocks are those of He et al. (CVPR 2016). The first convolution brings a record of
+    100 Hz to 25 Hz; each block halves the rate. The latent is the average over time of each of the
+    last blocks, side by side: short waves and long ones.
 
     Parameters
     ----------
@@ -83,15 +83,10 @@ class ResNet1d(nn.Module):
     channels : sequence of int, default=(16, 32, 64)
         Channels of the blocks; the first layer has as many as the first block.
     n_depths : int, default=3
-        How many of the last blocks are averaged over time.
-
-    References
-    ----------
-    He K, Zhang X, Ren S, Sun J. Deep residual learning for image recognition. CVPR 2016.
+        Number of last blocks in the latent.
 
     Examples
     --------
-    >>> import torch
     >>> ResNet1d(in_channels=1)(torch.zeros(4, 1, 1000)).shape
     torch.Size([4, 112])
     """
@@ -109,17 +104,14 @@ class ResNet1d(nn.Module):
             map(_ResidualBlock, (channels[0], *channels[:-1]), channels)  # in, out
         )
         self.n_depths = n_depths
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        _initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode ``(batch, in_channels, n_samples)`` as ``(batch, n_features)``."""
-        x = self.first(x[:, :, None, :].contiguous(memory_format=torch.channels_last))
+        x = self.first(_as_image(x))
         averages = []
         for block in self.blocks:
-            x = block(x)
+            x = block(x)  # (batch, n_channels, 1, n_samples)
             averages.append(x.sum(dim=(2, 3)) / x.shape[3])  # mean would write a gradient like x
         return torch.cat(averages[-self.n_depths :], dim=1)
 
@@ -148,12 +140,12 @@ class _ResidualBlock(nn.Module):
 
 
 class LeadwiseEncoder(nn.Module):
-    """A branch of its own for each lead.
+    """A separate encoder for each lead.
 
     Parameters
     ----------
     branches : sequence of nn.Module
-        One encoder of one channel for each lead, all with the same number of features.
+        One encoder of one channel per lead, all with the same number of features.
 
     Examples
     --------
@@ -174,7 +166,7 @@ class LeadwiseEncoder(nn.Module):
 
 
 class SharedEncoder(nn.Module):
-    """One encoder for all leads, which sees each by itself.
+    """One encoder applied to each lead separately.
 
     Parameters
     ----------
@@ -203,7 +195,7 @@ class JointEncoder(nn.Module):
     Parameters
     ----------
     encoder : nn.Module
-        An encoder of as many channels as there are leads.
+        An encoder with one channel per lead.
 
     Examples
     --------
@@ -218,3 +210,43 @@ class JointEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Encode ``(batch, n_leads, n_samples)`` as ``(batch, 1, n_features)``."""
         return self.encoder(x.clone())[:, None]
+
+
+@torch.no_grad()
+def latent_shape(
+    encoder: nn.Module,
+    augmentation: Callable[..., Tensor | tuple[Tensor, ...]],
+    n_leads: int,
+    n_samples: int,
+    device: torch.device | str | None = None,
+) -> torch.Size:
+    """Return the shape of a record's latent, ``(n_leads, n_features)``, by a dry run on zeros.
+
+    The augmentation, which returns a view or a tuple of views, is tried too. The encoder is left in
+    evaluation mode. Raises ValueError if encoder and augmentation do not fit the records.
+    """
+    records = torch.zeros(2, n_leads, n_samples, device=device)
+    views = augmentation(records, Generator("cpu" if records.is_meta else records.device))
+    views = views if isinstance(views, tuple) else (views,)
+    for view in views:
+        if view.shape[:2] != records.shape[:2]:
+            raise ValueError(
+                f"augmentation must keep records and leads, but it made {tuple(view.shape)} of "
+                f"{tuple(records.shape)}. Change the last axis only."
+            )
+    encoder.eval()
+    try:
+        encoder(views[0])
+        latent = encoder(records)
+    except RuntimeError as error:
+        raise ValueError(
+            f"The encoder cannot take records of {n_samples} samples, or views of "
+            f"{views[0].shape[-1]} samples. Give longer records, or an augmentation with longer "
+            f"views: Compose() leaves records as they are. {error}"
+        ) from error
+    if latent.ndim < 2 or len(latent) != 2 or not latent.is_floating_point():
+        raise ValueError(
+            "encoder must map (batch, in_channels, n_samples) to (batch, n_features), but for 2 "
+            f"records it returned {latent.dtype} of shape {tuple(latent.shape)}."
+        )
+    return latent.shape[1:]

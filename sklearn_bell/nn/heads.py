@@ -1,4 +1,4 @@
-"""Heads: small networks on top of the latents of all leads, each lead with weights of its own."""
+"""Heads: small networks on the latents of all leads, with separate weights for each lead."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class LeadwiseLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., n_leads, in_features)`` to ``(..., n_leads, out_features)``."""
-        rows = x.flatten(0, -3).transpose(0, 1)
+        rows = x.flatten(0, -3).transpose(0, 1)  # (n_leads, n_rows, in_features)
         y = torch.baddbmm(self.bias, rows, self.weight).transpose(0, 1)
         return y.unflatten(0, x.shape[:-2])
 
 
 class LeadwiseMLP(nn.Module):
-    """Linear, batch normalisation, ReLU, Linear: BYOL's projector and predictor, for each lead.
+    """Projector or predictor of BYOL for each lead: linear, batch normalisation, ReLU, linear.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class LeadwiseMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, n_leads, in_features)`` to ``(batch, n_leads, out_features)``.
 
-        Of several views, ``(n_views, batch, n_leads, in_features)``, each is a batch of its own.
+        Each view of ``(n_views, batch, n_leads, in_features)`` is normalised as a separate batch.
         """
         x = self.expand(x)
         x = self.norm(x.flatten(-2)).view_as(x)  # a mean and deviation per lead and feature

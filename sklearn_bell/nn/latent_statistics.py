@@ -1,6 +1,8 @@
-"""Signs of collapse: how much latents differ between records, and in how many directions."""
+"""Streaming mean and covariance of latents, and the signs of collapse computed from them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -10,10 +12,6 @@ __all__ = ["LatentStatistics"]
 
 class LatentStatistics:
     """Mean and covariance of latents over batches, for each lead.
-
-    References
-    ----------
-    Roy O, Vetterli M. The effective rank: a measure of effective dimensionality. EUSIPCO 2007.
 
     Examples
     --------
@@ -29,7 +27,8 @@ class LatentStatistics:
     @torch.no_grad()
     def update(self, latent: Tensor) -> None:
         """Add latents of shape ``(batch, n_leads, n_features)`` or ``(batch, n_features)``."""
-        latent = latent.detach().float()
+        latent = latent.detach()
+        latent = latent if latent.dtype == torch.float64 else latent.float()
         latent = latent.reshape(len(latent), -1, latent.shape[-1]).transpose(0, 1)
         if self.n == 0:  # sums about the first mean lose no digits to a large mean
             self.origin = latent.mean(1, keepdim=True)
@@ -41,19 +40,23 @@ class LatentStatistics:
         self.products += centred.mT @ centred
 
     def cpu(self) -> LatentStatistics:
-        """Return the same on the CPU, where those of several devices can be merged."""
+        """Return a copy on the CPU, to merge statistics of several devices."""
         copied = LatentStatistics()
         copied.n, copied.origin = self.n, self.origin.cpu()
         copied.sum, copied.products = self.sum.cpu(), self.products.cpu()
         return copied
 
     def merge(self, other: LatentStatistics) -> None:
-        """Add what another has seen."""
+        """Add the latents of other statistics."""
         shift = other.origin - self.origin
         self.products += other.products + other.sum.mT @ shift + shift.mT @ other.sum
         self.products += other.n * shift.mT @ shift
         self.sum += other.sum + other.n * shift
         self.n += other.n
+
+    def mean(self) -> Tensor:
+        """Return the mean over records, ``(n_leads, 1, n_features)``."""
+        return self.origin + self.sum / self.n
 
     def covariance(self) -> Tensor:
         """Return the covariance within each lead, ``(n_leads, n_features, n_features)``."""
@@ -61,20 +64,33 @@ class LatentStatistics:
         return self.products / self.n - mean.mT @ mean
 
     def deviations(self) -> Tensor:
-        """Return for each lead the deviation over records, relative to its size, in [0, 1]."""
-        mean = self.origin + self.sum / self.n
+        """Return the deviation of each lead relative to the size of its latents, in [0, 1]."""
         variance = self.covariance().diagonal(dim1=1, dim2=2).sum(1).clamp(min=0)
-        size = variance + mean.square().sum((1, 2))
+        size = variance + self.mean().square().sum((1, 2))
         return (variance / size.clamp(min=torch.finfo(size.dtype).tiny)).sqrt()
 
     def effective_rank(self) -> float:
-        """Return the exponential of the entropy of the covariance's spectrum, averaged over leads.
+        """Return the effective rank of Roy and Vetterli (EUSIPCO 2007), averaged over leads.
 
-        It is zero where nothing varies, one where all latents lie on a line, and ``n_features``
-        where they vary alike in all directions.
+        It is 0 for constant latents, 1 for latents on a line, and ``n_features`` for equal variance
+        in all directions.
         """
         spectrum = torch.linalg.eigvalsh(self.covariance().cpu().double()).clamp(min=0)
         total = spectrum.sum(1, keepdim=True)
         share = spectrum / total.clamp(min=torch.finfo(spectrum.dtype).tiny)
         entropy = torch.special.entr(share).sum(1)
         return torch.where(total[:, 0] > 0, entropy.exp(), 0.0).mean().item()
+
+
+def latent_mean_std(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation, ``(n_latents,)``, over batches ``(batch, n_latents)``.
+
+    They are computed in float64. The deviation of a constant latent is 1, to divide by.
+    """
+    statistics = LatentStatistics()
+    for latent in batches:
+        statistics.update(latent.double()[:, :, None])  # every latent as a lead of one feature
+    mean, variance = statistics.mean().flatten(), statistics.covariance().flatten()
+    deviation = variance.clamp(min=0).sqrt()
+    resolution = 1e-6 * (mean.square() + deviation.square()).sqrt().max()
+    return mean.float(), deviation.masked_fill(deviation <= resolution, 1.0).float()

@@ -20,12 +20,12 @@ __all__ = [
 
 
 def _in_float32(loss):
-    """Let a loss compute in float32 what comes in less: means over a batch need the digits."""
+    """Compute a loss of half-precision tensors in float32: means over a batch need the digits."""
 
     @functools.wraps(loss)
     def in_float32(*args, **kwargs):
-        args = tuple(_at_least_float32(one) for one in args)
-        kwargs = {name: _at_least_float32(one) for name, one in kwargs.items()}
+        args = tuple(map(_at_least_float32, args))
+        kwargs = {name: _at_least_float32(value) for name, value in kwargs.items()}
         device = next(x.device for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
         with torch.autocast(device.type, enabled=False):
             return loss(*args, **kwargs)
@@ -41,7 +41,9 @@ def _at_least_float32(x):
 
 @_in_float32
 def lead_distances(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared distance between the predictions and targets of every pair of leads.
+    """Mean squared distance between predictions and targets of every pair of leads.
+
+    For each pair it is equation 2 of BYOL (Grill et al., NeurIPS 2020).
 
     Parameters
     ----------
@@ -51,12 +53,8 @@ def lead_distances(prediction: Tensor, target: Tensor) -> Tensor:
     Returns
     -------
     distances : Tensor of shape (n_leads, n_leads)
-        ``distances[i, j]`` is the mean over the batch of ``2 - 2 cos`` between what lead i predicts
+        ``distances[i, j]`` is the mean over the batch of ``2 - 2 cos`` of the prediction of lead i
         and the target of lead j, in [0, 4].
-
-    References
-    ----------
-    Grill JB, et al. Bootstrap your own latent. NeurIPS 2020, equation 2.
 
     Examples
     --------
@@ -75,16 +73,15 @@ def intra_inter(distances: Tensor) -> tuple[Tensor, Tensor]:
     Parameters
     ----------
     distances : Tensor of shape (n_leads, n_leads)
-        For instance of `lead_distances`.
+        Such as the result of `lead_distances`.
 
     Returns
     -------
     intra, inter : scalar Tensor
-        Mean of the diagonal and of the rest; `inter` is zero for one lead.
+        Mean of the diagonal and of the other entries; `inter` is zero for one lead.
 
     Examples
     --------
-    >>> import torch
     >>> intra_inter(torch.tensor([[1.0, 3.0], [5.0, 1.0]]))
     (tensor(1.), tensor(4.))
     """
@@ -94,15 +91,15 @@ def intra_inter(distances: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def fuse(distances: Tensor, gamma: float) -> dict[str, Tensor]:
-    """Return the terms of a lead-by-lead matrix, and their fusion as the loss.
+    """Fuse the means within and between leads into the loss of BELL.
 
     Parameters
     ----------
     distances : Tensor of shape (n_leads, n_leads)
-        For instance of `lead_distances`.
+        Such as the result of `lead_distances`.
     gamma : float
-        Weight of the mean within leads; the mean between leads has the rest. One lead has no other,
-        so that there the first is all.
+        Weight of the mean within leads; ``1 - gamma`` is that of the mean between leads. For one
+        lead the loss is the mean within leads.
 
     Returns
     -------
@@ -121,26 +118,21 @@ def fuse(distances: Tensor, gamma: float) -> dict[str, Tensor]:
 
 @_in_float32
 def barlow_twins_lead_loss(first: Tensor, second: Tensor, trade_off: float = 0.005) -> Tensor:
-    """Barlow Twins' loss of every pair of leads, divided by the number of features.
+    """Barlow Twins loss (Zbontar et al., ICML 2021) of every pair of leads, per feature.
 
     Parameters
     ----------
     first, second : Tensor of shape (batch, n_leads, dim)
         Projections of two views.
     trade_off : float, default=0.005
-        Weight of what different features share.
+        Weight of the correlations between different features.
 
     Returns
     -------
-    redundancies : Tensor of shape (n_leads, n_leads)
+    losses : Tensor of shape (n_leads, n_leads)
         For lead i of the first view and lead j of the second, with c their matrix of correlations
         over the batch: the mean over features of ``(1 - c[a, a]) ** 2``, plus `trade_off` times the
         sum of the other ``c[a, b] ** 2`` over the number of features.
-
-    References
-    ----------
-    Zbontar J, Jing L, Misra I, LeCun Y, Deny S. Barlow Twins: self-supervised learning via
-    redundancy reduction. ICML 2021.
 
     Examples
     --------
@@ -150,34 +142,29 @@ def barlow_twins_lead_loss(first: Tensor, second: Tensor, trade_off: float = 0.0
     """
     first, second = ((z - z.mean(0)) / (z.std(0, correction=0) + 1e-6) for z in (first, second))
     correlation = einsum("bia,bjc->ijac", first, second) / len(first)
-    same = correlation.diagonal(dim1=2, dim2=3)  # (n_leads, n_leads, dim)
-    others = correlation.square().sum((2, 3)) - same.square().sum(2)
-    return ((1 - same).square().sum(2) + trade_off * others) / first.shape[-1]
+    diagonal = correlation.diagonal(dim1=2, dim2=3)  # (n_leads, n_leads, dim)
+    redundancy = correlation.square().sum((2, 3)) - diagonal.square().sum(2)
+    return ((1 - diagonal).square().sum(2) + trade_off * redundancy) / first.shape[-1]
 
 
 @_in_float32
 def clocs_loss(views: Tensor, same: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy of finding, among the records of another view, those of the same patient.
+    """CLOCS (Kiyasseh et al., ICML 2021): find records of the same patient in another view.
 
     Parameters
     ----------
     views : Tensor of shape (batch, n_views, dim)
-        What is compared: scaled to unit length here.
+        Projections, scaled to unit length here.
     same : bool Tensor of shape (batch, batch)
-        Whether two records are of the same patient; true on the diagonal.
+        Pairs of records of the same patient; true on the diagonal.
     temperature : float
-        By which the cosines are divided.
+        Divisor of the cosines.
 
     Returns
     -------
     loss : scalar Tensor
-        Mean over records, and over ordered pairs of different views, of minus the mean logarithm of
-        the probabilities of the right ones.
-
-    References
-    ----------
-    Kiyasseh D, Zhu T, Clifton DA. CLOCS: contrastive learning of cardiac signals across space,
-    time, and patients. ICML 2021.
+        Negative log-probability of the records of the same patient, averaged over these, over
+        records, and over ordered pairs of different views.
 
     Examples
     --------
@@ -187,32 +174,27 @@ def clocs_loss(views: Tensor, same: Tensor, temperature: float) -> Tensor:
     """
     views = F.normalize(views, dim=-1)
     cosine = einsum("bvd,cwd->vwbc", views, views)
-    log_share = torch.log_softmax(cosine / temperature, dim=-1)
-    right = (log_share * same).sum(-1) / same.sum(-1)  # (n_views, n_views, batch)
-    of_pairs = right.mean(-1)
-    n_views = len(of_pairs)
-    return -(of_pairs.sum() - of_pairs.trace()) / (n_views * (n_views - 1))
+    log_probability = torch.log_softmax(cosine / temperature, dim=-1)
+    per_record = (log_probability * same).sum(-1) / same.sum(-1)  # (n_views, n_views, batch)
+    per_pair = per_record.mean(-1)
+    n_views = len(per_pair)
+    return -(per_pair.sum() - per_pair.trace()) / (n_views * (n_views - 1))
 
 
 @_in_float32
 def nt_xent_loss(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """SimCLR's cross-entropy of finding the other view of a record among all views of the batch.
+    """SimCLR (Chen et al., ICML 2020): find the other view of a record among those of the batch.
 
     Parameters
     ----------
     first, second : Tensor of shape (batch, dim)
         Projections of two views, scaled to unit length here.
     temperature : float
-        By which the cosines are divided.
+        Divisor of the cosines.
 
     Returns
     -------
     loss : scalar Tensor
-
-    References
-    ----------
-    Chen T, Kornblith S, Norouzi M, Hinton G. A simple framework for contrastive learning of visual
-    representations. ICML 2020.
 
     Examples
     --------
@@ -229,25 +211,25 @@ def nt_xent_loss(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 def reconstruction_loss(
     x: Tensor, y: Tensor, scale: Tensor, slope_weight: float = 0.3
 ) -> tuple[Tensor, Tensor]:
-    """How much of records does not come back, in proportion to how much there is.
+    """Unexplained share of the variance of records, and of their slopes.
 
     Parameters
     ----------
     x, y : Tensor of shape (batch, n_channels, ...)
-        Records, or images, and what came back.
+        Records or images, and their reconstructions.
     scale : Tensor of shape (n_channels, ...)
-        Usual deviation of each channel. A thousandth of its square is added to what there is, so
-        that what is flat does not weigh more than all else.
+        Typical deviation of each channel. A thousandth of its square is added to each variance, so
+        that flat records do not dominate.
     slope_weight : float, default=0.3
-        Weight of the differences between neighbouring samples, in proportion to those of x: steep
-        waves are short, and would be flattened for the sake of slow ones.
+        Weight of the differences between neighbouring samples relative to those of x. Without it
+        short, steep waves are flattened.
 
     Returns
     -------
-    loss : Tensor of shape ()
+    loss : scalar Tensor
         Mean over records and channels.
     errors : Tensor of shape (n_channels,)
-        By channel, the mean over records of the part of the variance that does not come back.
+        Unexplained share of the variance of each channel, averaged over records.
 
     Examples
     --------
@@ -257,14 +239,15 @@ def reconstruction_loss(
     tensor([1., 1.])
     """
     axes = tuple(range(2, x.ndim))
-    least = 1e-3 * scale.square().flatten()  # (n_channels,)
+    floor = 1e-3 * scale.square().flatten()  # (n_channels,)
 
-    def lost(x, y):
-        return (y - x).square().mean(axes) / (x.var(axes, correction=0) + least)
+    def unexplained(x, y):
+        return (y - x).square().mean(axes) / (x.var(axes, correction=0) + floor)
 
-    errors = lost(x, y).mean(0)
+    errors = unexplained(x, y).mean(0)
     loss = errors.mean()
     for axis in axes:
         if x.shape[axis] > 1:
-            loss = loss + slope_weight * lost(x.diff(dim=axis), y.diff(dim=axis)).mean()
+            slopes = unexplained(x.diff(dim=axis), y.diff(dim=axis))
+            loss = loss + slope_weight * slopes.mean()
     return loss, errors

@@ -1,4 +1,4 @@
-"""What happens to records before an encoder sees them."""
+"""Normalisation of records before the encoder."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from torch import Tensor, nn
 
 __all__ = ["InputNormalization"]
 
-
-_USUAL = 0.2  # mV, about the deviation of a lead of a healthy adult
+_TYPICAL_DEVIATION = 0.2  # mV, of a lead of a healthy adult
 
 
 class InputNormalization(nn.Module):
-    """Keep the band of the heart in every lead, and take the square root of its size.
+    """Band-pass filter each lead and compress its amplitude by a square root.
 
-    Below the band lies the drift of the baseline, by breathing and by electrodes; above it hum and
-    the noise of muscles. Both last through a record: a network that compares two views of a record
-    would recognise it by them, and learn less of the heart.
+    Baseline drift lies below the band, hum and muscle noise above it. Both last through a record,
+    so that a network that compares two views would recognise records by them.
 
-    A lead of four times the size comes out twice as large: leads and patients come nearer to each
-    other, but high voltages still show. Mean 0; a lead with a deviation of 0.2 mV, the usual one,
-    comes out with a deviation of 1. A lead that is flat becomes zeros.
+    A lead of four times the amplitude comes out twice as large: leads and patients become more
+    alike, but high voltages still show. Outputs have mean 0, and deviation 1 where that of the
+    lead is 0.2 mV. A flat lead becomes zeros.
 
     Parameters
     ----------
@@ -29,8 +27,7 @@ class InputNormalization(nn.Module):
     sampling_rate : float
         Sampling rate in Hz.
     low, high : float, default=0.5, 40.0
-        The band in Hz. Cosines of the record (its discrete cosine transform, which mirrors the
-        ends) outside of it are left out.
+        Band in Hz. Coefficients of the discrete cosine transform outside the band are dropped.
 
     Examples
     --------
@@ -48,15 +45,18 @@ class InputNormalization(nn.Module):
         self.register_buffer("band", (frequency >= low) & (frequency <= high), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Prepare records in mV, ``(batch, n_leads, n_samples)``."""
+        """Normalise records in mV, ``(batch, n_leads, n_samples)``."""
         rounding = 1e-6 * x.abs().amax(-1, keepdim=True)
         x = self.filter(x)
         deviation = x.square().mean(-1, keepdim=True).sqrt()
         flat = deviation <= rounding
-        return torch.where(flat, 0.0, x / (_USUAL * deviation).sqrt().masked_fill(flat, 1.0))
+        scale = (_TYPICAL_DEVIATION * deviation).sqrt()
+        return torch.where(flat, 0.0, x / scale.masked_fill(flat, 1.0))
 
     def filter(self, x: Tensor) -> Tensor:
-        """Return x without what is outside of the band."""
+        """Remove frequencies outside the band."""
         x = x - x.mean(-1, keepdim=True)  # first, so that a large offset costs no digits
-        spectrum = torch.fft.rfft(torch.cat([x, x.flip(-1)], dim=-1))  # mirrored: real cosines
+        spectrum = torch.fft.rfft(
+            torch.cat([x, x.flip(-1)], dim=-1)
+        )  # mirrored: a cosine transform
         return torch.fft.irfft(spectrum * self.band, n=2 * x.shape[-1])[..., : x.shape[-1]]
