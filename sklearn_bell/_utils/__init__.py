@@ -1,1 +1,1 @@
-"""Helpers without torch, shared by the packages above."""
+"""Helpers without torch at import, shared by the packages above."""

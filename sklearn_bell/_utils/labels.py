@@ -1,4 +1,4 @@
-"""The one place where labels become codes, and unlabelled rows are told from labelled ones."""
+"""Labels of records: classes as integer codes, unlabelled rows, splits and class weights."""
 
 from __future__ import annotations
 
@@ -17,36 +17,20 @@ _UNLABELLED = -1
 
 
 class Labels(NamedTuple):
-    """Labels as a network learns them."""
+    """Labelled rows of y, their codes, and the classes."""
 
-    rows: np.ndarray  # of the labelled records, (n_labelled,)
+    rows: np.ndarray  # (n_labelled,) row numbers
     codes: np.ndarray  # (n_labelled,) positions in classes, or (n_labelled, n_classes) indicator
     classes: np.ndarray  # (n_classes,)
 
 
 def read_labels(y, n_records, classes=None, fewest=2):
-    """Return the labelled rows of y, with their classes.
+    """Return the labelled rows of y and their classes, or raise InvalidECGError.
 
-    Parameters
-    ----------
-    y : array-like of shape (n_records,) or (n_records, n_classes)
-        Classes, where -1 is unlabelled if two other classes occur (or if `classes` does not have
-        it); or an indicator of zeros and ones, where a row of -1 is unlabelled.
-    n_records : int
-        How many there must be.
-    classes : ndarray of shape (n_classes,), default=None
-        All classes, sorted, where they are known before.
-    fewest : int, default=2
-        How many there must be, where they are not.
-
-    Returns
-    -------
-    labels : Labels
-
-    Raises
-    ------
-    InvalidECGError
-        A ``ValueError`` that says what was given and what was expected.
+    A y of shape ``(n_records,)`` holds classes; -1 is unlabelled if two other classes occur, or if
+    the sorted `classes` are known and lack it. A y of shape ``(n_records, n_classes)`` is an
+    indicator of 0 and 1, with rows of -1 for unlabelled records. `fewest` is the least number of
+    classes where they are not known.
     """
     if y is None:
         raise InvalidECGError("This estimator requires y to be passed, but the target y is None.")
@@ -55,27 +39,26 @@ def read_labels(y, n_records, classes=None, fewest=2):
         y = check_array(y, ensure_2d=False, dtype=None, ensure_min_samples=0, input_name="y")
         check_consistent_length(np.empty(n_records), y)
     except ValueError as error:
-        raise InvalidECGError(f"{error} Unlabelled records are marked by -1.") from error
+        raise InvalidECGError(f"{error} Mark unlabelled records by -1.") from error
     if y.ndim == 2 and y.shape[1] > 1:
         return _read_indicator(y, classes)
     return _read_classes(column_or_1d(y, warn=True), classes, fewest)
 
 
 def _read_indicator(y, classes):
-    """Read ``(n_records, n_classes)`` of zeros and ones."""
     y = np.array(y.tolist()) if y.dtype == object else y  # such as nullable columns of pandas
     if y.dtype.kind not in "biuf" or not np.isin(y, (_UNLABELLED, 0, 1)).all():
         raise InvalidECGError(
-            "Unknown label type: y of two dimensions must be an indicator (n_records, n_classes) "
-            f"of 0 and 1, or rows of -1, but got {_few(np.unique(y))}."
+            "Unknown label type: a 2-D y must be an indicator (n_records, n_classes) of 0 and 1, "
+            f"with rows of -1 for unlabelled records, but got {_abbreviate(np.unique(y))}."
         )
     rows = np.flatnonzero((y != _UNLABELLED).any(axis=1))
     codes = y[rows].astype(np.int64)
     if (codes == _UNLABELLED).any():
         row = rows[(codes == _UNLABELLED).any(axis=1)][0]
         raise InvalidECGError(
-            f"Row {row} of y is labelled for some classes and -1 for others: {_few(y[row])}. A "
-            "record is labelled for all classes or for none."
+            f"Row {row} of y is labelled for some classes and -1 for others: {_abbreviate(y[row])}."
+            " Label a record for all classes, or set its whole row to -1."
         )
     if classes is not None and len(classes) != y.shape[1]:
         raise InvalidECGError(f"y has {y.shape[1]} classes, but {len(classes)} were seen before.")
@@ -83,60 +66,63 @@ def _read_indicator(y, classes):
 
 
 def _read_classes(y, classes, fewest):
-    """Read ``(n_records,)`` of any sortable kind of label."""
-    strings = [isinstance(label, str) for label in y.tolist()]
-    if any(strings) and (not all(strings) or str(_UNLABELLED) in y):
+    is_text = [isinstance(label, str) for label in y.tolist()]
+    if any(is_text) and (not all(is_text) or str(_UNLABELLED) in y):
         raise InvalidECGError(
             "y mixes text and numbers, or has the text '-1'. Where some records are unlabelled, "
-            "encode the classes as 0, 1, ... (LabelEncoder does it) and the unlabelled as -1."
+            "encode the classes as 0, 1, ... (with LabelEncoder) and the unlabelled records as -1."
         )
-    y = np.array(y.tolist()) if y.dtype == object and not any(strings) else y
+    y = np.array(y.tolist()) if y.dtype == object and not any(is_text) else y
     try:
         check_classification_targets(y)
     except ValueError as error:
         raise InvalidECGError(str(error)) from error
     labelled = np.ones(len(y), dtype=bool)
-    if not any(strings) and y.dtype.kind != "b":
+    if not any(is_text) and y.dtype.kind != "b":
         is_labelled = y != _UNLABELLED
         if classes is None:
             labelled = is_labelled if len(np.unique(y[is_labelled])) > 1 else labelled
         elif _UNLABELLED not in classes:
             labelled = is_labelled
     rows = np.flatnonzero(labelled)
-    found, codes = np.unique(y[rows], return_inverse=True)
+    observed, codes = np.unique(y[rows], return_inverse=True)
     if classes is None:
-        if len(found) < fewest:
+        if len(observed) < fewest:
             raise InvalidECGError(
-                f"y must have at least {fewest} classes, but the only class is {_few(found)}."
+                f"y must have at least {fewest} classes, but the only class is "
+                f"{_abbreviate(observed)}."
             )
-        return Labels(rows, codes, found)
-    if not np.isin(found, classes).all():
-        raise InvalidECGError(f"y has classes {_few(found)}, but expected {_few(classes)}.")
-    return Labels(rows, np.searchsorted(classes, found)[codes], classes)
+        return Labels(rows, codes, observed)
+    if not np.isin(observed, classes).all():
+        raise InvalidECGError(
+            f"y has classes {_abbreviate(observed)}, but expected {_abbreviate(classes)}."
+        )
+    return Labels(rows, np.searchsorted(classes, observed)[codes], classes)
 
 
 def hold_out(codes, groups, fraction, seed, n_tries=50):
-    """Return positions to train on and to hold out; no group is on both sides.
+    """Return positions to train on and to hold out, with no group on both sides.
 
-    Of some random splits it is the one that keeps most classes in training, and among those the one
-    in which the shares of the classes differ least.
+    Of `n_tries` random splits, it is the one that keeps most classes in training, then the one with
+    the most similar class frequencies on both sides.
     """
     if len(np.unique(groups)) < 2:
         raise InvalidECGError(
-            "Early stopping holds some patients out, but all labelled records are of one group."
+            "Early stopping holds out patients, but all labelled records are of one group. Label "
+            "records of another patient, or set early_stopping=False."
         )
     indicator = codes if codes.ndim == 2 else codes[:, None] == np.unique(codes)
     splitter = GroupShuffleSplit(n_tries, test_size=fraction, random_state=seed)
 
-    def unlikeness(split):
-        here, there = (indicator[positions].mean(axis=0) for positions in split)
-        return np.sum(here == 0), np.abs(here - there).sum()
+    def imbalance(split):
+        train, test = (indicator[positions].mean(axis=0) for positions in split)
+        return np.sum(train == 0), np.abs(train - test).sum()
 
-    return min(splitter.split(codes, groups=groups), key=unlikeness)
+    return min(splitter.split(codes, groups=groups), key=imbalance)
 
 
 def class_weights(class_weight, codes, classes):
-    """Return the weight of each class; or of absence and presence of each, (2, n_classes)."""
+    """Return the weight of each class, or ``(2, n_classes)`` of absence and presence of labels."""
     try:
         return _class_weights(class_weight, codes, classes)
     except (ValueError, TypeError) as error:
@@ -145,14 +131,17 @@ def class_weights(class_weight, codes, classes):
 
 def _class_weights(class_weight, codes, classes):
     if codes.ndim == 2:
-        each = class_weight if isinstance(class_weight, list) else [class_weight] * len(classes)
-        if len(each) != len(classes) or isinstance(class_weight, dict):
+        per_label = (
+            class_weight if isinstance(class_weight, list) else [class_weight] * len(classes)
+        )
+        if len(per_label) != len(classes) or isinstance(class_weight, dict):
             raise ValueError(
                 f"y has {len(classes)} columns, so class_weight must be 'balanced', None or a list "
                 f"of {len(classes)} dicts, but got {class_weight!r}."
             )
-        columns = zip(each, codes.T, strict=True)
-        return np.stack([_class_weights(one, of, np.arange(2)) for one, of in columns], axis=1)
+        columns = zip(per_label, codes.T, strict=True)
+        weights = [_class_weights(weight, column, np.arange(2)) for weight, column in columns]
+        return np.stack(weights, axis=1)
     if class_weight == "balanced":
         counts = np.bincount(codes, minlength=len(classes))
         return len(codes) / (len(classes) * np.maximum(counts, 1))
@@ -160,16 +149,15 @@ def _class_weights(class_weight, codes, classes):
 
 
 def weighted_targets(codes, weights):
-    """Return how much each class counts for a record, (n_records, n_classes): its weight, or zero.
+    """Return the weight of each class for each record, ``(n_records, n_classes)``, or zero.
 
-    Of an indicator it is how much absence and presence count, (n_records, n_classes, 2). There,
-    codes may be probabilities.
+    For an indicator, or probabilities, it is the weight of absence and presence of each label,
+    ``(n_records, n_classes, 2)``.
     """
     if codes.ndim == 1:
         return (np.eye(len(weights))[codes] * weights).astype(np.float32)
-    both = np.stack([1 - codes, codes], axis=-1)
-    return (both * weights.T).astype(np.float32)
+    return (np.stack([1 - codes, codes], axis=-1) * weights.T).astype(np.float32)
 
 
-def _few(values):
+def _abbreviate(values):
     return np.array2string(np.asarray(values), threshold=10)

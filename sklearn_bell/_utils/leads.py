@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 #: The twelve standard leads, in the order used wherever all twelve appear.
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
-#: Eight leads of which the other four are sums and differences.
+#: Eight leads; the other four are their sums and differences.
 INDEPENDENT_LEADS = ("II", "III", "V1", "V2", "V3", "V4", "V5", "V6")
 
 _SPELLING = {lead.lower(): lead for lead in STANDARD_LEADS}
 
 
 def standard_name(lead: str) -> str:
-    """Return the usual spelling of a lead name (``AVR`` is ``aVR``), or the name itself.
+    """Return the usual spelling of a lead name, or an unknown name as it is.
 
     >>> standard_name("avr"), standard_name("X")
     ('aVR', 'X')
@@ -28,24 +28,24 @@ def standard_name(lead: str) -> str:
     return _SPELLING.get(name.lower(), name)
 
 
-def lead_positions(wanted: Names, available: Names) -> list[int]:
-    """Return where the leads `wanted` stand in `available`, whatever their case.
+def lead_positions(leads: Names, available: Names) -> list[int]:
+    """Return the positions of `leads` in `available`, ignoring case.
 
     >>> lead_positions(["II", "aVR"], ["i", "ii", "iii", "avr"])
     [1, 3]
     """
-    where = {standard_name(name).lower(): position for position, name in enumerate(available)}
-    names = [standard_name(name) for name in wanted]
-    missing = [name for name in names if name.lower() not in where]
+    positions = {standard_name(name).lower(): position for position, name in enumerate(available)}
+    names = [standard_name(name) for name in leads]
+    missing = [name for name in names if name.lower() not in positions]
     if missing:
         raise InvalidECGError(
             f"No lead named {', '.join(missing)} among {', '.join(map(str, available))}."
         )
-    return [where[name.lower()] for name in names]
+    return [positions[name.lower()] for name in names]
 
 
 def check_lead_names(lead_names: Names | None, n_leads: int) -> list[str]:
-    """Return a name for each lead, all different; numbered ones where there are none.
+    """Return a distinct name for each lead, numbered names where `lead_names` is None.
 
     >>> check_lead_names(None, 2), check_lead_names(["II", "V1"], 2)
     (['lead0', 'lead1'], ['II', 'V1'])

@@ -1,7 +1,7 @@
-"""Filters along the last axis of an array, as pure functions.
+"""Filters along the last axis, as pure functions.
 
-A flat lead comes out exactly flat: what is constant is taken off before filtering, so that no
-rounding is left for a later scaler to blow up.
+A flat lead stays exactly flat: the first sample is subtracted before filtering, so that no rounding
+error is left for a scaler to amplify.
 """
 
 from __future__ import annotations
@@ -12,33 +12,30 @@ from scipy import signal
 
 
 def bandpass(x, sampling_rate, low, high, order=2):
-    """Keep what lies between `low` and `high` Hz, without delay.
+    """Keep frequencies between `low` and `high` Hz, without delay.
 
     >>> import numpy as np
     >>> bandpass(np.full((1, 4), 3.0), 100, 0.5, 40.0)
     array([[0., 0., 0., 0.]])
     """
     sos = signal.butter(order, (low, high), btype="bandpass", fs=sampling_rate, output="sos")
-    # the slowest oscillation that passes decides how long the filter needs to settle
+    # the filter settles within one period of the slowest frequency in the band
     n_padding = min(x.shape[-1] - 1, round(sampling_rate / low))
     # mirrored ends ("even") come four times closer to the filter of a longer record than SciPy's
     # point reflection, which takes an end inside a QRS complex for a step of the baseline
-    centred = x - x[..., :1]
-    y = signal.sosfiltfilt(sos, centred, axis=-1, padtype="even", padlen=n_padding)
+    y = signal.sosfiltfilt(sos, x - x[..., :1], axis=-1, padtype="even", padlen=n_padding)
     return y.astype(x.dtype, copy=False)
 
 
 def resample(x, sampling_rate_in, sampling_rate_out):
-    """Resample to the nearest whole number of samples of the same duration, and at least one.
+    """Resample to the nearest number of samples of the same duration, at least one.
 
     >>> import numpy as np
     >>> resample(np.full((1, 10), 3.0), 500, 100)
     array([[3., 3.]])
     """
-    # polyphase filters need the quotient of the rates in small whole numbers
-    ratio = (
-        Fraction(float(sampling_rate_out)) / Fraction(float(sampling_rate_in))
-    ).limit_denominator(10_000)
+    ratio = Fraction(float(sampling_rate_out)) / Fraction(float(sampling_rate_in))
+    ratio = ratio.limit_denominator(10_000)  # polyphase filters need small whole numbers
     if ratio == 1:
         return x
     n_samples = max(1, round(x.shape[-1] * ratio))

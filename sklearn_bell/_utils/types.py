@@ -1,4 +1,4 @@
-"""Types that signatures share. Imported by type checkers only, it costs nothing."""
+"""Types shared by signatures, imported by type checkers only."""
 
 from __future__ import annotations
 

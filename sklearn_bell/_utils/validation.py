@@ -1,8 +1,7 @@
-"""The one place where an array becomes records.
+"""Validation of records. Everything works on arrays ``(n_records, n_leads, n_samples)``.
 
-Everything in this library works on ``(n_records, n_leads, n_samples)``. :func:`check_ecg` turns
-what a user gives into :class:`Records`, which is read by slices, so that an array on disk is never
-held whole.
+:func:`check_ecg` turns X into :class:`Records`, which reads slices, so that an array on disk is
+never held in memory as a whole.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from sklearn_bell.exceptions import InvalidECGError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-_LARGEST = 1e12  # of values: the squares of larger ones leave float32, and ADCs have 32 bits
-_ROWS_PER_CHECK = 256  # rows whose values are looked at together: a few MB of 12 x 1000 records
-_BYTES_AT_ONCE = 2**26  # of what is stored in chunks
-_BLOCKS_AT_ONCE = 8
+_MAX_VALUE = 1e12  # squares of larger values overflow float32; ADCs have 32 bits
+_ROWS_PER_BATCH = 256  # a few MB of records of 12 x 1000
+_MAX_BYTES_AT_ONCE = 2**26  # of chunked sources
+_MAX_BLOCKS_AT_ONCE = 8
 
 
 class ECGInputMixin:
-    """Declare that an estimator takes 3-D X (records of several leads) and 2-D X (of one lead)."""
+    """Declare that an estimator takes 3-D X (several leads) and 2-D X (one lead)."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()  # type: ignore[misc]
@@ -36,255 +35,217 @@ class ECGInputMixin:
 
 
 class AxisNames(NamedTuple):
-    """What the axes of X are, and what errors call them and advise."""
+    """Names of the axes of X, and the remedies in errors about them."""
 
     expected: str
     axes: tuple[str, str, str]
-    fitted: tuple[str, str]  # attributes for the sizes of the last two
-    n_rows: str
-    n_columns: str
-    other_rows: str
-    other_columns: str
-    other_shapes: str
+    fitted: tuple[str, str]  # attributes for the sizes of the last two axes
+    rows: str
+    columns: str
+    match_rows: str
+    match_columns: str
+    match_shapes: str
 
 
 _ECG = AxisNames(
     expected="X of shape (n_records, n_leads, n_samples), or (n_records, n_samples) for one lead",
     axes=("record", "lead", "sample"),
     fitted=("n_leads_in_", "n_samples_in_"),
-    n_rows="lead(s)",
-    n_columns="samples",
-    other_rows="select the same leads with LeadSelector",
-    other_columns="bring them to the same rate with Resampler and to the same length with Cropper",
-    other_shapes="Bring all to one length with read_wfdb or Cropper",
+    rows="lead(s)",
+    columns="samples",
+    match_rows="select the same leads with LeadSelector",
+    match_columns="bring them to the same rate with Resampler and to the same length with Cropper",
+    match_shapes="Bring all to one length with read_wfdb or Cropper",
 )
 _IMAGES = AxisNames(
     expected="grey images X of shape (n_images, height, width), or (n_images, width) of one line",
     axes=("image", "line", "column"),
     fitted=("height_in_", "width_in_"),
-    n_rows="line(s)",
-    n_columns="columns",
-    other_rows="make them of the same height",
-    other_columns="make them of the same width",
-    other_shapes="Make all of one height and width",
+    rows="line(s)",
+    columns="columns",
+    match_rows="make them of the same height",
+    match_columns="make them of the same width",
+    match_shapes="Make all of one height and width",
 )
 
 
 class Records:
-    """Records that are read by rows, as finite floating-point ``(n, n_leads, n_samples)``.
+    """Rows of X as finite floating-point arrays ``(n, n_leads, n_samples)``, read on demand.
 
     Parameters
     ----------
     source : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
         Anything with a shape and a dtype whose slices are arrays.
     dtype : tuple of dtype
-        The dtypes that rows may have; rows of another dtype are converted to the first.
-    words : AxisNames
-        For errors.
+        Accepted dtypes; rows of another dtype are converted to the first.
+    names : AxisNames
+        Names for errors.
     missing : {"error", "zero"} or None
-        Whether leads that are NaN as a whole become zeros. None is "error", where there is no
-        choice that an error could tell of.
+        With "zero", leads that are NaN as a whole become zeros. With "error", the error mentions
+        that choice; None stands for estimators without it.
     """
 
-    def __init__(self, source, dtype, words=_ECG, missing=None):
-        self.source, self.words, self.missing = source, words, missing
+    def __init__(self, source, dtype, names=_ECG, missing=None):
+        self.source, self.names, self.missing = source, names, missing
         self.ndim = len(source.shape)
         self.dtype = np.dtype(source.dtype if source.dtype in dtype else dtype[0])
         self.shape = source.shape if self.ndim == 3 else (source.shape[0], 1, source.shape[1])
-        self._checked = False  # whether all values are known to be finite
+        self._all_checked = False
 
     def __len__(self):
         return self.shape[0]
 
     def __getitem__(self, rows):
         """Return the records at ``rows``, a slice or an array of row numbers, in that order."""
-        with np.errstate(over="ignore"):  # what overflows becomes infinite, and is told below
+        with np.errstate(over="ignore"):  # an overflow becomes infinite, which is reported below
             if isinstance(rows, slice) or isinstance(self.source, np.ndarray):
                 values = np.asarray(self.source[rows], dtype=self.dtype)
             else:
-                values = self._by_blocks(np.asarray(rows))
+                values = self._read_by_blocks(np.asarray(rows))
         values = values.reshape(len(values), *self.shape[1:])
         if self.missing == "zero":
-            gone = np.isnan(values).all(axis=-1, keepdims=True)
-            values = np.where(gone, 0, values) if gone.any() else values
-        if not self._checked and len(values) and not are_usual(values):
-            first = np.argwhere(~(np.abs(values) <= _LARGEST))[0]
-            what = _called(values[tuple(first)])
-            first_of_all = tuple(first[:2])
-            first[0] = np.arange(len(self))[rows][first[0]]
-            axes = zip(self.words.axes, first, strict=True)
-            where = ", ".join(f"{axis} {number}" for axis, number in axes)
-            raise InvalidECGError(
-                f"Input X contains {what}: first in {where}. Leave such {self.words.axes[0]}s "
-                f"out, or fill their gaps, before.{self._advice(values[first_of_all])}"
-            )
+            is_missing = np.isnan(values).all(axis=-1, keepdims=True)
+            values = np.where(is_missing, 0, values) if is_missing.any() else values
+        if not self._all_checked:
+            self._check_values(values, rows)
         return values
 
-    def _advice(self, row):
-        if self.missing == "error" and np.isnan(row).all():
-            return " missing='zero' takes a lead that is missing as a whole for a flat one."
-        return ""
+    def _check_values(self, values, rows):
+        position = _first_invalid(values)
+        if position is None:
+            return
+        numbers = np.arange(len(self))[rows][position[0]], *position[1:]
+        where = ", ".join(f"{axis} {n}" for axis, n in zip(self.names.axes, numbers, strict=True))
+        advice = ""
+        if self.missing == "error" and np.isnan(values[position[:2]]).all():
+            advice = " Or set missing='zero' to replace a missing lead by zeros."
+        raise InvalidECGError(
+            f"Input X contains {_describe(values[position])}: first in {where}. Remove such "
+            f"{self.names.axes[0]}s or fill their gaps first.{advice}"
+        )
 
-    def _by_blocks(self, rows):
-        """Read rows by slices, one for each block: that is quick, and all that a source must do."""
+    def _read_by_blocks(self, rows):
+        """Read one slice per block, which is fast and all that a source must support."""
         order = np.argsort(rows)
         blocks = rows[order] // self.rows_of_block
         values = np.empty((len(rows), *self.source.shape[1:]), self.dtype)
-        for there in np.split(order, np.flatnonzero(np.diff(blocks)) + 1):
-            if len(there):
-                first, last = rows[there[0]], rows[there[-1]]
-                values[there] = np.asarray(self.source[first : last + 1])[rows[there] - first]
+        for positions in np.split(order, np.flatnonzero(np.diff(blocks)) + 1):
+            if len(positions):
+                first, last = rows[positions[0]], rows[positions[-1]]
+                block = np.asarray(self.source[first : last + 1])
+                values[positions] = block[rows[positions] - first]
         return values
 
     @property
     def rows_of_block(self):
-        """How many rows are best read together: those of a chunk, as of HDF5 and zarr, or 1.
+        """Number of rows to read together: those of a chunk (HDF5, zarr) or of a part of it, or 1.
 
-        Where a chunk has too many, since it does not hold whole records, it is a part of them.
+        A chunk with too many rows, which does not hold whole records, is divided.
         """
         n_rows = (getattr(self.source, "chunks", None) or (1,))[0]
-        n_rows = n_rows if isinstance(n_rows, int) else max(n_rows)  # dask tells of every chunk
-        return -(-n_rows // -(-n_rows // self._rows_of(_BYTES_AT_ONCE)))
+        n_rows = n_rows if isinstance(n_rows, int) else max(n_rows)  # dask lists every chunk
+        return -(-n_rows // -(-n_rows // self._max_rows()))
 
     @property
     def rows_at_once(self):
-        """How many rows of several blocks are read at once, so that they can be shuffled."""
-        n_blocks = self._rows_of(_BYTES_AT_ONCE) // self.rows_of_block
-        return self.rows_of_block * min(n_blocks, _BLOCKS_AT_ONCE)
+        """Number of rows in several blocks that are read at once to be shuffled."""
+        return self.rows_of_block * min(self._max_rows() // self.rows_of_block, _MAX_BLOCKS_AT_ONCE)
 
-    def _rows_of(self, n_bytes):
-        return max(1, n_bytes // (self.dtype.itemsize * self.shape[1] * self.shape[2]))
+    def _max_rows(self):
+        return max(1, _MAX_BYTES_AT_ONCE // (self.dtype.itemsize * self.shape[1] * self.shape[2]))
 
-    def batches(self, n_rows=_ROWS_PER_CHECK):
+    def batches(self, n_rows=_ROWS_PER_BATCH):
         """Yield the records in order, ``n_rows`` at a time."""
         for start in range(0, len(self), n_rows):
             yield self[start : start + n_rows]
 
 
 def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1):
-    """Check X as scikit-learn does, and return it as :class:`Records`.
+    """Validate the X of an estimator and return :class:`Records`, or raise InvalidECGError.
 
-    Shape and dtype are checked at once. The values of an array in memory too; those of an array on
-    disk (memory-mapped, h5py, zarr, whatever is read by slices) when they are read.
-
-    Parameters
-    ----------
-    estimator : estimator instance
-        Gets ``n_features_in_`` (the number of leads of a 3-D X, of samples of a 2-D X),
-        ``n_leads_in_`` and ``n_samples_in_`` where `reset`, and is compared with them where not.
-        Its parameter ``missing``, if it has one, tells what to do with leads that are NaN.
-    X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-        A 2-D X holds records of one lead.
-    reset : bool
-        True in ``fit``.
-    dtype : tuple of dtype, default=(np.float32,)
-        The dtypes that are left as they are; others become the first.
-    min_records : int, default=1
-        The least number of records.
-
-    Returns
-    -------
-    records : Records
-
-    Raises
-    ------
-    InvalidECGError
-        A ``ValueError`` that says what was given and what was expected.
+    With `reset`, as in ``fit``, the sizes of X become ``n_features_in_`` (length of the second
+    axis), ``n_leads_in_`` and ``n_samples_in_``; otherwise X must match them. Arrays in memory are
+    checked at once; the values of an array on disk (memory map, h5py, zarr) when they are read.
+    The first of `dtype` replaces all others. The estimator may have a parameter ``missing``.
     """
     return _check(estimator, X, _ECG, reset, dtype, min_records)
 
 
+def check_images(estimator, X, *, reset, dtype=(np.float32,), min_records=1):
+    """Validate grey images like :func:`check_ecg`, with ``height_in_`` and ``width_in_``."""
+    return _check(estimator, X, _IMAGES, reset, dtype, min_records)
+
+
 def check_signals(X: ArrayLike) -> np.ndarray:
-    """Check the X of a function, which has fitted nothing, and return it in three dimensions.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-
-    Returns
-    -------
-    X : ndarray of shape (n_records, n_leads, n_samples), dtype float32
-
-    Raises
-    ------
-    InvalidECGError
-        A ``ValueError`` that says what was given and what was expected.
-    """
+    """Validate the X of a function and return it as 3-D float32, or raise InvalidECGError."""
     X = np.asarray(X)
     if X.ndim not in (2, 3) or 0 in X.shape or X.dtype.kind not in "iuf":
         raise InvalidECGError(
             "Expected numbers of shape (n_records, n_leads, n_samples) or (n_records, n_samples), "
             f"each at least 1, but got {X.dtype} of shape {X.shape}."
         )
-    if not are_usual(X):
-        X = X.astype(float)
-        first = np.argwhere(~(np.abs(X) <= _LARGEST))[0]
-        what = _called(X[tuple(first)])
-        raise InvalidECGError(f"Input X contains {what}: first in record {first[0]}.")
+    position = _first_invalid(X)
+    if position is not None:
+        raise InvalidECGError(
+            f"Input X contains {_describe(X[position])}: first in record {position[0]}. Remove "
+            "such records or fill their gaps first."
+        )
     return X.reshape(len(X), -1, X.shape[-1]).astype(np.float32, copy=False)
 
 
-def are_usual(values):
-    """Return whether all values are numbers that can be computed with, squares included."""
-    return values.min() >= -_LARGEST and values.max() <= _LARGEST  # NaN is neither
+def _first_invalid(values):
+    """Return the position of the first value that is NaN, infinite or too large, or None."""
+    if not values.size or (values.min() >= -_MAX_VALUE and values.max() <= _MAX_VALUE):
+        return None  # NaN fails both comparisons
+    return tuple(np.argwhere(~(np.abs(values.astype(float)) <= _MAX_VALUE))[0])
 
 
-def _called(value):
-    """Return what a value is that cannot be computed with."""
+def _describe(value):
     if np.isnan(value):
         return "NaN"
     if np.isinf(value):
         return f"infinity, or a value too large for {value.dtype}"
-    return f"{value:.3g}, which is too large: {_LARGEST:.0e} is the most that is computed with"
+    return f"{value:.3g}, which is too large: the limit is {_MAX_VALUE:.0e}"
 
 
-def check_groups(groups, n_records):
-    """Return the number of the patient of each record; None takes every record for a patient.
+def check_groups(groups, n_records, remedy="Give the patient of each record."):
+    """Return an integer for the patient of each record, equal where groups are equal.
 
-    Raises
-    ------
-    InvalidECGError
-        A ``ValueError``: if they are not one for each record, or some are missing.
+    Integers follow the sorted order of groups. None makes every record a patient of its own.
+    Groups of another length raise InvalidECGError with `remedy`, and so do missing ones.
     """
     if groups is None:
         return np.arange(n_records)
     groups = np.asarray(groups, dtype=object)
     if groups.shape != (n_records,):
         raise InvalidECGError(
-            f"groups has shape {groups.shape}, but there are {n_records} records: name the patient "
-            "of each."
+            f"groups has shape {groups.shape}, but there are {n_records} records. {remedy}"
         )
-    if pd.isna(groups).any():
+    is_missing = pd.isna(groups)
+    if is_missing.any():
         raise InvalidECGError(
-            f"groups must name the patient of each record, but {pd.isna(groups).sum()} are missing."
+            f"Expected the patient of each record in groups, but {is_missing.sum()} are missing, "
+            f"first that of record {is_missing.argmax()}. Fill them in or remove these records."
         )
     return pd.factorize(groups, sort=True)[0]
 
 
-def check_images(estimator, X, *, reset, dtype=(np.float32,), min_records=1):
-    """Check grey images, one of which is a record of :class:`Records`, as :func:`check_ecg` does.
-
-    Their sizes become ``height_in_`` and ``width_in_``.
-    """
-    return _check(estimator, X, _IMAGES, reset, dtype, min_records)
-
-
-def _check(estimator, X, words, reset, dtype, min_records):
-    if np.ma.is_masked(X):  # numpy would give what is behind the mask
+def _check(estimator, X, names, reset, dtype, min_records):
+    if np.ma.is_masked(X):  # NumPy would return the values behind the mask
         X = np.ma.filled(X.astype(float), np.nan)
     by_slices = _is_read_by_slices(X)
     # zero strides: the shape and dtype of X without its values
     checked = np.broadcast_to(np.zeros((), X.dtype), X.shape) if by_slices else X
-    name = type(estimator).__name__
+    estimator_name = type(estimator).__name__
     n_dimensions = getattr(X, "ndim", None)
     if n_dimensions not in (None, 2, 3) and X.dtype != object:
         raise InvalidECGError(
-            f"{name} expected {words.expected}, but got {n_dimensions} dimension(s). Reshape your "
-            "data."
+            f"{estimator_name} expected {names.expected}, but got {n_dimensions} dimension(s). "
+            "Reshape your data."
         )
     try:
         if not reset:
-            checked = _as_fitted(estimator, checked, words)
+            checked = _match_dimensions(estimator, checked, names)
         checked = validate_data(
             estimator,
             checked,
@@ -294,32 +255,32 @@ def _check(estimator, X, words, reset, dtype, min_records):
             ensure_min_samples=min_records,
         )
     except ValueError as error:
-        raise InvalidECGError(_explain(estimator, X, error, words)) from error
+        raise InvalidECGError(_translate(error, estimator, X, names)) from error
     if checked.ndim > 3 or 0 in checked.shape:
         raise InvalidECGError(
-            f"{name} expected {words.expected}, each at least 1, but got {checked.shape}."
+            f"{estimator_name} expected {names.expected}, each at least 1, but got {checked.shape}."
         )
     if by_slices:
         checked = X.reshape(checked.shape) if isinstance(X, np.ndarray) else X
-    records = Records(checked, dtype, words, getattr(estimator, "missing", None))
+    records = Records(checked, dtype, names, getattr(estimator, "missing", None))
     if not by_slices:
         for _ in records.batches():
             pass
-        records._checked = True
+        records._all_checked = True
     if reset:
-        for attribute, size in zip(words.fitted, records.shape[1:], strict=True):
+        for attribute, size in zip(names.fitted, records.shape[1:], strict=True):
             setattr(estimator, attribute, size)
         estimator._n_dimensions_in = records.ndim
-    elif records.shape[2] != (n_columns := getattr(estimator, words.fitted[1])):
+    elif records.shape[2] != (n_columns := getattr(estimator, names.fitted[1])):
         raise InvalidECGError(
-            f"X has {words.axes[0]}s of {records.shape[2]} {words.n_columns}, but {name} was "
-            f"fitted on {words.axes[0]}s of {n_columns}; {words.other_columns}."
+            f"X has {names.axes[0]}s of {records.shape[2]} {names.columns}, but {estimator_name} "
+            f"was fitted on {names.axes[0]}s of {n_columns}; {names.match_columns}."
         )
     return records
 
 
 def _is_read_by_slices(X):
-    """Whether X is on disk: memory-mapped, or not an array but with a numpy dtype and slices."""
+    """Return True for memory maps and other array-likes with a NumPy dtype and slices."""
     if isinstance(X, np.ndarray):
         return isinstance(X, np.memmap)
     return (
@@ -331,40 +292,35 @@ def _is_read_by_slices(X):
     )
 
 
-def _as_fitted(estimator, X, words):
-    """One lead in as many dimensions as ``fit`` has seen, so that either form may follow."""
+def _match_dimensions(estimator, X, names):
+    """Give one lead as many dimensions as in ``fit``, so that either form is accepted."""
     if not hasattr(X, "shape"):
         X = np.asarray(X)
-    shape = X.shape
-    if len(shape) == 3 and shape[1] == 1 and estimator._n_dimensions_in == 2:
+    shape, n_fitted = X.shape, estimator._n_dimensions_in
+    if len(shape) == 3 and shape[1] == 1 and n_fitted == 2:
         return np.asarray(X)[:, 0]
-    if (
-        len(shape) == 2
-        and estimator._n_dimensions_in == 3
-        and getattr(estimator, words.fitted[0]) == 1
-    ):
+    if len(shape) == 2 and n_fitted == 3 and getattr(estimator, names.fitted[0]) == 1:
         return np.asarray(X)[:, None]
     return X
 
 
-def _explain(estimator, X, error, words):
-    """Say in records and leads what scikit-learn says in samples and features."""
+def _translate(error, estimator, X, names):
+    """Rephrase an error of scikit-learn in records and leads."""
     message, shape = str(error), tuple(getattr(X, "shape", ()))
-    n_rows = getattr(estimator, words.fitted[0], None)
+    n_fitted = getattr(estimator, names.fitted[0], None)
     if len(shape) in (2, 3) and "is expecting" in message:
-        given = shape[1] if len(shape) == 3 else 1
-        if given != n_rows:
+        n_rows = shape[1] if len(shape) == 3 else 1
+        if n_rows != n_fitted:
             return (
-                f"X has {shape[0]} {words.axes[0]}s of {given} {words.n_rows}, but "
-                f"{type(estimator).__name__} was fitted on {n_rows} {words.n_rows}; "
-                f"{words.other_rows}."
+                f"X has {shape[0]} {names.axes[0]}s of {n_rows} {names.rows}, but "
+                f"{type(estimator).__name__} was fitted on {n_fitted} {names.rows}; "
+                f"{names.match_rows}."
             )
     if "inhomogeneous" in message or "setting an array element" in message:
         return (
-            f"Expected {words.expected}, as one array, but the "
-            f"{words.axes[0]}s differ in shape or are not numbers ({message}). "
-            f"{words.other_shapes}."
+            f"Expected {names.expected}, as one array, but the {names.axes[0]}s differ in shape or "
+            f"are not numbers ({message}). {names.match_shapes}."
         )
     if "sample(s)" in message:
-        message += f" (To scikit-learn, each {words.axes[0]} is a sample.)"
+        message += f" (Each {names.axes[0]} is a sample to scikit-learn.)"
     return message

@@ -299,7 +299,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         records = vqvae._check_X(self, X, reset=True, dtype=(np.float32, np.float64), min_records=2)
         if isinstance(self.vqvae, FrozenEstimator) and records.shape[1:] != vqvae._shape:
             raise InvalidECGError(
-                f"X has {records.words.axes[0]}s of shape {records.shape[1:]}, but the frozen "
+                f"X has {records.names.axes[0]}s of shape {records.shape[1:]}, but the frozen "
                 f"{type(vqvae).__name__} was fitted on {vqvae._shape}."
             )
         x = records[:]

@@ -1,10 +1,10 @@
-"""Labels become codes; what is unlabelled is told; what is held out crosses no group."""
+"""Labels: codes, unlabelled rows, and splits by group."""
 
 import numpy as np
 import pytest
 from scipy import sparse
 
-from sklearn_bell._utils.labels import hold_out, read_labels
+from sklearn_bell._utils.labels import class_weights, hold_out, read_labels
 from sklearn_bell.exceptions import InvalidECGError
 
 
@@ -20,7 +20,7 @@ from sklearn_bell.exceptions import InvalidECGError
         (np.array([2, -1, 5, 9], dtype=object), [0, 2, 3], [2, 5, 9]),
     ],
 )
-def test_classes_and_labelled_rows(y, rows, classes):
+def test_read_labels_finds_classes_and_labelled_rows(y, rows, classes):
     labels = read_labels(y, 4)
     np.testing.assert_array_equal(labels.rows, rows)
     np.testing.assert_array_equal(labels.classes, classes)
@@ -28,25 +28,27 @@ def test_classes_and_labelled_rows(y, rows, classes):
 
 
 @pytest.mark.parametrize("form", [np.array, sparse.csr_array, np.ndarray.tolist])
-def test_an_indicator_keeps_its_columns(form):
+def test_read_labels_keeps_the_columns_of_an_indicator(form):
     y = np.array([[0, 1, 0], [1, 1, 0]])
     labels = read_labels(form(y), 2)
     np.testing.assert_array_equal(labels.codes, y)
     np.testing.assert_array_equal(labels.classes, [0, 1, 2])
 
 
-def test_a_row_of_minus_ones_is_unlabelled():
+def test_read_labels_takes_a_row_of_minus_ones_as_unlabelled():
     labels = read_labels([[0, 1], [-1, -1], [0, 0]], 3)
     np.testing.assert_array_equal(labels.rows, [0, 2])
     np.testing.assert_array_equal(labels.codes, [[0, 1], [0, 0]])
 
 
-def test_classes_that_are_known_decide_what_is_unlabelled():
-    labels = read_labels([-1, 2, -1], 3, classes=np.array([0, 1, 2]))
-    np.testing.assert_array_equal(labels.rows, [1])
-    np.testing.assert_array_equal(labels.codes, [2])
-    labels = read_labels([-1, 1, -1], 3, classes=np.array([-1, 1]))
-    np.testing.assert_array_equal(labels.codes, [0, 1, 0])
+@pytest.mark.parametrize(
+    ("y", "classes", "rows", "codes"),
+    [([-1, 2, -1], [0, 1, 2], [1], [2]), ([-1, 1, -1], [-1, 1], [0, 1, 2], [0, 1, 0])],
+)
+def test_read_labels_with_known_classes(y, classes, rows, codes):
+    labels = read_labels(y, 3, classes=np.array(classes))
+    np.testing.assert_array_equal(labels.rows, rows)
+    np.testing.assert_array_equal(labels.codes, codes)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_classes_that_are_known_decide_what_is_unlabelled():
     [
         (None, "requires y to be passed"),
         ([0, 1], r"inconsistent numbers of samples: \[3, 2\]"),
-        ([0, 1, np.nan], "NaN.*marked by -1"),
+        ([0, 1, np.nan], "NaN.*by -1"),
         (["a", "b", -1], "encode the classes as 0, 1"),  # numpy makes the text "-1" of it
         (np.array(["a", "b", -1], dtype=object), "encode the classes as 0, 1"),
         ([1, 1, 1], "only class is"),
@@ -63,36 +65,55 @@ def test_classes_that_are_known_decide_what_is_unlabelled():
         ([[0, 1], [-1, 0], [1, 1]], "Row 1 of y is labelled for some classes and -1 for others"),
     ],
 )
-def test_what_cannot_be_learnt_from_is_named(y, message):
+def test_read_labels_rejects_invalid_y(y, message):
     with pytest.raises(InvalidECGError, match=message):
         read_labels(y, 3)
 
 
-def test_a_class_never_seen_before_is_named():
+def test_read_labels_rejects_unknown_classes():
     with pytest.raises(InvalidECGError, match=r"\[0 3\], but expected \[0 1\]"):
         read_labels([0, 3], 2, classes=np.array([0, 1]))
 
 
 @pytest.mark.parametrize("multilabel", [False, True])
-def test_no_group_is_on_both_sides_and_classes_keep_their_shares(multilabel):
+def test_hold_out_separates_groups_and_keeps_class_frequencies(multilabel):
     rng = np.random.default_rng(0)
     codes = rng.choice(3, size=300, p=[0.1, 0.3, 0.6])
     groups = rng.integers(100, size=300)
     indicator = (codes[:, None] == np.arange(3)).astype(int)
-    here, there = hold_out(indicator if multilabel else codes, groups, 0.2, seed=0)
-    assert not set(groups[here]) & set(groups[there])
-    np.testing.assert_array_equal(np.sort(np.concatenate([here, there])), np.arange(300))
-    assert 0.15 < len(there) / 300 < 0.25
-    np.testing.assert_allclose(indicator[there].mean(0), indicator[here].mean(0), atol=0.05)
+    train, test = hold_out(indicator if multilabel else codes, groups, 0.2, seed=0)
+    assert not set(groups[train]) & set(groups[test])
+    np.testing.assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(300))
+    assert 0.15 < len(test) / 300 < 0.25
+    np.testing.assert_allclose(indicator[test].mean(0), indicator[train].mean(0), atol=0.05)
 
 
-def test_a_class_of_one_patient_is_trained_on():
+@pytest.mark.parametrize("seed", range(5))
+def test_hold_out_keeps_a_class_of_one_patient_in_training(seed):
     codes = np.array([0] * 9 + [1] * 10 + [2])
-    for seed in range(5):
-        here, _ = hold_out(codes, np.arange(20), 0.3, seed)
-        assert 2 in codes[here]
+    train, _ = hold_out(codes, np.arange(20), 0.3, seed)
+    assert 2 in codes[train]
 
 
-def test_one_patient_alone_cannot_be_held_out():
+def test_hold_out_rejects_a_single_group():
     with pytest.raises(InvalidECGError, match="one group"):
         hold_out(np.array([0, 1]), np.array([7, 7]), 0.5, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("codes", "class_weight", "expected"),
+    [
+        (np.array([0, 0, 0, 1]), "balanced", [2 / 3, 2]),
+        (np.array([0, 0, 0, 1]), {0: 1, 1: 5}, [1, 5]),
+        (np.array([[0, 1], [0, 0]]), None, [[1, 1], [1, 1]]),
+        (np.array([[0, 1], [0, 0]]), "balanced", [[0.5, 1], [1, 1]]),
+    ],
+)
+def test_class_weights(codes, class_weight, expected):
+    np.testing.assert_allclose(class_weights(class_weight, codes, np.arange(2)), expected)
+
+
+@pytest.mark.parametrize("class_weight", [{7: 1}, [{0: 1}], "unknown"])
+def test_class_weights_rejects_other_classes(class_weight):
+    with pytest.raises(InvalidECGError, match="class_weight does not fit the classes"):
+        class_weights(class_weight, np.array([0, 1]), np.arange(2))

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
 
-from sklearn_bell._utils.validation import ECGInputMixin, check_ecg
+from sklearn_bell._utils.validation import ECGInputMixin, check_ecg, check_groups, check_signals
 from sklearn_bell.exceptions import InvalidECGError
 
 
@@ -12,7 +12,7 @@ class Estimator(ECGInputMixin, BaseEstimator):
 
 
 class Sliced:
-    """Only what h5py and zarr arrays have: shape, dtype, and slices in increasing order."""
+    """The interface of h5py and zarr arrays: shape, dtype, and slices in increasing order."""
 
     def __init__(self, values):
         self.values, self.shape, self.dtype = values, values.shape, values.dtype
@@ -40,14 +40,10 @@ def fitted(X):
     return estimator
 
 
-def test_three_dimensions_are_records_leads_and_samples(X):
-    estimator = fitted(X)
-    assert (estimator.n_features_in_, estimator.n_leads_in_, estimator.n_samples_in_) == (3, 3, 8)
-
-
-def test_two_dimensions_are_records_of_one_lead(X):
-    estimator = fitted(X[:, 0])
-    assert (estimator.n_features_in_, estimator.n_leads_in_, estimator.n_samples_in_) == (8, 1, 8)
+@pytest.mark.parametrize(("index", "sizes"), [(np.s_[:], (3, 3, 8)), (np.s_[:, 0], (8, 1, 8))])
+def test_check_ecg_sets_sizes(X, index, sizes):
+    estimator = fitted(X[index])
+    assert (estimator.n_features_in_, estimator.n_leads_in_, estimator.n_samples_in_) == sizes
 
 
 def test_records_are_read_by_rows_as_float32(X):
@@ -58,32 +54,28 @@ def test_records_are_read_by_rows_as_float32(X):
     np.testing.assert_array_equal(np.concatenate(list(records.batches(4))), X.astype(np.float32))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_dtype_that_is_asked_for_is_kept(X, dtype):
-    records = check_ecg(Estimator(), X.astype(dtype), reset=True, dtype=(np.float32, np.float64))
-    assert records[:].dtype == dtype
-
-
-def test_integers_become_the_first_dtype(X):
-    X = (100 * X).astype(np.int16)
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [("f4", np.float32), ("f8", np.float64), ("i2", np.float32)]
+)
+def test_records_keep_accepted_dtypes_and_convert_others(X, dtype, expected):
+    X = (100 * X).astype(dtype)
     records = check_ecg(Estimator(), X, reset=True, dtype=(np.float32, np.float64))
-    assert records[:].dtype == np.float32
+    assert records[:].dtype == expected
     np.testing.assert_array_equal(records[:], X)
 
 
-def test_one_lead_may_be_given_in_either_form(X):
+@pytest.mark.parametrize("convert", [np.asarray, np.ndarray.tolist, Sliced, pd.DataFrame])
+@pytest.mark.parametrize("n_dimensions", [2, 3])
+def test_check_ecg_accepts_one_lead_in_two_or_three_dimensions(X, n_dimensions, convert):
     flat = X[:, 0]
-    for first, second in ((flat, flat[:, None]), (flat[:, None], flat)):
-        for given in (second, second.tolist(), Sliced(second)):
-            records = check_ecg(fitted(first), given, reset=False)
-            np.testing.assert_array_equal(records[:], flat[:, None].astype(np.float32))
-    frame = pd.DataFrame(flat)
-    np.testing.assert_array_equal(
-        check_ecg(fitted(flat[:, None]), frame, reset=False)[:], flat[:, None].astype(np.float32)
-    )
+    first, second = (flat, flat[:, None]) if n_dimensions == 3 else (flat[:, None], flat)
+    if convert is pd.DataFrame:
+        second = flat
+    records = check_ecg(fitted(first), convert(second), reset=False)
+    np.testing.assert_array_equal(records[:], flat[:, None].astype(np.float32))
 
 
-def test_what_is_read_by_slices_is_never_read_whole(X):
+def test_records_read_a_sliced_source_by_rows(X):
     source = Sliced(X)
     records = check_ecg(Estimator(), source, reset=True)
     assert source.most_rows_read == 0
@@ -92,7 +84,7 @@ def test_what_is_read_by_slices_is_never_read_whole(X):
     assert source.most_rows_read == 1
 
 
-def test_a_memory_mapped_array_is_not_read_before_its_rows_are_asked_for(X, tmp_path):
+def test_records_check_a_memory_map_when_rows_are_read(X, tmp_path):
     X[4, 1, 2] = np.nan
     np.save(tmp_path / "X.npy", X)
     records = check_ecg(Estimator(), np.load(tmp_path / "X.npy", mmap_mode="r"), reset=True)
@@ -104,10 +96,12 @@ def test_a_memory_mapped_array_is_not_read_before_its_rows_are_asked_for(X, tmp_
 @pytest.mark.parametrize(
     ("value", "message"), [(np.nan, "NaN"), (np.inf, "infinity"), (1e300, "too large")]
 )
-def test_a_value_that_is_no_number_is_named_with_its_record(X, value, message):
+def test_invalid_value_is_named_with_its_record(X, value, message):
     X[6, 2, 1] = value
     with pytest.raises(InvalidECGError, match=f"{message}.*record 6, lead 2, sample 1"):
         check_ecg(Estimator(), X, reset=True)
+    with pytest.raises(InvalidECGError, match=f"{message}.*record 6"):
+        check_signals(X)
 
 
 @pytest.mark.parametrize(
@@ -122,21 +116,67 @@ def test_a_value_that_is_no_number_is_named_with_its_record(X, value, message):
         ((8,), r"got 1 dimension\(s\)"),
     ],
 )
-def test_a_wrong_shape_says_what_was_given_and_what_was_expected(X, shape, message):
+def test_wrong_shape_names_expected_and_observed(X, shape, message):
     with pytest.raises(InvalidECGError, match=message):
         check_ecg(fitted(X), np.zeros(shape), reset=False)
 
 
-def test_records_of_different_lengths_are_refused():
-    ragged = [[np.zeros(8)], [np.zeros(9)]]
+def as_objects(records):
+    X = np.empty(len(records), dtype=object)
+    X[:] = records
+    return X
+
+
+@pytest.mark.parametrize(
+    "ragged",
+    [[[np.zeros(8)], [np.zeros(9)]], as_objects([np.zeros((3, 8)), np.zeros((3, 9))])],
+    ids=["list", "objects"],
+)
+def test_records_of_different_lengths_raise(ragged):
     with pytest.raises(InvalidECGError, match="the records differ in shape"):
         check_ecg(Estimator(), ragged, reset=True)
-    as_objects = np.empty(2, dtype=object)
-    as_objects[:] = [np.zeros((3, 8)), np.zeros((3, 9))]
-    with pytest.raises(InvalidECGError, match="the records differ in shape"):
-        check_ecg(Estimator(), as_objects, reset=True)
 
 
-def test_a_minimum_of_records_is_asked_for(X):
+def test_check_ecg_requires_a_minimum_of_records(X):
     with pytest.raises(InvalidECGError, match="minimum of 2 is required by Estimator"):
         check_ecg(Estimator(), X[:1], reset=True, min_records=2)
+
+
+@pytest.mark.parametrize("dtype", ["i2", "f4", "f8"])
+def test_check_signals_returns_three_dimensions_of_float32(X, dtype):
+    X = (100 * X).astype(dtype)
+    assert check_signals(X[:, 0]).shape == (10, 1, 8)
+    assert check_signals(X).dtype == np.float32
+    np.testing.assert_allclose(check_signals(X), X, rtol=1e-6)
+
+
+@pytest.mark.parametrize("X", [np.zeros(3), np.zeros((0, 3)), np.zeros((2, 3), bool), [["a"]]])
+def test_check_signals_rejects_other_arrays(X):
+    with pytest.raises(InvalidECGError, match="Expected numbers of shape"):
+        check_signals(X)
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        (None, [0, 1, 2]),
+        (["b", "a", "b"], [1, 0, 1]),
+        (np.array([7, 7, -1]), [1, 1, 0]),
+        (pd.Series(["x", "y", "x"], index=[5, 6, 7], dtype="category"), [0, 1, 0]),
+    ],
+)
+def test_check_groups_numbers_patients_in_sorted_order(groups, expected):
+    np.testing.assert_array_equal(check_groups(groups, 3), expected)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([1, 2], r"groups has shape \(2,\), but there are 3 records\. Do this\."),
+        ([[1], [2], [3]], r"groups has shape \(3, 1\)"),
+        ([1, None, np.nan], "2 are missing, first that of record 1"),
+    ],
+)
+def test_check_groups_rejects_other_lengths_and_missing_values(groups, message):
+    with pytest.raises(InvalidECGError, match=message):
+        check_groups(groups, 3, remedy="Do this.")
