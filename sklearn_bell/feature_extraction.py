@@ -1,4 +1,4 @@
-"""Hand-made features of an ECG, and the detection of beats that they rest on."""
+"""Hand-made features of an ECG, and the QRS detector that they use."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ECGFeatures", "detect_qrs"]
 
-_RATE = 100  # Hz, at which everything here is computed, so that records of any rate agree
-_REFRACTORY = 25  # samples, 0.25 s: no heart beats faster than 240 per minute here
+_RATE = 100  # Hz of all computations, so that features do not depend on the rate of X
+_REFRACTORY = 25  # samples, 0.25 s: at most 240 beats per minute
 _BEFORE, _AFTER, _STEP = 24, 40, 2  # samples: the beat from -240 ms to +380 ms, every 20 ms
 
 _RHYTHM = ("heart_rate", "rr_sd", "rr_rmssd", "rr_min", "rr_max")
 _AMPLITUDE = ("sd", "max", "min")
-_BEAT = tuple(f"beat_{10 * at:+d}ms" for at in range(-_BEFORE, _AFTER, _STEP))
+_BEAT = tuple(f"beat_{10 * sample:+d}ms" for sample in range(-_BEFORE, _AFTER, _STEP))
 
 
 @validate_params(
@@ -36,26 +36,25 @@ _BEAT = tuple(f"beat_{10 * at:+d}ms" for at in range(-_BEFORE, _AFTER, _STEP))
     prefer_skip_nested_validation=True,
 )
 def detect_qrs(X: ArrayLike, sampling_rate: float = 100) -> list[np.ndarray]:
-    """Find the QRS complexes of every record, with all of its leads together.
+    """Detect the QRS complexes of every record from all of its leads.
 
-    The slopes between 5 and 20 Hz are averaged over the leads, each in units of its own mean so
-    that no lead drowns the others, and smoothed over 0.14 s. A beat is a peak, at least 0.25 s from
-    a higher one, that exceeds 0.45 of the usual height: the median over windows of 2 s of the
-    greatest value. Where the usual height is not 3 times the lower quartile of the curve there are
-    no beats, only noise. Each beat is then placed where, within 0.08 s, the root of the sum of
-    squares over the leads is greatest.
+    Slopes between 5 and 20 Hz, divided by their mean in each lead, are averaged over leads and
+    smoothed over 0.14 s. A beat is a peak above 0.45 of the typical height, at least 0.25 s from a
+    higher one. The typical height is the median of the maxima of windows of 2 s; a record has no
+    beats if it is below 3 times the lower quartile. Each beat moves, by 0.08 s at most, to the
+    largest root of the sum of squares over leads.
 
     Parameters
     ----------
     X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
         Records in mV, without NaN.
     sampling_rate : float, default=100
-        Sampling rate of X in Hz. Higher rates than 100 Hz are brought down to it.
+        Sampling rate of X in Hz. Other rates are resampled to 100 Hz.
 
     Returns
     -------
     beats : list of n_records ndarrays of shape (n_beats,)
-        When the beats are, in s from the start of the record, to the nearest 0.01 s.
+        Times of the beats in s from the start of the record, to the nearest 0.01 s.
 
     See Also
     --------
@@ -63,8 +62,8 @@ def detect_qrs(X: ArrayLike, sampling_rate: float = 100) -> list[np.ndarray]:
 
     Notes
     -----
-    The band and the smoothed slope follow Pan and Tompkins [1]_; the rest is simpler, because
-    records are short and looked at as a whole.
+    The band and the smoothed slope are those of Pan and Tompkins [1]_. The rest is simpler, because
+    short records are processed as a whole.
 
     References
     ----------
@@ -85,42 +84,41 @@ def detect_qrs(X: ArrayLike, sampling_rate: float = 100) -> list[np.ndarray]:
 
 
 class ECGFeatures(RecordTransformer):
-    """Features that one tries first: the rhythm, the amplitudes and the median beat.
+    """Baseline features: the rhythm, the amplitudes and the median beat.
 
-    Records are brought to 100 Hz and filtered from 0.5 to 40 Hz. Their features are
+    Records are resampled to 100 Hz and filtered from 0.5 to 40 Hz. Features are
 
-    - of the record: heart rate (1/min, from the median RR interval), and the standard deviation,
-      root mean square of successive differences, least and greatest of the RR intervals (s);
+    - of the record: heart rate (1/min, from the median RR interval), and standard deviation, root
+      mean square of successive differences, minimum and maximum of the RR intervals (s);
     - of each lead: standard deviation, maximum and minimum (mV);
-    - of each lead: the median over beats, from 240 ms before to 380 ms after the QRS complex, every
-      20 ms (mV).
+    - of each lead: the median over beats, every 20 ms from 240 ms before to 380 ms after the QRS
+      complex (mV).
 
-    What cannot be known is zero: the RR statistics of fewer than two beats, the median beat where
-    no beat lies wholly in the record. Nothing is NaN.
+    Undefined features are zero, never NaN: RR statistics of fewer than two beats, and the median
+    beat if no beat lies completely in the record.
 
     Parameters
     ----------
     sampling_rate : float, default=100
         Sampling rate of X in Hz. The features hardly depend on it.
     lead_names : array-like of str, default=None
-        Names of the leads of X, for the names of the features. None takes the standard ones where
-        X has twelve leads, and otherwise numbers them: lead0, lead1, ...
+        Names of the leads of X, for the names of the features. None uses the standard names for
+        twelve leads, and otherwise numbers: lead0, lead1, ...
 
     Attributes
     ----------
     lead_names_ : list of str
         Names of the leads in the names of the features.
     n_features_in_, n_leads_in_, n_samples_in_ : int
-        What `fit` has seen: the length of the second axis of X, its leads, its samples.
+        Length of the second axis of X, number of leads, and of samples.
 
     See Also
     --------
-    detect_qrs : The detection of beats, which says how they are found.
+    detect_qrs : The detection of beats.
 
     Notes
     -----
-    With extra trees these are a strong baseline for the diagnoses of PTB-XL [1]_: what is learnt
-    from unlabelled records has to beat them.
+    With extra trees these are a strong baseline for the diagnoses of PTB-XL [1]_.
 
     References
     ----------
@@ -158,10 +156,10 @@ class ECGFeatures(RecordTransformer):
     def _transform(self, x):
         x = _clean(x, self.sampling_rate)
         beats = _find_beats(x)
-        rhythm = np.array([_rhythm(at) for at in beats])  # (n, 5)
+        rhythm = np.array([_rhythm(positions) for positions in beats])  # (n, 5)
         amplitude = np.stack([x.std(axis=-1), x.max(axis=-1), x.min(axis=-1)], axis=-1)
-        shape = np.stack([_median_beat(record, at) for record, at in zip(x, beats, strict=True)])
-        # all of the first lead, then all of the second
+        shape = np.stack([_median_beat(*record) for record in zip(x, beats, strict=True)])
+        # all features of the first lead, then all of the second
         leads = np.concatenate([amplitude, shape], axis=-1).reshape(len(x), -1)
         return np.concatenate([rhythm, leads], axis=1, dtype=np.float32)
 
@@ -171,17 +169,17 @@ class ECGFeatures(RecordTransformer):
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Compared with what `fit` has seen, and not used otherwise.
+            Only compared with the names seen in `fit`.
 
         Returns
         -------
         feature_names_out : ndarray of str
-            Those of the record first, then those of each lead in turn.
+            Names of the features of the record, then of each lead in turn.
         """
         check_is_fitted(self, "_shape_out")
         _check_feature_names_in(self, input_features, generate_names=False)
-        of_leads = [f"{lead}_{what}" for lead in self.lead_names_ for what in _AMPLITUDE + _BEAT]
-        return np.array([*_RHYTHM, *of_leads], dtype=object)
+        names = [f"{lead}_{name}" for lead in self.lead_names_ for name in _AMPLITUDE + _BEAT]
+        return np.array([*_RHYTHM, *names], dtype=object)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -190,42 +188,38 @@ class ECGFeatures(RecordTransformer):
 
 
 def _clean(x, sampling_rate):
-    """Return records at 100 Hz from 0.5 to 40 Hz."""
+    """Resample to 100 Hz and filter from 0.5 to 40 Hz."""
     return bandpass(resample(x, sampling_rate, _RATE), _RATE, 0.5, 40.0)
 
 
 def _find_beats(x):
-    """Return the positions of the beats of each clean record (n, n_leads, n_samples)."""
+    """Return the samples of the beats of each clean record (n, n_leads, n_samples)."""
     activity = _qrs_activity(x)  # (n, n_samples)
     n_window = min(2 * _RATE, x.shape[-1])
     n_windows = x.shape[-1] // n_window
     windows = activity[:, : n_windows * n_window].reshape(len(x), n_windows, n_window)
-    usual = np.median(windows.max(axis=-1), axis=-1)  # (n,)
-    has_beats = usual > 3 * np.quantile(activity, 0.25, axis=-1)
+    height = np.median(windows.max(axis=-1), axis=-1)  # (n,)
+    has_beats = height > 3 * np.quantile(activity, 0.25, axis=-1)
     magnitude = np.sqrt((x**2).sum(axis=1))  # (n, n_samples)
-    none = np.empty(0, dtype=int)
-    return [
-        _to_summit(_peaks(activity[i], 0.45 * usual[i]), magnitude[i]) if has_beats[i] else none
-        for i in range(len(x))
-    ]
+    beats = [np.empty(0, dtype=int)] * len(x)
+    for i in np.flatnonzero(has_beats):
+        peaks, _ = signal.find_peaks(activity[i], height=0.45 * height[i], distance=_REFRACTORY)
+        beats[i] = _move_to_summit(peaks, magnitude[i])
+    return beats
 
 
 def _qrs_activity(x):
-    """Return where the leads together are steep in the way of a QRS complex (n, n_samples)."""
+    """Return the smoothed slope of all leads in the band of QRS complexes (n, n_samples)."""
     if x.shape[-1] < 2:
         return np.zeros((len(x), x.shape[-1]))
-    steepness = np.abs(np.gradient(bandpass(x, _RATE, 5.0, 20.0), axis=-1))
-    mean = steepness.mean(axis=-1, keepdims=True)  # (n, n_leads, 1)
-    together = (steepness / np.where(mean > 0, mean, 1)).mean(axis=1)  # (n, n_samples)
-    return ndimage.uniform_filter1d(together, 14, axis=-1, mode="nearest")
+    slope = np.abs(np.gradient(bandpass(x, _RATE, 5.0, 20.0), axis=-1))
+    mean = slope.mean(axis=-1, keepdims=True)  # (n, n_leads, 1)
+    mean_slope = (slope / np.where(mean > 0, mean, 1)).mean(axis=1)  # (n, n_samples)
+    return ndimage.uniform_filter1d(mean_slope, 14, axis=-1, mode="nearest")
 
 
-def _peaks(activity, height):
-    return signal.find_peaks(activity, height=height, distance=_REFRACTORY)[0]
-
-
-def _to_summit(beats, magnitude, n_around=8):
-    """Move each beat to the greatest magnitude around it."""
+def _move_to_summit(beats, magnitude, n_around=8):
+    """Move each beat to the largest magnitude around it."""
     around = beats[:, None] + np.arange(-n_around, n_around + 1)  # (n_beats, 17)
     around = around.clip(0, len(magnitude) - 1)
     return around[np.arange(len(beats)), magnitude[around].argmax(axis=-1)]
@@ -246,5 +240,6 @@ def _median_beat(record, beats):
     if len(whole) == 0:
         return np.zeros((len(record), len(_BEAT)), record.dtype)
     window = np.arange(-_BEFORE, _AFTER, _STEP)
-    aligned = record[:, whole[:, None] + window]  # (n_leads, n_beats, n_points)
-    return np.median(aligned, axis=1)
+    return np.median(
+        record[:, whole[:, None] + window], axis=1
+    )  # over (n_leads, n_beats, n_points)

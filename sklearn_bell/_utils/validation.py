@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _MAX_VALUE = 1e12  # squares of larger values overflow float32; ADCs have 32 bits
 _ROWS_PER_BATCH = 256  # a few MB of records of 12 x 1000
-_MAX_BYTES_AT_ONCE = 2**26  # of chunked sources
-_MAX_BLOCKS_AT_ONCE = 8
+_BYTES_AT_ONCE = 2**26  # of chunked sources
+_BLOCKS_AT_ONCE = 8
 
 
 class ECGInputMixin:
@@ -149,10 +149,10 @@ class Records:
     @property
     def rows_at_once(self):
         """Number of rows in several blocks that are read at once to be shuffled."""
-        return self.rows_of_block * min(self._max_rows() // self.rows_of_block, _MAX_BLOCKS_AT_ONCE)
+        return self.rows_of_block * min(self._max_rows() // self.rows_of_block, _BLOCKS_AT_ONCE)
 
     def _max_rows(self):
-        return max(1, _MAX_BYTES_AT_ONCE // (self.dtype.itemsize * self.shape[1] * self.shape[2]))
+        return max(1, _BYTES_AT_ONCE // (self.dtype.itemsize * self.shape[1] * self.shape[2]))
 
     def batches(self, n_rows=_ROWS_PER_BATCH):
         """Yield the records in order, ``n_rows`` at a time."""

@@ -1,6 +1,6 @@
 """Transformers of records: leads, sampling rate, frequency band, scale and length.
 
-Each works record by record on ``(n_records, n_leads, n_samples)``, or on ``(n_records, n_samples)``
+Each works record by record on ``(n_records, n_leads, n_samples)``, or ``(n_records, n_samples)``
 for one lead, keeps float32 and float64, and reads X in batches.
 """
 

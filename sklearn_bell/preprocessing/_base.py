@@ -1,4 +1,4 @@
-"""What the transformers share that work on each record by itself."""
+"""Base classes of transformers that treat each record separately."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta):
-    """Template: a subclass says what becomes of one batch, and what it has to know beforehand.
+    """Template: a subclass defines ``_transform`` of a batch, and ``_prepare`` for checks in fit.
 
-    X is read in batches, so it may be on disk. A 2-D X becomes 2-D, of one lead.
+    X is read in batches, so that it may be on disk. A 2-D X becomes 2-D, of one lead.
     """
 
-    _dtypes: tuple = (np.float32, np.float64)  # kept as they are; others become the first
+    _dtypes: tuple = (np.float32, np.float64)  # accepted; others become the first
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
@@ -39,28 +39,28 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclas
         Returns
         -------
         self : object
-            The transformer itself.
+            The fitted transformer.
         """
-        self.__dict__.pop("_shape_out", None)  # what fails below must not look fitted
+        self.__dict__.pop("_shape_out", None)  # a fit that fails below leaves it unfitted
         records = check_ecg(self, X, reset=True, dtype=self._dtypes)
         self._prepare()
-        # one record of zeros tells the shape of what comes out
+        # a record of zeros gives the shape of the output
         self._shape_out = self._transform(np.zeros((1, *records.shape[1:]), np.float32)).shape[1:]
         return self
 
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """Transform each record by itself.
+        """Transform each record separately.
 
         Parameters
         ----------
         X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            Records in mV, of the shape that `fit` has seen.
+            Records in mV, of the leads and length seen in `fit`.
 
         Returns
         -------
         X_new : ndarray of shape (n_records, n_leads_out, n_samples_out) or (n_records, n_features)
-            A new array, float32 unless X is float64 and the transformer keeps that. Records of one
-            lead come out in two dimensions where `fit` has seen two.
+            A new array: float64 where X is and the transformer keeps it, otherwise float32. It is
+            2-D for records of one lead if X was 2-D in `fit`.
         """
         check_is_fitted(self, "_shape_out")
         records = check_ecg(self, X, reset=False, dtype=self._dtypes)
@@ -72,15 +72,15 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclas
         return out[:, 0] if out.ndim == 3 and self._n_dimensions_in == 2 else out
 
     def _prepare(self):
-        """Compare parameters with each other and with the shape of X, in `fit`."""
+        """Check parameters against each other and the shape of X in `fit`."""
 
     @abstractmethod
     def _transform(self, x):
-        """Return what becomes of a batch (n, n_leads, n_samples), which itself stays as it is."""
+        """Return a new array for a batch (n, n_leads, n_samples), which stays unchanged."""
 
 
 class SignalTransformer(RecordTransformer):
-    """Template for signals that become signals: float32 stays float32, float64 float64."""
+    """Template for transformers of signals to signals, which keep float32 and float64."""
 
     def get_feature_names_out(self, input_features: Names | None = None) -> np.ndarray:
         """Return names along the second axis of the output: leads in 3-D, samples in 2-D.
@@ -93,15 +93,20 @@ class SignalTransformer(RecordTransformer):
         Returns
         -------
         feature_names_out : ndarray of str
-            The names that came in, or numbered ones where samples became others.
+            The input names, those of selected leads, or numbered ones for new samples.
         """
         check_is_fitted(self, "_shape_out")
         names = _check_feature_names_in(self, input_features)
         n_samples_out = self._shape_out[-1]
-        if self._n_dimensions_in == 3 or n_samples_out == self.n_samples_in_:
+        if self._n_dimensions_in == 3:
+            return self._lead_names_out(names)
+        if n_samples_out == self.n_samples_in_:
             return names
         prefix = type(self).__name__.lower()
         return np.array([f"{prefix}{i}" for i in range(n_samples_out)], dtype=object)
+
+    def _lead_names_out(self, names):
+        return names
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

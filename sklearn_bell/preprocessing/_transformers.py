@@ -1,8 +1,4 @@
-"""Transformers that prepare records: leads, sampling rate, frequency band, scale and length.
-
-All work on each record by itself, on ``(n_records, n_leads, n_samples)`` and on ``(n_records,
-n_samples)`` of one lead, keep float32 and float64, and read X in batches.
-"""
+"""Transformers of signals: leads, sampling rate, frequency band, scale and length."""
 
 from __future__ import annotations
 
@@ -27,30 +23,32 @@ from sklearn_bell.preprocessing._base import SignalTransformer
 if TYPE_CHECKING:
     from sklearn_bell._utils.types import Names, RandomState
 
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+
 
 class LeadSelector(SignalTransformer):
-    """Select leads by name, and put them in order.
+    """Select leads by name, in a given order.
 
     Parameters
     ----------
     leads : array-like of str, default=None
-        The leads wanted, in the order wanted, upper or lower case. None keeps all as they are.
-        ``INDEPENDENT_LEADS`` are the eight that carry all the information of twelve.
+        Names of the selected leads, in order and any case. None keeps all leads.
+        ``INDEPENDENT_LEADS`` are the eight that determine all twelve.
     lead_names : array-like of str, default=STANDARD_LEADS
-        The leads of X, in order. Not looked at where `leads` is None.
+        Names of the leads of X, in order. Ignored if `leads` is None.
 
     Attributes
     ----------
     lead_positions_ : ndarray of shape (n_leads_out,)
-        Where the selected leads stand in X.
+        Positions of the selected leads in X.
     n_features_in_, n_leads_in_, n_samples_in_ : int
-        What `fit` has seen: the length of the second axis of X, its leads, its samples.
+        Length of the second axis of X, number of leads, and of samples.
 
     Raises
     ------
     InvalidECGError
-        A ``ValueError``, in `fit`: if `leads` is empty or names one that is not there, or if
-        `lead_names` does not name each lead of X once.
+        In `fit`: if `leads` is empty or has an unknown name, or if `lead_names` does not name each
+        lead of X once.
 
     Examples
     --------
@@ -74,34 +72,21 @@ class LeadSelector(SignalTransformer):
         if self.leads is None:
             return
         if len(self.leads) == 0:
-            raise InvalidECGError("leads is empty; name at least one, or give None to keep all.")
+            raise InvalidECGError("leads is empty. Name at least one, or set None to keep all.")
         names = check_lead_names(self.lead_names, self.n_leads_in_)
         self.lead_positions_ = np.array(lead_positions(self.leads, names))
 
     def _transform(self, x):
         return x[:, self.lead_positions_]
 
-    def get_feature_names_out(self, input_features: Names | None = None) -> np.ndarray:
-        """Return names along the second axis of the output: leads in 3-D, samples in 2-D.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Names along the second axis of X; used where no leads are selected.
-
-        Returns
-        -------
-        feature_names_out : ndarray of str
-            The names of the selected leads, or those that came in.
-        """
-        names = super().get_feature_names_out(input_features)
-        if self.leads is None or self._n_dimensions_in == 2:
+    def _lead_names_out(self, names):
+        if self.leads is None:
             return names
         return np.array([standard_name(lead) for lead in self.leads], dtype=object)
 
 
 class Resampler(SignalTransformer):
-    """Bring records from one sampling rate to another, with a polyphase filter against aliasing.
+    """Change the sampling rate, with a polyphase filter against aliasing.
 
     A record of ``n`` samples becomes one of ``round(n * sampling_rate_out / sampling_rate_in)``.
 
@@ -110,17 +95,17 @@ class Resampler(SignalTransformer):
     sampling_rate_in : float, default=500
         Sampling rate of X in Hz.
     sampling_rate_out : float, default=100
-        Sampling rate wanted in Hz.
+        Sampling rate of the output in Hz.
 
     Attributes
     ----------
     n_features_in_, n_leads_in_, n_samples_in_ : int
-        What `fit` has seen: the length of the second axis of X, its leads, its samples.
+        Length of the second axis of X, number of leads, and of samples.
 
     Raises
     ------
     InvalidECGError
-        A ``ValueError``, in `fit`: if the sampling rates differ by more than a factor of 1000.
+        In `fit`: if the sampling rates differ by more than a factor of 1000.
 
     Examples
     --------
@@ -131,8 +116,8 @@ class Resampler(SignalTransformer):
     """
 
     _parameter_constraints: dict = {
-        "sampling_rate_in": [Interval(Real, 0, None, closed="neither")],
-        "sampling_rate_out": [Interval(Real, 0, None, closed="neither")],
+        "sampling_rate_in": [_POSITIVE],
+        "sampling_rate_out": [_POSITIVE],
     }
 
     def __init__(self, sampling_rate_in: float = 500, sampling_rate_out: float = 100):
@@ -151,11 +136,11 @@ class Resampler(SignalTransformer):
 
 
 class BandpassFilter(SignalTransformer):
-    """Keep what lies between two frequencies: no baseline wander, no mains hum, no delay.
+    """Remove baseline wander and mains hum by a band-pass filter without delay.
 
-    A Butterworth filter is run forwards and backwards, so that no wave is shifted; this halves the
-    amplitude at both cut-offs and doubles the order. Records are continued by their mirror images,
-    for one period of the lower cut-off or as far as they reach.
+    A Butterworth filter runs forwards and backwards, which shifts no wave, halves the amplitude at
+    both cut-offs and doubles the order. Records are extended by their mirror images, for one period
+    of the lower cut-off or as far as they reach.
 
     Parameters
     ----------
@@ -171,13 +156,12 @@ class BandpassFilter(SignalTransformer):
     Attributes
     ----------
     n_features_in_, n_leads_in_, n_samples_in_ : int
-        What `fit` has seen: the length of the second axis of X, its leads, its samples.
+        Length of the second axis of X, number of leads, and of samples.
 
     Raises
     ------
     InvalidECGError
-        A ``ValueError``, in `fit`: unless `low` is less than `high`, and `high` less than half the
-        sampling rate.
+        In `fit`: unless ``low < high < sampling_rate / 2``.
 
     Examples
     --------
@@ -186,14 +170,14 @@ class BandpassFilter(SignalTransformer):
     >>> time = np.arange(1000) / 100
     >>> wander, wave = np.sin(2 * np.pi * 0.05 * time), np.sin(2 * np.pi * 10 * time)
     >>> filtered = BandpassFilter().fit_transform([wander + wave])
-    >>> bool(np.abs(filtered - wave)[:, 200:-200].max() < 0.01)  # but for the ends
+    >>> bool(np.abs(filtered - wave)[:, 200:-200].max() < 0.01)  # away from the ends
     True
     """
 
     _parameter_constraints: dict = {
-        "sampling_rate": [Interval(Real, 0, None, closed="neither")],
-        "low": [Interval(Real, 0, None, closed="neither")],
-        "high": [Interval(Real, 0, None, closed="neither")],
+        "sampling_rate": [_POSITIVE],
+        "low": [_POSITIVE],
+        "high": [_POSITIVE],
         "order": [Interval(Integral, 1, None, closed="left")],
     }
 
@@ -217,25 +201,22 @@ class BandpassFilter(SignalTransformer):
 
 
 class RecordScaler(SignalTransformer):
-    """Scale every record, or every lead of it, by its own statistics.
-
-    A flat lead becomes zeros, whatever the method.
+    """Scale each record, or each of its leads, by its own statistics. A flat lead becomes zeros.
 
     Parameters
     ----------
     method : {"zscore", "robust", "max"}, default="zscore"
         - "zscore": subtract the mean, divide by the standard deviation;
-        - "robust": subtract the median, divide by the interquartile range (by one where that is
-          zero);
-        - "max": divide by the greatest absolute value.
+        - "robust": subtract the median, divide by the interquartile range, or by one if it is zero;
+        - "max": divide by the largest absolute value.
     per : {"lead", "record"}, default="lead"
-        Whether each lead has its own statistics, or all leads of a record share them, which keeps
-        the proportions between leads.
+        Compute statistics of each lead, or of all leads of a record together, which keeps their
+        proportions.
 
     Attributes
     ----------
     n_features_in_, n_leads_in_, n_samples_in_ : int
-        What `fit` has seen: the length of the second axis of X, its leads, its samples.
+        Length of the second axis of X, number of leads, and of samples.
 
     Examples
     --------
@@ -255,53 +236,51 @@ class RecordScaler(SignalTransformer):
         self.per = per
 
     def _transform(self, x):
-        # rounding makes the deviation of a constant lead small, not zero: compare with its size
+        # rounding makes the deviation of a flat lead small, not zero: compare it with the values
         highest = x.max(axis=-1, keepdims=True).astype(np.float64)  # (n, n_leads, 1)
         lowest = x.min(axis=-1, keepdims=True).astype(np.float64)
         resolution = 10 * np.finfo(x.dtype).eps * np.maximum(highest, -lowest)
         flat = highest - lowest <= resolution
-        centre, scale = self._statistics(x, axis=-1 if self.per == "lead" else (-2, -1))
-        scaled = (x - centre) / np.where(scale > 0, scale, 1)
+        center, scale = self._statistics(x, axis=-1 if self.per == "lead" else (-2, -1))
+        scaled = (x - center) / np.where(scale > 0, scale, 1)
         return np.where(flat, 0, scaled).astype(x.dtype, copy=False)
 
     def _statistics(self, x, axis):
-        """Return centre and scale."""
+        """Return center and scale."""
         if self.method == "zscore":
-            x = x.astype(np.float64, copy=False)  # so that large values neither overflow nor round
+            x = x.astype(np.float64, copy=False)  # large values neither overflow nor round
             return x.mean(axis, keepdims=True), x.std(axis, keepdims=True)
         if self.method == "robust":
-            low, centre, high = np.quantile(x, (0.25, 0.5, 0.75), axis=axis, keepdims=True)
-            return centre, high - low
+            low, center, high = np.quantile(x, (0.25, 0.5, 0.75), axis=axis, keepdims=True)
+            return center, high - low
         return 0, np.abs(x).max(axis, keepdims=True)
 
 
 class Cropper(SignalTransformer):
-    """Cut every record to a number of samples, or fill it up with zeros where it is shorter.
+    """Crop each record to a number of samples, or pad a shorter one with zeros.
 
     Parameters
     ----------
     n_samples : int, default=None
-        Number of samples wanted. None keeps the length that `fit` has seen.
+        Number of samples of the output. None keeps the length seen in `fit`.
     position : {"center", "random"}, default="center"
-        Where the window lies in the record, or the record in the window where it is shorter.
-        "random" draws the place from `random_state` and the values of the record: another record
-        or another seed gives another place, but the same record always the same, wherever it
-        stands in X.
+        Position of the crop in the record, or of a short record in the output. A random position
+        depends on `random_state` and the values of the record only, not on its row in X.
     random_state : int, RandomState instance or None, default=None
-        Seed of the random places, drawn once in `fit`.
+        Seed of random positions, drawn once in `fit`.
 
     Attributes
     ----------
     n_samples_ : int
-        Number of samples of what comes out.
+        Number of samples of the output.
     seed_ : int
-        The seed that was drawn.
+        Seed drawn in `fit`.
     n_features_in_, n_leads_in_, n_samples_in_ : int
-        What `fit` has seen: the length of the second axis of X, its leads, its samples.
+        Length of the second axis of X, number of leads, and of samples.
 
-    Notes
-    -----
-    For crops that differ from epoch to epoch see the augmentations of ``sklearn_bell.nn``.
+    See Also
+    --------
+    sklearn_bell.nn.augmentation.RandomCrop : Crops that differ between epochs.
 
     Examples
     --------
@@ -333,21 +312,21 @@ class Cropper(SignalTransformer):
         self.seed_ = int(check_random_state(self.random_state).randint(2**31))
 
     def _transform(self, x):
-        n_free = abs(x.shape[-1] - self.n_samples_)  # left over, in the record or the window
-        starts = np.full(len(x), n_free // 2)
+        n_spare = abs(x.shape[-1] - self.n_samples_)
+        starts = np.full(len(x), n_spare // 2)
         if self.position == "random":
-            starts = np.array([_draw(self.seed_, record, n_free) for record in x])
+            starts = np.array([_draw_start(self.seed_, record, n_spare) for record in x])
         width = min(x.shape[-1], self.n_samples_)
-        places = (starts[:, None] + np.arange(width))[:, None]  # (n, 1, width)
+        samples = (starts[:, None] + np.arange(width))[:, None]  # (n, 1, width)
         if self.n_samples_ <= x.shape[-1]:
-            return np.take_along_axis(x, places, axis=-1)
+            return np.take_along_axis(x, samples, axis=-1)
         out = np.zeros((*x.shape[:2], self.n_samples_), x.dtype)
-        np.put_along_axis(out, places, x, axis=-1)
+        np.put_along_axis(out, samples, x, axis=-1)
         return out
 
 
-def _draw(seed, record, n_free):
-    """Draw a place from 0 to n_free that depends on nothing but the seed and the record."""
-    with np.errstate(over="ignore"):  # float32, so that the same record in float64 gives the same
+def _draw_start(seed, record, n_spare):
+    """Draw a start in [0, n_spare] that depends on the seed and the record only."""
+    with np.errstate(over="ignore"):  # in float32, so that float64 gives the same start
         values = record.astype(np.float32).tobytes()
-    return np.random.default_rng([seed, zlib.crc32(values)]).integers(n_free + 1)
+    return np.random.default_rng([seed, zlib.crc32(values)]).integers(n_spare + 1)
