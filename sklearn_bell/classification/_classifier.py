@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from sklearn_bell._utils.types import Augmentation, Device, Missing, RandomState
     from sklearn_bell.training._checkpoint import CheckpointLike
 
+_GROUPS_REMEDY = (
+    "Give the patient of each record. A sampler before the classifier in a pipeline adds records: "
+    "pass it as ECGClassifier(sampler=...) instead."
+)
+
 
 class ECGClassifier(ClassifierMixin, BaseFineTuning):
     """Classify ECGs with few labels: pretrain on all records, fine-tune on the labelled ones.
@@ -254,7 +259,8 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         records = check_ecg(self, X, reset=is_first, min_records=2)
         labels = read_labels(y, len(records), None if is_first else self.classes_)
         self._check_labels(labels, is_first)
-        groups = None if groups is None else check_groups(groups, len(records))
+        if groups is not None:
+            groups = check_groups(groups, len(records), _GROUPS_REMEDY)
         start = None if is_first else self._net.module_.state_dict()
         manager = make_checkpoint_manager(
             self, {"max_epochs"}, records=records, y=labels, groups=groups, start=start

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 
-import numpy as np
-import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
@@ -14,7 +12,6 @@ from torch import nn
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.normalization import InputNormalization
 from sklearn_bell.pretraining import BasePretrainer, BELLPretrainer
-from sklearn_bell.training._data import forward_batches
 from sklearn_bell.training._random import default_generators_seeded, set_missing_params
 
 
@@ -76,37 +73,3 @@ def build_encoder(pretrainer, shape):
         with default_generators_seeded(0):
             return nn.Sequential(normalize, pretrainer._make_encoder())
     return copy.deepcopy(pretrainer.encoder_)
-
-
-def count_latents(encoder, augmentation, shape, device):
-    """Return the number of latents of a record, from a dry run that also tries a view."""
-    records = torch.zeros(2, *shape, device=device)
-    view = augmentation(records, torch.Generator("cpu" if records.is_meta else device))
-    with torch.no_grad():
-        try:
-            encoder(view)
-        except RuntimeError as error:
-            raise InvalidECGError(
-                f"The encoder cannot take views of {view.shape[-1]} samples. Use another "
-                "augmentation; Compose() without any keeps records of "
-                f"{shape[1]} samples: {error}"
-            ) from error
-        return encoder(records)[0].numel()
-
-
-def latent_mean_std(encode, records, batch_size, device):
-    """Return mean and standard deviation of latents over records, read batch by batch.
-
-    The deviation of constant latents is replaced by one.
-    """
-    n, mean, squares = 0, np.zeros(()), np.zeros(())  # squares: sum of squared deviations
-    for _, latents in forward_batches(encode, records, batch_size, device):
-        latents = latents.astype(np.float64)
-        n += len(latents)
-        shift = latents.mean(axis=0) - mean
-        mean = mean + shift * len(latents) / n
-        squares = squares + latents.var(axis=0) * len(latents)
-        squares = squares + shift**2 * len(latents) * (n - len(latents)) / n
-    deviation = np.sqrt(squares / n)
-    deviation[deviation <= 1e-6 * np.sqrt(mean**2 + deviation**2).max()] = 1.0
-    return mean.astype(np.float32), deviation.astype(np.float32)

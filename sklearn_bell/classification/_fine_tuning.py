@@ -7,6 +7,7 @@ from inspect import signature
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import special
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
@@ -15,17 +16,14 @@ from torch import get_default_device
 from sklearn_bell._utils.labels import class_weights, hold_out, weighted_targets
 from sklearn_bell._utils.validation import Records, check_ecg
 from sklearn_bell.classification._early_stopping import EarlyStopping
-from sklearn_bell.classification._encoder import (
-    build_encoder,
-    count_latents,
-    latent_mean_std,
-    pretrained_encoder,
-)
+from sklearn_bell.classification._encoder import build_encoder, pretrained_encoder
 from sklearn_bell.classification._head_init import fit_linear_head
 from sklearn_bell.classification._pseudo_labels import forest_probabilities
 from sklearn_bell.exceptions import InvalidECGError, InvalidFileError
 from sklearn_bell.nn.augmentation import RandomCrop
 from sklearn_bell.nn.classifier import ClassifierModule
+from sklearn_bell.nn.encoders import latent_shape
+from sklearn_bell.nn.latent_statistics import latent_mean_std
 from sklearn_bell.persistence._models import network_with_weights, set_record_attributes
 from sklearn_bell.training._data import Rows, forward_batches
 from sklearn_bell.training._device import resolve_device
@@ -200,8 +198,9 @@ class BaseFineTuning(TrainedEstimator):
         module = self._make_module(encoder, len(classes), multilabel, device, derived_seed(seed))
         net = self._make_net(module, seed)
         encode = net.module_.eval().latents
-        center, scale = latent_mean_std(encode, records, self.batch_size, device)
-        latents = (self._forward("latents", data, net.module_) - center) / scale
+        batches = forward_batches(encode, records, self.batch_size, device)
+        center, scale = latent_mean_std(torch.from_numpy(latents) for _, latents in batches)
+        latents = (self._forward("latents", data, net.module_) - center.numpy()) / scale.numpy()
         net.module_.set_head(center, scale, *fit_linear_head(latents, codes, weights, self.C))
         self._net, self._weights = net, weights  # only now, so a failed fit does not look fitted
         self._data = data_signature(records)
@@ -211,7 +210,9 @@ class BaseFineTuning(TrainedEstimator):
         """Return the encoder with a new head."""
         normalize, encoder = encoder.to(device).eval()
         augmentation = RandomCrop() if self.augmentation is None else self.augmentation
-        n_latents = count_latents(encoder, augmentation, self._shape, device)
+        n_latents = latent_shape(
+            encoder, augmentation, self.n_leads_in_, self.n_samples_in_, device
+        ).numel()
         with default_generators_seeded(seed):
             return ClassifierModule(
                 normalize,

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor, nn
 
+from sklearn_bell.exceptions import InvalidECGError
+
 __all__ = ["JointEncoder", "LeadwiseEncoder", "ResNet1d", "SharedEncoder", "VGG1d"]
 
 
@@ -223,29 +225,30 @@ def latent_shape(
     """Return the shape of a record's latent, ``(n_leads, n_features)``, by a dry run on zeros.
 
     The augmentation, which returns a view or a tuple of views, is tried too. The encoder is left in
-    evaluation mode. Raises ValueError if encoder and augmentation do not fit the records.
+    evaluation mode. Raises InvalidECGError if encoder and augmentation do not fit the records.
     """
     records = torch.zeros(2, n_leads, n_samples, device=device)
     views = augmentation(records, Generator("cpu" if records.is_meta else records.device))
     views = views if isinstance(views, tuple) else (views,)
     for view in views:
         if view.shape[:2] != records.shape[:2]:
-            raise ValueError(
+            raise InvalidECGError(
                 f"augmentation must keep records and leads, but it made {tuple(view.shape)} of "
                 f"{tuple(records.shape)}. Change the last axis only."
             )
     encoder.eval()
     try:
-        encoder(views[0])
-        latent = encoder(records)
+        with torch.no_grad():
+            encoder(views[0])
+            latent = encoder(records)
     except RuntimeError as error:
-        raise ValueError(
+        raise InvalidECGError(
             f"The encoder cannot take records of {n_samples} samples, or views of "
             f"{views[0].shape[-1]} samples. Give longer records, or an augmentation with longer "
             f"views: Compose() leaves records as they are. {error}"
         ) from error
     if latent.ndim < 2 or len(latent) != 2 or not latent.is_floating_point():
-        raise ValueError(
+        raise InvalidECGError(
             "encoder must map (batch, in_channels, n_samples) to (batch, n_features), but for 2 "
             f"records it returned {latent.dtype} of shape {tuple(latent.shape)}."
         )

@@ -16,14 +16,14 @@ from sklearn.callback import with_callbacks
 from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
-from torch import Generator, nn
+from torch import nn
 
 from sklearn_bell._utils.leads import check_lead_names
 from sklearn_bell._utils.validation import check_ecg
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.augmentation import RandomCrop, TwoViews
 from sklearn_bell.nn.batch_norm import calibrate_batch_norm, fuse_conv_bn
-from sklearn_bell.nn.encoders import JointEncoder, LeadwiseEncoder
+from sklearn_bell.nn.encoders import JointEncoder, LeadwiseEncoder, latent_shape
 from sklearn_bell.nn.normalization import InputNormalization
 from sklearn_bell.persistence._models import network_with_weights, set_record_attributes
 from sklearn_bell.pretraining._collapse import CollapseWarner
@@ -315,7 +315,7 @@ missing, device, precision, verbose, checkpoint, random_state
         normalize = InputNormalization(self.n_samples_in_, self.sampling_rate)
         with default_generators_seeded(seed):
             encoder, make_views = self._make_encoder(), self._make_views(augmentation)
-            n_parts, n_features = self._latent_shape(encoder, make_views)
+            n_parts, n_features = latent_shape(encoder, make_views, *self._shape)
             objective = self._make_objective(encoder, n_parts, n_features)
         self._n_features_out = n_parts * n_features
         dtype = resolve_dtype(self.precision, resolve_device(self.device))
@@ -326,32 +326,6 @@ missing, device, precision, verbose, checkpoint, random_state
         if isinstance(self.encoder, nn.Module):
             return copy.deepcopy(self.encoder).to(torch.get_default_device())
         return self.encoder(in_channels)
-
-    def _latent_shape(self, encoder, make_views):
-        """Return parts and features of the latents, from a dry run that changes nothing."""
-        records = torch.zeros(2, self.n_leads_in_, self.n_samples_in_)
-        views = make_views(records, Generator())
-        for view in views:  # may be shorter
-            if view.shape[:2] != records.shape[:2]:
-                raise InvalidECGError(
-                    "Expected augmentation to keep records and leads, got "
-                    f"{tuple(view.shape)} from {tuple(records.shape)}."
-                )
-        try:
-            with torch.no_grad():
-                encoder.eval()(views[0])
-                latents = encoder(records)
-        except RuntimeError as error:
-            raise InvalidECGError(
-                f"The encoder cannot take records of {self.n_samples_in_} samples or views of "
-                f"{views[0].shape[-1]}, which may be too short for it: {error}"
-            ) from error
-        if latents.ndim != 3 or len(latents) != 2 or not latents.is_floating_point():
-            raise InvalidECGError(
-                "Expected encoder to map (batch, in_channels, n_samples) to (batch, n_features), "
-                f"got {tuple(latents.shape)} for 2 records with all leads."
-            )
-        return latents.shape[1:]
 
     def _calibrate_batch_norm(self, records):
         """Estimate the running statistics of an encoder that is not trained."""
