@@ -1,4 +1,4 @@
-"""Metrics of many bootstrap draws at once: a draw is how often each record is in it."""
+"""Bootstrap over patients; a draw is a row of weights, the number of times it has each record."""
 
 from __future__ import annotations
 
@@ -9,123 +9,75 @@ from sklearn.utils import check_random_state
 from sklearn_bell._utils.validation import check_groups
 from sklearn_bell.exceptions import InvalidECGError
 
-_CHUNK = 2**20  # weights (n_draws, n_records) that are held together: 8 MB
+_CHUNK = 2**20  # weights (n_draws, n_records) held in memory at once: 8 MB
 
 
 def bootstrap(metrics, groups, n_records, n_draws, random_state):
-    """Return metrics of all records, and below of draws of groups with replacement.
-
-    Parameters
-    ----------
-    metrics : callable
-        Makes of weights (n_some, n_records) a dict of arrays (n_some, ...).
-    groups : array-like of shape (n_records,) or None
-        None makes every record a group.
-    n_records, n_draws : int
-    random_state : int, RandomState instance or None
-
-    Returns
-    -------
-    drawn : dict of ndarray of shape (1 + n_draws, ...)
-    """
+    """Evaluate metrics, a dict of arrays (n_draws, ...), on all records and then on each draw."""
     codes = check_groups(groups, n_records)
     n_groups = codes.max(initial=-1) + 1
     if n_groups < 2:
         raise InvalidECGError(
-            f"Patients are drawn to see how figures vary, but there are {n_records} record(s) of "
-            f"{n_groups} patient(s). At least 2 patients are needed."
+            f"Expected records of at least 2 patients, got {n_records} record(s) of {n_groups} "
+            "patient(s). Add records of other patients."
         )
     rng = check_random_state(random_state)
-    n_rows = max(1, _CHUNK // n_records)
+    chunk_size = max(1, _CHUNK // n_records)
     chunks = [metrics(np.ones((1, n_records)))]
-    for start in range(0, n_draws, n_rows):
-        n = min(n_rows, n_draws - start)
+    for start in range(0, n_draws, chunk_size):
+        n = min(chunk_size, n_draws - start)
         drawn = rng.randint(n_groups, size=(n, n_groups)) + n_groups * np.arange(n)[:, None]
         times = np.bincount(drawn.ravel(), minlength=n * n_groups).reshape(n, n_groups)
         chunks.append(metrics(times[:, codes].astype(float)))
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
-def rates(both, positives, marked, total):
-    """Return what counts say of truth and prediction; what cannot be known is NaN.
-
-    Parameters
-    ----------
-    both, positives, marked : ndarray of shape (n_draws, n_classes)
-        Records that have the class and were said to, that have it, that were said to.
-    total : ndarray of shape (n_draws, 1)
-        All records.
-
-    Returns
-    -------
-    rates : dict of ndarray of shape (n_draws, n_classes)
-    """
-    negatives = total - positives
+def rates(n_both, n_true, n_predicted, n_records):
+    """Compute rates from counts, each (n_draws, n_classes); an undefined rate is NaN."""
+    n_negative = n_records - n_true
     return {
-        "precision": _divide(both, marked),
-        "sensitivity": _divide(both, positives),
-        "specificity": _divide(negatives - (marked - both), negatives),
-        "f1": _divide(2 * both, positives + marked),
+        "precision": _divide(n_both, n_predicted),
+        "sensitivity": _divide(n_both, n_true),
+        "specificity": _divide(n_negative - (n_predicted - n_both), n_negative),
+        "f1": _divide(2 * n_both, n_true + n_predicted),
     }
 
 
-def kappa(both, first, second, total):
-    """Return Cohen's kappa between two that said so of so many records, as in `rates`.
-
-    It is (observed - expected) / (1 - expected), the shares in which they agree, times the total
-    squared: so 0 / 0 is exactly that.
-    """
-    chance = first * second
-    return _divide(2 * (total * both - chance), total * (first + second) - 2 * chance)
+def kappa(n_both, n_first, n_second, n_records):
+    """Compute Cohen's kappa of two raters from counts as in :func:`rates`."""
+    # (observed - expected) / (1 - expected) times n_records squared, so that 0 / 0 is exact
+    chance = n_first * n_second
+    return _divide(2 * (n_records * n_both - chance), n_records * (n_first + n_second) - 2 * chance)
 
 
 def ranking(truth, score, weights):
-    """Return AUROC and average precision.
-
-    Parameters
-    ----------
-    truth, score : ndarray of shape (n_records,)
-    weights : ndarray of shape (n_draws, n_records)
-
-    Returns
-    -------
-    auroc, auprc : ndarray of shape (n_draws,)
-    """
+    """Compute AUROC and average precision, each (n_draws,), of one class."""
     order = np.argsort(-score)
-    starts = np.flatnonzero(np.diff(-score[order], prepend=-np.inf))  # of equal scores
+    starts = np.flatnonzero(np.diff(-score[order], prepend=-np.inf))  # of runs of equal scores
     weights = weights[:, order]
-    everything = np.add.reduceat(weights, starts, axis=1)  # (n_draws, n_thresholds)
+    marked = np.add.reduceat(weights, starts, axis=1)  # (n_draws, n_thresholds)
     positive = np.add.reduceat(weights * truth[order], starts, axis=1)
-    negative = everything - positive
-    found = np.cumsum(positive, axis=1)
-    precision = found / np.maximum(np.cumsum(everything, axis=1), 1)
-    n_positive, n_negative = found[:, -1], negative.sum(axis=1)
-    above = (negative * (found - positive / 2)).sum(axis=1)
+    negative = marked - positive
+    hits = np.cumsum(positive, axis=1)
+    precision = hits / np.maximum(np.cumsum(marked, axis=1), 1)
+    n_positive, n_negative = hits[:, -1], negative.sum(axis=1)
+    n_ordered = (negative * (hits - positive / 2)).sum(axis=1)  # pairs; a tie counts half
     return (
-        _divide(above, n_positive * n_negative),
+        _divide(n_ordered, n_positive * n_negative),
         _divide((positive * precision).sum(axis=1), n_positive),
     )
 
 
 def mcnemar(first_right, second_right):
-    """Return discordant records and p-values of McNemar's test.
-
-    Parameters
-    ----------
-    first_right, second_right : ndarray of bool of shape (n_records, n_classes)
-
-    Returns
-    -------
-    test : dict of ndarray of shape (n_classes,)
-    """
+    """Count discordant records (n_records, n_classes) and compute p-values of McNemar's test."""
     only_first = (first_right & ~second_right).sum(axis=0)
     only_second = (second_right & ~first_right).sum(axis=0)
     n = only_first + only_second
-    below = stats.binom.cdf(np.minimum(only_first, only_second), n, 0.5)
+    tail = stats.binom.cdf(np.minimum(only_first, only_second), n, 0.5)
     return {
         "only_first_right": only_first,
         "only_second_right": only_second,
-        "mcnemar_exact": np.minimum(2 * below, 1),
+        "mcnemar_exact": np.minimum(2 * tail, 1),
         "mcnemar_asymptotic": stats.chi2.sf((only_first - only_second) ** 2 / np.maximum(n, 1), 1),
     }
 

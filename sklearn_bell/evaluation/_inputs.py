@@ -1,4 +1,4 @@
-"""Truth, predictions and scores of many kinds, as one column for each class."""
+"""Conversion of labels, predictions and scores to arrays (n_records, n_classes)."""
 
 from __future__ import annotations
 
@@ -10,40 +10,53 @@ from sklearn_bell.exceptions import InvalidECGError
 
 
 def read_predictions(y_true, y_pred, class_names):
-    """Return names of the classes, and two indicators (n_records, n_classes)."""
+    """Return the class names and two indicators (n_records, n_classes)."""
     if np.ndim(y_true) == 2:
         names = read_names(y_true, class_names)
         truth = read_indicator(y_true, "y_true", names, y_true)
         return names, truth, read_indicator(y_pred, "y_pred", names, y_true)
-    _check_rows(y_pred, "y_pred", y_true)
+    _check_index(y_pred, "y_pred", y_true)
     y_true, y_pred = (np.asarray(y, dtype=object) for y in (y_true, y_pred))
     if y_true.ndim != 1 or y_true.shape != y_pred.shape:
         raise InvalidECGError(
-            f"y_true has shape {y_true.shape} and y_pred {y_pred.shape}, but expected a class for "
-            "each record in both, or an indicator (n_records, n_classes) in both. Scores go into "
-            "y_score."
+            f"Expected y_true and y_pred of the same shape, got {y_true.shape} and {y_pred.shape}. "
+            "Pass scores as y_score."
         )
     fewest = 2 if class_names is None else 1
     labels = read_labels(np.concatenate([y_true, y_pred]), 2 * len(y_true), fewest=fewest)
     if len(labels.rows) < 2 * len(y_true):
-        raise InvalidECGError("y_true or y_pred has unlabelled records (-1); leave them out.")
-    found = labels.classes.tolist()
-    names = found if class_names is None else read_names(y_true, class_names)
-    if set(found) <= set(names):
-        positions = [names.index(label) for label in found]
-    elif set(found) <= set(range(len(names))):
-        positions = [int(label) for label in found]
+        raise InvalidECGError("y_true or y_pred has unlabelled records (-1). Leave them out.")
+    observed = labels.classes.tolist()
+    names = observed if class_names is None else read_names(y_true, class_names)
+    if set(observed) <= set(names):
+        positions = [names.index(label) for label in observed]
+    elif set(observed) <= set(range(len(names))):
+        positions = [int(label) for label in observed]
     else:
         raise InvalidECGError(
-            f"The classes must be among class_names {names} or be positions in them, but y_true "
-            f"and y_pred have {found}."
+            f"Expected classes or positions in class_names {names}, got {observed}. Add the others."
         )
     indicator = np.eye(len(names))[np.array(positions)[labels.codes]]
     return names, *np.split(indicator, 2)
 
 
+def read_raters(indicators, class_names):
+    """Return the class names and the indicators of a dict, the first of which is the reference."""
+    for name, values in indicators.items():
+        if np.ndim(values) != 2:
+            raise InvalidECGError(
+                f"Expected {name} of shape (n_records, n_classes), got {np.shape(values)}. Give a "
+                "single class as one column."
+            )
+    reference = next(iter(indicators.values()))
+    names = read_names(reference, class_names)
+    return names, [
+        read_indicator(values, name, names, reference) for name, values in indicators.items()
+    ]
+
+
 def read_names(y_true, class_names):
-    """Return the names of the classes: given, or of columns, or numbers."""
+    """Return `class_names`, or else the columns of a DataFrame, or else numbers."""
     if class_names is not None:
         names = pd.Index(class_names).tolist()
     elif isinstance(y_true, pd.DataFrame):
@@ -51,64 +64,63 @@ def read_names(y_true, class_names):
     else:
         names = list(range(np.shape(y_true)[-1]))
     if len(set(names)) < len(names):
-        raise InvalidECGError(f"Each class needs a name of its own, but the names are {names}.")
+        raise InvalidECGError(f"Expected different class names, got {names}. Rename the classes.")
     return names
 
 
 def read_scores(y_score, names, y_true):
-    """Return scores (n_records, n_classes), also of one column that is of the second of two."""
-    _check_rows(y_score, "y_score", y_true)
+    """Return scores (n_records, n_classes); one column for two classes scores the second."""
+    _check_index(y_score, "y_score", y_true)
     if np.ndim(y_score) == np.ndim(y_true) == 1 and len(names) == 2:
         y_score = np.asarray(y_score, dtype=float)
         y_score = np.stack([-y_score, y_score], axis=1)
     scores = _read_columns(y_score, "y_score", names, y_true)
     if not np.isfinite(scores).all():
         record = np.argwhere(~np.isfinite(scores))[0][0]
-        raise InvalidECGError(f"y_score contains NaN or infinity: first in record {record}.")
+        raise InvalidECGError(f"y_score is not finite, first in record {record}. Leave it out.")
     return scores
 
 
-def read_indicator(values, what, names, y_true):
-    """Return (n_records, n_classes) of zeros and ones."""
-    values = _read_columns(values, what, names, y_true)
-    strange = values[(values != 0) & (values != 1)]
-    if len(strange):
+def read_indicator(values, name, names, y_true):
+    """Return an array (n_records, n_classes) of zeros and ones."""
+    values = _read_columns(values, name, names, y_true)
+    invalid = values[(values != 0) & (values != 1)]
+    if len(invalid):
         raise InvalidECGError(
-            f"{what} must be 1 where a record has a class and 0 where not, but has {strange[0]}. "
-            "Compare scores with a threshold first, and leave unlabelled records out."
+            f"Expected zeros and ones in {name}, got {invalid[0]}. Threshold scores, and drop "
+            "unlabelled records."
         )
     return values
 
 
-def _check_rows(values, what, y_true):
-    """Refuse rows that have other labels than those of y_true, where both have any."""
-    labelled = all(isinstance(one, (pd.DataFrame, pd.Series)) for one in (values, y_true))
-    if labelled and not values.index.equals(y_true.index):
+def _check_index(values, name, y_true):
+    """Refuse a DataFrame or Series whose index differs from that of y_true."""
+    indexed = all(isinstance(table, (pd.DataFrame, pd.Series)) for table in (values, y_true))
+    if indexed and not values.index.equals(y_true.index):
         raise InvalidECGError(
-            f"The rows of {what} are labelled otherwise than those of y_true. Bring them into one "
-            "order with .loc, or drop the labels with .reset_index(drop=True)."
+            f"{name} and y_true differ in row labels. Align them with .loc, or drop labels with "
+            ".reset_index(drop=True)."
         )
 
 
-def _read_columns(values, what, names, y_true):
-    """Return numbers (n_records, n_classes), with the columns of a DataFrame ordered by name."""
-    _check_rows(values, what, y_true)
+def _read_columns(values, name, names, y_true):
+    """Return floats (n_records, n_classes), the columns of a DataFrame ordered by name."""
+    _check_index(values, name, y_true)
     if isinstance(values, pd.DataFrame):
         if len(values.columns) != len(names) or set(values.columns) != set(names):
             raise InvalidECGError(
-                f"{what} has the columns {list(values.columns)}, but the classes are {names}. Give "
-                "all DataFrames the same columns, or arrays and class_names."
+                f"{name} has the columns {list(values.columns)}, but the classes are {names}. Give "
+                "all DataFrames the same columns, or use arrays and class_names."
             )
         values = values[names]
     try:
         values = np.asarray(values, dtype=float)
     except (TypeError, ValueError) as error:
-        raise InvalidECGError(f"{what} must be numbers (n_records, n_classes): {error}") from error
+        raise InvalidECGError(f"Expected numbers in {name}: {error}. Convert them.") from error
     expected = (len(y_true), len(names))
     if values.shape != expected:
         raise InvalidECGError(
-            f"{what} has shape {values.shape}, but expected {expected}: as many records as y_true, "
-            f"and a column for each of the classes {names}. Classes that occur in no record are "
-            "made known by class_names."
+            f"Expected {name} of shape {expected}, with a column for each of the classes {names}, "
+            f"got {values.shape}. Name all classes with class_names."
         )
     return values
