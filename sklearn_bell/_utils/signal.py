@@ -10,6 +10,9 @@ from fractions import Fraction
 
 from scipy import signal
 
+PAPER_SPEED = 25.0  # mm/s
+PAPER_GAIN = 10.0  # mm/mV
+
 
 def bandpass(x, sampling_rate, low, high, order=2):
     """Keep frequencies between `low` and `high` Hz, without delay.

@@ -1,6 +1,6 @@
-"""Pictures: ECGs on paper, latents, how pretraining went, and how good predictions are.
+"""Displays of ECGs, latents, pretraining and scores.
 
-Displays are used as those of scikit-learn: a class method computes and draws, `plot` draws again.
+They follow the displays of scikit-learn: a class method computes and draws, ``plot`` draws again.
 """
 
 from sklearn_bell.plotting._ecg import ECGDisplay

@@ -1,36 +1,60 @@
-"""What the displays share: colours that all can tell apart, and axes to draw on."""
+"""Colours, markers and axes of all displays."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from sklearn_bell.exceptions import InvalidECGError
 
-# Okabe and Ito's, which those who are colour-blind tell apart; shapes tell them apart in grey
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# palette of Okabe and Ito for colour-blind readers; line styles and markers differ in grey
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-LINE_STYLES = ("-", "--", ":", "-.")  # for the next round of colours
+LINE_STYLES = ("-", "--", ":", "-.")  # one for each round of colours
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 
 
-def axes_for(n, ax, *, n_columns=4, width=3.2, height=2.8):
-    """Return the figure and `n` axes: those given, or new ones of this size in inches."""
+class Display:
+    """Base of displays; ``_draw(ax)`` draws, and returns the figure and the axes."""
+
+    figure_: Any
+    axes_: Any
+
+    def plot(self, *, ax: Axes | Sequence[Axes] | np.ndarray | None = None) -> Self:
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, or array-like of them of the shape of ``axes_``, default=None
+            Axes to draw on. None makes a figure.
+
+        Returns
+        -------
+        self : object
+        """
+        self.figure_, self.axes_ = self._draw(ax)  # type: ignore[attr-defined]
+        return self
+
+
+def make_axes(n, ax, *, n_columns=4, width=3.2, height=2.8):
+    """Return the figure and `n` axes: those of `ax`, or new ones of this size in inches."""
     if ax is None:
         n_columns = min(n, n_columns)
         n_rows = math.ceil(n / n_columns)
+        size = width * n_columns, height * n_rows
         figure, grid = plt.subplots(
-            n_rows,
-            n_columns,
-            figsize=(width * n_columns, height * n_rows),
-            layout="constrained",
-            squeeze=False,
+            n_rows, n_columns, figsize=size, layout="constrained", squeeze=False
         )
         for unused in grid.flat[n:]:
             unused.set_visible(False)
         return figure, grid.flat[:n]
     axes = np.array(ax, dtype=object).ravel()
     if len(axes) != n:
-        raise InvalidECGError(f"ax must be {n} axes, but is {len(axes)}.")
+        raise InvalidECGError(f"Expected {n} axes, got {len(axes)}. Give {n} axes, or ax=None.")
     return axes[0].figure, axes

@@ -1,8 +1,9 @@
-"""An ECG on paper."""
+"""ECG on clinical paper."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import matplotlib.pyplot as plt
@@ -12,9 +13,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 from sklearn_bell._utils.leads import STANDARD_LEADS, check_lead_names, lead_positions
+from sklearn_bell._utils.signal import PAPER_GAIN, PAPER_SPEED
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.plotting._base import COLOURS, LINE_STYLES
-from sklearn_bell.plotting._legend import SIZE, arrange
+from sklearn_bell.plotting._legend import FONT_SIZE, fit_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,43 +27,44 @@ if TYPE_CHECKING:
 _FOR, _AGAINST = "#E69F00", "#56B4E9"
 _FINE, _COARSE = "#f8dcdc", "#eba9a9"  # lines of the grid
 
-_INCHES = 1 / 25.4  # of a millimetre
-_SPEED, _GAIN = 25.0, 10.0  # mm/s and mm/mV
+_INCH = 25.4  # mm
 _ROW, _LEFT, _RIGHT, _TOP, _BOTTOM = 25.0, 15.0, 5.0, 15.0, 10.0  # mm
-_MOST_LEADS = 64  # more are samples, in a record that is the wrong way round
+_MAX_LEADS = 64  # a record with more leads is probably transposed
 _PULSE = np.array([[2, 0], [4, 0], [4, 10], [9, 10], [9, 0], [11, 0]])  # mm: 1 mV for 0.2 s
 
-_LAYOUTS = {  # columns of leads, from above, beside each other in time
+_LAYOUTS = {  # columns of leads
     "3x4": (STANDARD_LEADS[:3], STANDARD_LEADS[3:6], STANDARD_LEADS[6:9], STANDARD_LEADS[9:]),
     "6x2": (STANDARD_LEADS[:6], STANDARD_LEADS[6:]),
 }
 
 
+@dataclass(eq=False, repr=False)
 class ECGDisplay:
-    """An ECG on paper, as cardiologists read it.
+    """ECG on paper, as cardiologists read it. Created by :meth:`from_record`.
 
     One unit of the axes is a millimetre: 25 mm are a second and 10 mm a millivolt, on a grid of 1
-    mm and 5 mm. The figure has that size on paper. Use :meth:`from_record` to make one.
+    mm and 5 mm. The figure has that size on paper.
 
     Parameters
     ----------
     records : ndarray of shape (n_records, n_leads, n_samples)
-        In mV. Several are drawn over each other.
+        Records in mV, drawn over each other.
     sampling_rate : float
-        In Hz.
+        Sampling rate in Hz.
     lead_names : list of str of length n_leads
         Names of the leads.
     labels : list of str of length n_records, default=None
-        Names of the records, for a legend.
-    spans : list of (float, float), default=None
-        Beginnings and ends, in s, of what is tinted in all leads.
+        Names of the records, for a legend. Names wider than the paper are shortened.
+    spans : array-like of shape (n_spans, 2) or (2,), default=None
+        Starts and ends in s of spans to tint in all leads.
     attribution : ndarray of shape (n_leads, n_samples), default=None
-        How much each sample speaks for (positive) or against something; tints the paper.
+        Evidence of each sample, shown as orange (positive) or blue (negative) tint, relative to the
+        greatest magnitude.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
-        The figure that holds the paper.
+        The figure.
     axes_ : matplotlib Axes
         The paper, in mm.
 
@@ -80,22 +83,13 @@ class ECGDisplay:
     >>> display.figure_.savefig("ecg.png", dpi=200)  # doctest: +SKIP
     """
 
-    def __init__(
-        self,
-        records: np.ndarray,
-        sampling_rate: float,
-        lead_names: Names,
-        *,
-        labels: Names | None = None,
-        spans: Any = None,
-        attribution: np.ndarray | None = None,
-    ):
-        self.records = records
-        self.sampling_rate = sampling_rate
-        self.lead_names = lead_names
-        self.labels = labels
-        self.spans = spans
-        self.attribution = attribution
+    records: np.ndarray
+    sampling_rate: float
+    lead_names: Names
+    _: KW_ONLY
+    labels: Names | None = None
+    spans: Any = None
+    attribution: np.ndarray | None = None
 
     @classmethod
     def from_record(
@@ -116,77 +110,61 @@ class ECGDisplay:
         Parameters
         ----------
         record : array-like of shape (n_leads, n_samples) or (n_records, n_leads, n_samples)
-            In mV. NaN are gaps in the line.
+            Records in mV. NaN are gaps in the line.
         sampling_rate : float
-            In Hz.
+            Sampling rate in Hz.
         lead_names : array-like of str of length n_leads, default=None
-            Names of the leads. None takes twelve for the standard ones in their order, and numbers
-            others.
-        labels : array-like of str of length n_records, default=None
-            Names of the records, for a legend; those wider than the paper are shortened.
-        spans : array-like of shape (n_spans, 2) or (2,), default=None
-            Beginnings and ends, in s, of what is tinted in all leads.
-        attribution : array-like of shape (n_leads, n_samples), default=None
-            How much each sample speaks for something, or against it where negative; tints the
-            paper orange or blue, the more the greater it is relative to the greatest.
+            Names of the leads. None takes the standard order for twelve leads, otherwise numbers.
+        labels, spans, attribution
+            As in the class.
         layout : {"auto", "3x4", "6x2", "rows"}, default="auto"
-            The clinical sheets of three rows of four leads, or six of two, each lead with its share
-            of the time, over rhythm strips; or a row for each lead. ``"auto"`` is ``"3x4"`` where
-            all twelve leads are there, and else ``"rows"``.
+            Clinical sheet of three rows of four leads, or six rows of two, each with its share of
+            the time, over rhythm strips; or a row for each lead. ``"auto"`` is ``"3x4"`` if all
+            twelve leads are present, otherwise ``"rows"``.
         rhythm_leads : str or array-like of str, default=("II",)
-            Leads, or one, that are drawn once more below, for all of the time. Rows need none.
+            Leads of the rhythm strips, drawn below for all of the time. Unused by ``"rows"``.
         ax : matplotlib Axes, default=None
-            Where to draw. None makes a figure that has the size of the paper; only there is a
-            millimetre a millimetre.
+            Axes to draw on. None makes a figure of the size of the paper.
 
         Returns
         -------
         display : ECGDisplay
-            What was drawn.
 
         Raises
         ------
         InvalidECGError
-            If the record has other dimensions, more than 64 leads or not those that the layout
-            needs, or if another argument does not fit it or makes no sense.
+            If the record has other dimensions, more than 64 leads, or not the leads of the layout,
+            or if another argument is invalid.
         """
         records = np.asarray(record, dtype=float)
         if records.ndim == 2:
             records = records[None]
-        if records.ndim != 3 or not records.size:
+        if records.ndim != 3 or not records.size or records.shape[1] > _MAX_LEADS:
             raise InvalidECGError(
-                "record must be of shape (n_leads, n_samples), or (n_records, n_leads, n_samples) "
-                f"for several, but has shape {np.shape(record)}."
+                "Expected a record of shape (n_leads, n_samples), or several of shape (n_records, "
+                f"n_leads, n_samples), with at most {_MAX_LEADS} leads, got shape "
+                f"{np.shape(record)}. Make time the last axis, as record.T does for one record of "
+                "shape (n_samples, n_leads)."
             )
         n_leads = records.shape[1]
-        if n_leads > _MOST_LEADS:
-            raise InvalidECGError(
-                f"record must be of shape (n_leads, n_samples), with {_MOST_LEADS} leads at most, "
-                f"but has shape {np.shape(record)}; if it is of shape (n_samples, n_leads), give "
-                "record.T."
-            )
         is_number = not np.ndim(sampling_rate) and np.asarray(sampling_rate).dtype.kind in "iuf"
         if not is_number or not 0 < sampling_rate < math.inf:
             raise InvalidECGError(
-                f"sampling_rate must be a number of Hz above 0, but is {sampling_rate!r}."
+                f"Expected a positive sampling_rate in Hz, got {sampling_rate!r}. Give a number."
             )
         if lead_names is None and n_leads == len(STANDARD_LEADS):
             lead_names = STANDARD_LEADS
         lead_names = check_lead_names(lead_names, n_leads)
-        if attribution is not None:
-            attribution = np.asarray(attribution, dtype=float)
-            if attribution.shape != records.shape[1:]:
+        attribution = None if attribution is None else np.asarray(attribution, dtype=float)
+        shapes = {"labels": records.shape[:1], "attribution": records.shape[1:]}
+        options: dict[str, Any] = {"labels": labels, "attribution": attribution}
+        for name, values in options.items():
+            if values is not None and np.shape(values) != shapes[name]:
                 raise InvalidECGError(
-                    f"attribution must have the shape of a record, {records.shape[1:]}, but has "
-                    f"{attribution.shape}."
+                    f"Expected {name} of shape {shapes[name]}, got {np.shape(values)}."
                 )
-        if labels is not None and len(labels) != len(records):
-            raise InvalidECGError(f"There are {len(records)} records, but {len(labels)} labels.")
-        if spans is not None:
-            spans = _read_spans(spans)
-        display = cls(
-            records, sampling_rate, lead_names, labels=labels, spans=spans, attribution=attribution
-        )
+        spans = None if spans is None else _check_spans(spans)
+        display = cls(records, sampling_rate, lead_names, spans=spans, **options)
         return display.plot(layout=layout, rhythm_leads=rhythm_leads, ax=ax)
 
     def plot(
@@ -197,36 +175,35 @@ class ECGDisplay:
         Parameters
         ----------
         layout, rhythm_leads, ax
-            As of :meth:`from_record`.
+            As in :meth:`from_record`.
 
         Returns
         -------
         self : ECGDisplay
         """
         rows = self._rows(layout, rhythm_leads)
-        n_samples = self.records.shape[-1]
-        width = _LEFT + n_samples / self.sampling_rate * _SPEED + _RIGHT
+        width = _LEFT + self.records.shape[-1] / self.sampling_rate * PAPER_SPEED + _RIGHT
         width = 5 * math.ceil(width / 5 - 1e-9)
         height = _TOP + len(rows) * _ROW + _BOTTOM
-        said = f"{_SPEED:g} mm/s    {_GAIN:g} mm/mV    {self.sampling_rate:g} Hz"
+        scale = f"{PAPER_SPEED:g} mm/s    {PAPER_GAIN:g} mm/mV    {self.sampling_rate:g} Hz"
         labels = [] if self.labels is None else list(self.labels)
-        legend = arrange(labels, said, _LEFT, width, _mm_of_a_point(ax, width, height))
+        legend = fit_legend(labels, scale, _LEFT, width, _point_in_mm(ax, width, height))
         height += 5 * math.ceil(max(0, legend.top - _BOTTOM) / 5)
         if ax is None:
-            figure = plt.figure(figsize=(width * _INCHES, height * _INCHES))
+            figure = plt.figure(figsize=(width / _INCH, height / _INCH))
             ax = figure.add_axes((0, 0, 1, 1))
-        _rule(ax, width, height)
-        lines = []  # of each record
+        _draw_grid(ax, width, height)
         for number, row in enumerate(rows):
             base = height - _TOP - (number + 0.5) * _ROW
             ax.plot(*np.add(_PULSE, (0, base)).T, color="black", linewidth=0.8)
             for lead, start, stop in row:
-                lines = self._draw(ax, base, lead, start, stop)
-        ax.text(_LEFT, 2, said, fontsize=SIZE, va="bottom")
+                self._draw_tints(ax, base, lead, start, stop)
+                lines = self._draw_lead(ax, base, lead, start, stop)
+        ax.text(_LEFT, 2, scale, fontsize=FONT_SIZE, va="bottom")
         if labels:
             bottom = legend.bottom / height
-            ax.legend(lines, legend.names, loc="lower right", ncols=legend.n_columns, fontsize=SIZE,
-                      frameon=False, borderaxespad=0.6,
+            ax.legend(lines, legend.labels, loc="lower right", ncols=legend.n_columns,
+                      fontsize=FONT_SIZE, frameon=False, borderaxespad=0.6,
                       bbox_to_anchor=(0, bottom, 1, 1 - bottom))  # fmt: skip
         ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")  # images have changed them
         sheet: Any = ax.figure
@@ -234,52 +211,51 @@ class ECGDisplay:
         return self
 
     def _rows(self, layout, rhythm_leads):
-        """Return, for each row, its leads with their first and last samples."""
+        """Return the leads of each row, with their first and last samples."""
         n_samples = self.records.shape[-1]
         if layout == "auto":
-            names = {name.lower() for name in self.lead_names}
-            layout = "3x4" if {lead.lower() for lead in STANDARD_LEADS} <= names else "rows"
+            present = {name.lower() for name in self.lead_names}
+            layout = "3x4" if {lead.lower() for lead in STANDARD_LEADS} <= present else "rows"
         if layout == "rows":
             return [[(lead, 0, n_samples)] for lead in range(len(self.lead_names))]
         if layout not in _LAYOUTS:
-            raise InvalidECGError(
-                f"layout must be 'auto', {', '.join(map(repr, _LAYOUTS))} or 'rows', but is "
-                f"{layout!r}."
-            )
+            layouts = ["auto", *_LAYOUTS, "rows"]
+            raise InvalidECGError(f"layout must be one of {layouts}, but is {layout!r}.")
         columns = [lead_positions(leads, self.lead_names) for leads in _LAYOUTS[layout]]
         ends = np.linspace(0, n_samples, len(columns) + 1).round().astype(int)
         rows = [
             [(lead, ends[i], ends[i + 1]) for i, lead in enumerate(row)]
             for row in zip(*columns, strict=True)
         ]
-        wanted = [rhythm_leads] if isinstance(rhythm_leads, str) else rhythm_leads
-        rhythm = lead_positions(wanted, self.lead_names)
-        return rows + [[(lead, 0, n_samples)] for lead in rhythm]
+        names = [rhythm_leads] if isinstance(rhythm_leads, str) else rhythm_leads
+        return rows + [[(lead, 0, n_samples)] for lead in lead_positions(names, self.lead_names)]
 
-    def _draw(self, ax, base, lead, start, stop):
-        """Draw a part of a lead, and what tints it; return the lines of the records."""
-        x = _LEFT + np.arange(start, stop + 1) / self.sampling_rate * _SPEED
+    def _draw_tints(self, ax, base, lead, start, stop):
+        """Tint the spans and the attribution of a part of a lead."""
+        left, right = _LEFT + np.array([start, stop]) / self.sampling_rate * PAPER_SPEED
         bottom, top = base - _ROW / 2 + 1, base + _ROW / 2 - 1
         for span in () if self.spans is None else self.spans:
-            left, right = np.clip(_LEFT + np.asarray(span) * _SPEED, x[0], x[-1])
-            if right > left:
-                tint = Rectangle((left, bottom), right - left, top - bottom, color=_FOR, alpha=0.35)
+            first, last = np.clip(_LEFT + np.asarray(span) * PAPER_SPEED, left, right)
+            if last > first:
+                tint = Rectangle(
+                    (first, bottom), last - first, top - bottom, color=_FOR, alpha=0.35
+                )
                 ax.add_patch(tint).set(linewidth=0, zorder=0.8)
         if self.attribution is not None:
             part = self.attribution[lead, start:stop] / (np.abs(self.attribution).max() or 1)
-            tints = np.where(part[:, None] > 0, to_rgb(_FOR), to_rgb(_AGAINST))
-            ax.imshow(
-                np.column_stack([tints, 0.8 * np.abs(part)])[None],
-                extent=(x[0], x[-1], bottom, top),
-                aspect="auto",
-                interpolation="nearest",
-                zorder=0.8,
-            )
+            colours = np.where(part[:, None] > 0, to_rgb(_FOR), to_rgb(_AGAINST))
+            pixels = np.column_stack([colours, 0.8 * np.abs(part)])[None]
+            ax.imshow(pixels, extent=(left, right, bottom, top), aspect="auto",
+                      interpolation="nearest", zorder=0.8)  # fmt: skip
+
+    def _draw_lead(self, ax, base, lead, start, stop):
+        """Draw a part of a lead, and return the lines of the records."""
+        x = _LEFT + np.arange(start, stop + 1) / self.sampling_rate * PAPER_SPEED
         lines = []
         for number, record in enumerate(self.records):
-            y = base + _GAIN * record[lead, start : stop + 1]
-            nth, colour = divmod(number, len(COLOURS))
-            style = {"color": COLOURS[colour], "linestyle": LINE_STYLES[nth % len(LINE_STYLES)]}
+            y = base + PAPER_GAIN * record[lead, start : stop + 1]
+            turn, colour = divmod(number, len(COLOURS))
+            style = {"color": COLOURS[colour], "linestyle": LINE_STYLES[turn % len(LINE_STYLES)]}
             lines += ax.plot(x[: len(y)], y, linewidth=0.8, solid_joinstyle="round", **style)
         if start:
             ax.plot(2 * [x[0]], [base - 4, base + 4], color="black", linewidth=0.8)
@@ -288,32 +264,29 @@ class ECGDisplay:
         return lines
 
 
-def _read_spans(spans):
-    """Return beginnings and ends, ``(n_spans, 2)``."""
+def _check_spans(spans):
+    """Return starts and ends (n_spans, 2)."""
     try:
-        found = np.asarray(spans, dtype=float)
+        pairs = np.atleast_2d(np.asarray(spans, dtype=float))
     except (TypeError, ValueError):  # text, or rows of different lengths
-        found = np.empty(())
-    if not found.size and found.ndim == 1:
-        return found.reshape(0, 2)
-    if found.shape != (2,) and found.shape[1:] != (2,):
+        pairs = np.empty((1, 1))
+    if pairs.size and pairs.shape[1:] != (2,):
         raise InvalidECGError(
-            f"spans must be pairs of a beginning and an end in s, such as [(1, 1.5)], but are "
-            f"{spans!r}."
+            f"Expected spans as pairs of start and end in s, such as [(1, 1.5)], got {spans!r}."
         )
-    return found.reshape(-1, 2)
+    return pairs.reshape(-1, 2)
 
 
-def _mm_of_a_point(ax, width, height):
-    """Return how many millimetres of the paper a point of letters takes, on axes of any size."""
+def _point_in_mm(ax, width, height):
+    """Return the size of a typographic point in mm of the paper."""
     if ax is None:
-        return 1 / _INCHES / 72
+        return _INCH / 72
     inches = ax.get_position(original=True).size * ax.figure.bbox.size / ax.figure.dpi
     return max(np.divide((width, height), inches)) / 72
 
 
-def _rule(ax, width, height):
-    """Rule the paper: lines every millimetre, and stronger ones every five."""
+def _draw_grid(ax, width, height):
+    """Draw lines every 1 mm and stronger ones every 5 mm."""
     for step, colour, linewidth in ((1, _FINE, 0.3), (5, _COARSE, 0.5)):
         style = {"colors": colour, "linewidth": linewidth, "zorder": 0.5}
         ax.vlines(np.arange(0, width + 1, step), 0, height, **style)

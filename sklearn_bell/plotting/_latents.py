@@ -1,8 +1,9 @@
-"""Latents of records on a map, and how like each other those of leads are."""
+"""Maps of latents, and similarity of leads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell.exceptions import InvalidECGError
-from sklearn_bell.plotting._base import COLOURS, MARKERS, axes_for
+from sklearn_bell.plotting._base import COLOURS, MARKERS, Display, make_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,22 +22,23 @@ if TYPE_CHECKING:
 
     from sklearn_bell._utils.types import Names, RandomState
 
-_METHODS = ("pca", "tsne", "umap")
+_METHODS = {"pca": "component", "tsne": "t-SNE", "umap": "UMAP"}  # with axis labels
 
 
-class LatentDisplay:
-    """A map of records, on which those are near each other whose latents are alike.
+@dataclass(eq=False, repr=False)
+class LatentDisplay(Display):
+    """Map of records in two dimensions, similar latents side by side.
 
-    Use :meth:`from_estimator` or :meth:`from_latents` to make one.
+    Created by :meth:`from_estimator` or :meth:`from_latents`.
 
     Parameters
     ----------
     maps : dict of str to ndarray of shape (n_records, 2)
-        Positions on the map of all leads together, ``"all leads"``, or on those of single leads.
+        Positions on the map of all leads, ``"all leads"``, or on the map of each lead.
     y : ndarray of shape (n_records,), default=None
-        Labels.
-    method : str, default="pca"
-        What has made the maps.
+        Labels, shown as colours.
+    method : {"pca", "tsne", "umap"}, default="pca"
+        Method that made the maps, for the axis labels.
 
     Attributes
     ----------
@@ -59,12 +61,9 @@ class LatentDisplay:
     ['II', 'V1']
     """
 
-    def __init__(
-        self, maps: dict[str, np.ndarray], y: ArrayLike | None = None, method: str = "pca"
-    ):
-        self.maps = maps
-        self.y = y
-        self.method = method
+    maps: dict[str, np.ndarray]
+    y: ArrayLike | None = None
+    method: str = "pca"
 
     @classmethod
     def from_estimator(
@@ -78,26 +77,25 @@ class LatentDisplay:
         random_state: RandomState = 0,
         ax: Axes | Sequence[Axes] | None = None,
     ) -> Self:
-        """Encode records, and draw the map.
+        """Encode records and draw their map.
 
         Parameters
         ----------
         estimator : object
-            A fitted transformer, such as a pretrainer.
+            Fitted transformer, such as a pretrainer.
         X : array-like of shape (n_records, n_leads, n_samples)
             Records.
         y : array-like of shape (n_records,), default=None
-            Labels, by which records are coloured.
+            Labels, shown as colours.
         method : {"pca", "tsne", "umap"}, default="pca"
-            What makes two dimensions of the latents, which are standardised before: principal
-            components, t-SNE [1]_, or UMAP, for which umap-learn has to be installed. Distances
-            between clusters mean nothing in the latter two.
+            Projection of the standardised latents: principal components, t-SNE [1]_, or UMAP, which
+            needs umap-learn. Distances between clusters mean nothing in the latter two.
         per_lead : bool, default=False
-            Whether to draw a map for each lead, of a pretrainer that has latents for each.
+            Whether to draw a map for each lead of a pretrainer with latents for each lead.
         random_state : int, RandomState instance or None, default=0
-            Of t-SNE and UMAP.
+            Seed of t-SNE and UMAP.
         ax : matplotlib Axes, or sequence of them for each lead, default=None
-            Where to draw. None makes a figure.
+            Axes to draw on. None makes a figure.
 
         Returns
         -------
@@ -106,9 +104,9 @@ class LatentDisplay:
         Raises
         ------
         InvalidECGError
-            As of :meth:`from_latents`, or if X is not as the estimator wants it.
+            As in :meth:`from_latents`, or if the estimator refuses X.
         ImportError
-            If `method` is ``"umap"``, and umap-learn is not installed.
+            If `method` is ``"umap"`` and umap-learn is not installed.
 
         References
         ----------
@@ -116,10 +114,8 @@ class LatentDisplay:
         """
         check_is_fitted(estimator)
         latents = np.asarray(estimator.transform(X))
-        leads = None
-        if per_lead:
-            names = estimator.get_feature_names_out()
-            leads = [str(name).rpartition("_")[0] for name in names]
+        names = estimator.get_feature_names_out() if per_lead else ()
+        leads = [str(name).rpartition("_")[0] for name in names] if per_lead else None
         return cls.from_latents(
             latents, y, leads=leads, method=method, random_state=random_state, ax=ax
         )
@@ -135,16 +131,16 @@ class LatentDisplay:
         random_state: RandomState = 0,
         ax: Axes | Sequence[Axes] | None = None,
     ) -> Self:
-        """Draw the map of latents that are there already.
+        """Draw the map of latents.
 
         Parameters
         ----------
         latents : array-like of shape (n_records, n_features)
-            Such as those that `transform` returns.
+            Latents, such as the output of ``transform``.
         leads : array-like of str of length n_features, default=None
-            The lead of each feature, to draw a map for each. None draws one of all.
+            Lead of each feature, to draw a map for each lead. None draws one map.
         y, method, random_state, ax
-            As of :meth:`from_estimator`.
+            As in :meth:`from_estimator`.
 
         Returns
         -------
@@ -153,78 +149,53 @@ class LatentDisplay:
         Raises
         ------
         InvalidECGError
-            If `latents` are not of two records at least, if `y` or `leads` are of another length,
-            or if `method` is none of those.
+            If there are fewer than two records, if `y` or `leads` has another length, or if
+            `method` is unknown.
         ImportError
             If `method` is ``"umap"`` and umap-learn is not installed.
         """
         latents = np.asarray(latents, dtype=float)
         if latents.ndim != 2 or len(latents) < 2 or not latents.shape[1]:
             raise InvalidECGError(
-                "latents must be of shape (n_records, n_features), with two records or more, but "
-                f"have shape {latents.shape}."
+                "Expected latents of shape (n_records, n_features) with two records or more, got "
+                f"shape {latents.shape}."
             )
-        if y is not None and np.shape(y) != (len(latents),):
-            raise InvalidECGError(
-                f"y must have a label for each of {len(latents)} records, but has shape "
-                f"{np.shape(y)}."
-            )
+        n_records, n_features = latents.shape
+        for name, values, n in (("y", y, n_records), ("leads", leads, n_features)):
+            if values is not None and np.shape(values) != (n,):
+                raise InvalidECGError(f"Expected {name} of shape ({n},), got {np.shape(values)}.")
         if method not in _METHODS:
-            raise InvalidECGError(f"method must be one of {_METHODS}, but is {method!r}.")
-        if leads is None:
-            parts = {"all leads": latents}
-        else:
-            leads = np.asarray(leads)
-            if leads.shape != latents.shape[1:]:
-                raise InvalidECGError(
-                    f"leads must name the lead of each of {latents.shape[1]} features, but has "
-                    f"shape {leads.shape}; a pretrainer's are those of get_feature_names_out."
-                )
-            parts = {lead: latents[:, leads == lead] for lead in dict.fromkeys(leads.tolist())}
-        maps = {name: _positions(part, method, random_state) for name, part in parts.items()}
+            raise InvalidECGError(f"method must be one of {[*_METHODS]}, but is {method!r}.")
+        leads = ["all leads"] * n_features if leads is None else [str(lead) for lead in leads]
+        maps = {
+            name: _project(latents[:, [lead == name for lead in leads]], method, random_state)
+            for name in dict.fromkeys(leads)
+        }
         return cls(maps, None if y is None else np.asarray(y), method).plot(ax=ax)
 
-    def plot(self, *, ax: Axes | Sequence[Axes] | None = None) -> Self:
-        """Draw the maps.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, or sequence of them for each lead, default=None
-            Where to draw. None makes a figure.
-
-        Returns
-        -------
-        self : LatentDisplay
-        """
-        figure, axes = axes_for(len(self.maps), ax)
+    def _draw(self, ax):
+        figure, axes = make_axes(len(self.maps), ax)
         classes = [None] if self.y is None else list(np.unique(self.y))
-        for one, (name, map_) in zip(axes, self.maps.items(), strict=True):
+        for ax, (name, positions) in zip(axes, self.maps.items(), strict=True):
             for number, label in enumerate(classes):
-                some = map_ if label is None else map_[self.y == label]
-                one.scatter(
-                    *some.T,
-                    s=14,
-                    color=COLOURS[(number + 1) % len(COLOURS)],
-                    marker=MARKERS[number % len(MARKERS)],
-                    alpha=0.7,
-                    linewidths=0,
-                    label=label,
-                )
-            one.set(title=name, xticks=[], yticks=[])
-            axis = {"pca": "component", "tsne": "t-SNE", "umap": "UMAP"}[self.method]
-            one.set(xlabel=f"{axis} 1", ylabel=f"{axis} 2")
+                points = positions if label is None else positions[self.y == label]
+                colour = COLOURS[(number + 1) % len(COLOURS)]
+                marker = MARKERS[number % len(MARKERS)]
+                ax.scatter(*points.T, s=14, color=colour, marker=marker, alpha=0.7, linewidths=0,
+                           label=label)  # fmt: skip
+            axis = _METHODS[self.method]
+            ax.set(title=name, xticks=[], yticks=[], xlabel=f"{axis} 1", ylabel=f"{axis} 2")
         if self.y is not None:
             axes[0].legend(frameon=False, fontsize="small", handletextpad=0.2)
-        self.figure_, self.axes_ = figure, axes
-        return self
+        return figure, axes
 
 
-def _positions(latents, method, random_state):
-    """Return where records lie on a map, ``(n_records, 2)``."""
+def _project(latents, method, random_state):
+    """Return positions (n_records, 2) on a map."""
     scaled = StandardScaler().fit_transform(latents)
     if method == "pca":
-        found = PCA(min(2, *scaled.shape), random_state=random_state).fit_transform(scaled)
-        return np.pad(found, [(0, 0), (0, 2 - found.shape[1])])
+        positions = PCA(min(2, *scaled.shape), random_state=random_state).fit_transform(scaled)
+        return np.pad(positions, [(0, 0), (0, 2 - positions.shape[1])])
     if method == "tsne":
         perplexity = min(30, (len(scaled) - 1) / 3)
         return TSNE(perplexity=perplexity, random_state=random_state).fit_transform(scaled)
@@ -237,16 +208,15 @@ def _positions(latents, method, random_state):
     return UMAP(random_state=random_state).fit_transform(scaled)
 
 
-class LeadSimilarityDisplay:
-    """How well each lead of a record predicts each: the lead-by-lead loss of BELL.
-
-    Use :meth:`from_estimator` to make one.
+@dataclass(eq=False, repr=False)
+class LeadSimilarityDisplay(Display):
+    """Lead-by-lead prediction error of BELL. Created by :meth:`from_estimator`.
 
     Parameters
     ----------
     distances : ndarray of shape (n_leads, n_leads)
-        Mean squared distance between what the lead of the row predicts and what the lead of the
-        column is, in [0, 4].
+        Mean squared distance in [0, 4] between the prediction of the lead of the row and the
+        projection of the lead of the column.
     lead_names : list of str of length n_leads
         Names of the leads.
 
@@ -270,9 +240,8 @@ class LeadSimilarityDisplay:
     (2, 2)
     """
 
-    def __init__(self, distances: np.ndarray, lead_names: Names):
-        self.distances = distances
-        self.lead_names = lead_names
+    distances: np.ndarray
+    lead_names: Names
 
     @classmethod
     def from_estimator(
@@ -283,18 +252,18 @@ class LeadSimilarityDisplay:
         random_state: RandomState = 0,
         ax: Axes | None = None,
     ) -> Self:
-        """Compute the loss of every pair of leads, and draw it.
+        """Compute and draw the prediction error of every pair of leads.
 
         Parameters
         ----------
         estimator : BELLPretrainer
-            Fitted, with its heads: not from a file that was saved without them.
+            Fitted pretrainer with its heads: not from a file that was saved without them.
         X : array-like of shape (n_records, n_leads, n_samples)
             Records, of which two views are made.
         random_state : int, RandomState instance or None, default=0
-            Of the views.
+            Seed of the views.
         ax : matplotlib Axes, default=None
-            Where to draw. None makes a figure.
+            Axes to draw on. None makes a figure.
 
         Returns
         -------
@@ -303,42 +272,30 @@ class LeadSimilarityDisplay:
         Raises
         ------
         InvalidECGError
-            If the estimator is no BELLPretrainer, or X is not as it wants it.
+            If the estimator is no BELLPretrainer, or refuses X.
         NotFittedError
-            If it is not fitted, or its heads are new, as after ``from_pretrained``.
+            If it is not fitted, or its heads are untrained, as after ``from_pretrained``.
         """
         check_is_fitted(estimator)
         if not hasattr(estimator, "lead_distances"):
             raise InvalidECGError(
-                f"{type(estimator).__name__} has no loss between leads; give a BELLPretrainer."
+                f"Expected a BELLPretrainer, but {type(estimator).__name__} has no loss between "
+                "leads. Fit a BELLPretrainer."
             )
         distances = estimator.lead_distances(X, random_state=random_state)
         return cls(distances, estimator.lead_names_).plot(ax=ax)
 
-    def plot(self, *, ax: Axes | None = None) -> Self:
-        """Draw the matrix.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw. None makes a figure.
-
-        Returns
-        -------
-        self : LeadSimilarityDisplay
-        """
+    def _draw(self, ax):
         n_leads = len(self.distances)
         side = max(3.2, 0.45 * n_leads + 1.2)
-        figure, (ax,) = axes_for(1, ax, width=side + 0.8, height=side)
+        figure, (ax,) = make_axes(1, ax, width=side + 0.8, height=side)
         self.image_ = ax.imshow(self.distances, cmap="cividis", vmin=0)
         middle = self.distances.max() / 2
         for (i, j), distance in np.ndenumerate(self.distances):
             colour = "black" if distance > middle else "white"
             ax.text(j, i, f"{distance:.2f}", ha="center", va="center", color=colour, fontsize=7)
-        ticks = np.arange(n_leads)
-        ax.set_xticks(ticks, self.lead_names)
-        ax.set_yticks(ticks, self.lead_names)
-        ax.set(xlabel="is to be predicted", ylabel="predicts")
+        ax.set_xticks(np.arange(n_leads), self.lead_names)
+        ax.set_yticks(np.arange(n_leads), self.lead_names)
+        ax.set(xlabel="predicted lead", ylabel="predicting lead")
         figure.colorbar(self.image_, ax=ax, label="mean squared distance")
-        self.figure_, self.axes_ = figure, ax
-        return self
+        return figure, ax

@@ -1,69 +1,59 @@
-"""A legend that stays on the paper, however many names it has, and however long they are."""
+"""Legend that fits on the paper, for any number and length of labels."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-SIZE = 7.0  # of letters, in points
-_LINE = 1.7 * SIZE  # points from one row to the next
-_SAMPLE, _BETWEEN = 2.8 * SIZE, 2.0 * SIZE  # points before a name, and between columns
-_LONGEST = 300  # letters that are looked at
+FONT_SIZE = 7.0  # points
+_LINE = 1.7 * FONT_SIZE  # points from one row to the next
+_HANDLE, _GAP = 2.8 * FONT_SIZE, 2.0 * FONT_SIZE  # points before a label, and between columns
+_MAX_LENGTH = 300  # letters that are measured
 
 
 class Legend(NamedTuple):
-    """Names as they fit, in how many columns they stand, and between which heights in mm."""
+    """Labels as they fit, number of columns, and lower and upper edge in mm."""
 
-    names: list[str]
+    labels: list[str]
     n_columns: int
     bottom: float
     top: float
 
 
-def arrange(labels: Sequence, scale: str, left: float, width: float, point: float) -> Legend:
-    """Return where names have their place: beside the scale, or in rows above it.
+def fit_legend(labels, scale, left, width, point):
+    """Place labels beside the scale, a text that starts at `left`, or in rows above it.
 
-    Parameters
-    ----------
-    labels : sequence
-        The names.
-    scale : str
-        What is written `left` mm from the left, on the lowest line of the paper.
-    left, width : float
-        In mm, as is the width of the paper.
-    point : float
-        How many mm a point takes.
+    ``left``, ``width`` of the paper and ``point``, the size of a point, are in mm.
     """
     if not len(labels):
         return Legend([], 1, 0, 0)
-    room = width / point - 2 * _LINE  # and margins
-    names = [_shortened(" ".join(str(label).split()), room - _SAMPLE) for label in labels]
-    widths = [_SAMPLE + _width(name) + _BETWEEN for name in names]
-    if sum(widths) <= (width - left) / point - _width(scale):
-        return Legend(names, len(names), 0, 0)
-    n_columns = max(1, int((room + _BETWEEN) // max(widths)))
-    n_rows = math.ceil(len(names) / n_columns)
+    room = width / point - 2 * _LINE  # within margins
+    labels = [_shorten(" ".join(str(label).split()), room - _HANDLE) for label in labels]
+    widths = [_HANDLE + _text_width(label) + _GAP for label in labels]
+    if sum(widths) <= (width - left) / point - _text_width(scale):
+        return Legend(labels, len(labels), 0, 0)
+    n_columns = max(1, int((room + _GAP) // max(widths)))
+    n_rows = math.ceil(len(labels) / n_columns)
     bottom = 2 + _LINE * point
     top = bottom + (n_rows + 1) * _LINE * point
-    return Legend(names, math.ceil(len(names) / n_rows), bottom, top)
+    return Legend(labels, math.ceil(len(labels) / n_rows), bottom, top)
 
 
-def _width(text):
-    """Return the width of a line of text in points, at most."""
-    # letters of whole pixels are up to a quarter wider, at few pixels per inch
-    width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=SIZE), False)
-    return 1.25 * width
+def _text_width(text):
+    """Return an upper bound of the width in points."""
+    font = FontProperties(size=FONT_SIZE)
+    width, _, _ = text_to_path.get_text_width_height_descent(text, font, False)
+    return 1.25 * width  # at few pixels per inch, letters of whole pixels are a quarter wider
 
 
-def _shortened(text, room):
-    """Return the beginning of a text that is as wide as there is room, in points."""
-    if len(text) <= _LONGEST and _width(text) <= room:
+def _shorten(text, room):
+    """Truncate a text to a width in points."""
+    if len(text) <= _MAX_LENGTH and _text_width(text) <= room:
         return text
-    text = text[:_LONGEST]
-    while text and _width(f"{text}…") > room:
+    text = text[:_MAX_LENGTH]
+    while text and _text_width(f"{text}…") > room:
         text = text[:-1]
     return f"{text}…"

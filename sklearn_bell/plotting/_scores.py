@@ -1,18 +1,19 @@
-"""How good predictions are, by the number of labels, and beside those of doctors."""
+"""Scores by number of labels, and beside human readers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 from sklearn.utils import check_random_state
 
-from sklearn_bell.evaluation._inputs import read_indicator, read_names, read_scores
+from sklearn_bell.evaluation._inputs import read_raters, read_scores
 from sklearn_bell.exceptions import InvalidECGError
-from sklearn_bell.plotting._base import COLOURS, MARKERS, axes_for
+from sklearn_bell.plotting._base import COLOURS, MARKERS, Display, make_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,19 +22,18 @@ if TYPE_CHECKING:
     from sklearn_bell._utils.types import Names, RandomState
 
 
+@dataclass(eq=False, repr=False)
 class LabelEfficiencyDisplay:
-    """How a score grows with the number of labels, with intervals.
-
-    Use :meth:`from_scores` to make one.
+    """Score by number of labels, with intervals. Created by :meth:`from_scores`.
 
     Parameters
     ----------
     n_labels : ndarray of shape (n_sizes,)
-        Number, or fraction, of records with a label.
+        Number of records with a label, or their fraction if no value exceeds 1.
     scores : dict of str to ndarray of shape (n_sizes, n_repeats)
-        Scores of each method.
+        Scores of each method, over draws of labels, folds or seeds.
     confidence : float between 0 and 1, default=0.95
-        Of the intervals.
+        Confidence of the intervals of the mean: quantiles of its bootstrap over repeats.
 
     Attributes
     ----------
@@ -54,12 +54,9 @@ class LabelEfficiencyDisplay:
     'macro AUROC'
     """
 
-    def __init__(
-        self, n_labels: np.ndarray, scores: dict[str, np.ndarray], confidence: float = 0.95
-    ):
-        self.n_labels = n_labels
-        self.scores = scores
-        self.confidence = confidence
+    n_labels: np.ndarray
+    scores: dict[str, np.ndarray]
+    confidence: float = 0.95
 
     @classmethod
     def from_scores(
@@ -76,18 +73,14 @@ class LabelEfficiencyDisplay:
 
         Parameters
         ----------
-        n_labels : array-like of shape (n_sizes,)
-            How many records have a label; up to 1, it is a fraction of them.
-        scores : dict of str to array-like of shape (n_sizes, n_repeats)
-            Scores of each method: over draws of labels, folds or seeds.
-        confidence : float between 0 and 1, default=0.95
-            Of the intervals of the mean, which are quantiles of its bootstrap over repeats.
+        n_labels, scores, confidence
+            As in the class.
         metric : str, default="score"
-            What the scores are.
+            Name of the scores.
         random_state : int, RandomState instance or None, default=0
-            Of the bootstrap.
+            Seed of the bootstrap.
         ax : matplotlib Axes, default=None
-            Where to draw. None makes a figure.
+            Axes to draw on. None makes a figure.
 
         Returns
         -------
@@ -101,15 +94,15 @@ class LabelEfficiencyDisplay:
         n_labels = np.asarray(n_labels, dtype=float)
         if n_labels.ndim != 1 or not (n_labels > 0).all() or not len(n_labels):
             raise InvalidECGError(
-                "n_labels must be numbers, or fractions, of records above 0, of shape (n_sizes,), "
-                f"but are {n_labels.tolist()}."
+                "Expected n_labels as positive numbers, or fractions, of records, of shape "
+                f"(n_sizes,), got {n_labels.tolist()}."
             )
-        arrays = {str(name): np.asarray(one, dtype=float) for name, one in scores.items()}
-        for name, one in arrays.items():
-            if one.ndim != 2 or len(one) != len(n_labels):
+        arrays = {str(name): np.asarray(values, dtype=float) for name, values in scores.items()}
+        for name, values in arrays.items():
+            if values.ndim != 2 or len(values) != len(n_labels):
                 raise InvalidECGError(
-                    f"The scores of {name} must be of shape ({len(n_labels)}, n_repeats), but have "
-                    f"shape {one.shape}."
+                    f"Expected scores of {name} of shape ({len(n_labels)}, n_repeats), got "
+                    f"{values.shape}. Give a row for each of n_labels."
                 )
         display = cls(n_labels, arrays, confidence)
         return display.plot(metric=metric, random_state=random_state, ax=ax)
@@ -122,7 +115,7 @@ class LabelEfficiencyDisplay:
         Parameters
         ----------
         metric, random_state, ax
-            As of :meth:`from_scores`.
+            As in :meth:`from_scores`.
 
         Returns
         -------
@@ -135,44 +128,42 @@ class LabelEfficiencyDisplay:
         """
         if not isinstance(self.confidence, Real) or not 0 < self.confidence < 1:
             raise InvalidECGError(
-                "confidence must be a number between 0 and 1, such as 0.95, but is "
-                f"{self.confidence!r}."
+                f"Expected a confidence between 0 and 1, such as 0.95, got {self.confidence!r}."
             )
-        figure, (ax,) = axes_for(1, ax, width=5, height=3.6)
+        figure, (ax,) = make_axes(1, ax, width=5, height=3.6)
         tails = (1 - self.confidence) / 2, (1 + self.confidence) / 2
         rng = check_random_state(random_state)
         for number, (name, scores) in enumerate(self.scores.items()):
             mean, n_repeats = scores.mean(axis=1), scores.shape[1]
-            colour = COLOURS[number % len(COLOURS)]
-            ax.plot(
-                self.n_labels, mean, color=colour, marker=MARKERS[number % len(MARKERS)], label=name
-            )
+            colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+            ax.plot(self.n_labels, mean, color=colour, marker=marker, label=name)
             if n_repeats > 1:
                 draws = rng.randint(n_repeats, size=(1000, n_repeats))
                 low, high = np.quantile(scores[:, draws].mean(axis=2), tails, axis=1)
                 ax.fill_between(self.n_labels, low, high, color=colour, alpha=0.15, linewidth=0)
-        fractions = self.n_labels.max() <= 1
-        ticks = [f"{n:.3g} %" for n in 100 * self.n_labels] if fractions else None
+        is_fraction = self.n_labels.max() <= 1
         ax.set(xscale="log", ylabel=metric)
-        ax.set_xlabel("records with a label" if not fractions else "labels that are used")
-        ax.set_xticks(self.n_labels, ticks or [f"{n:g}" for n in self.n_labels])
+        ax.set_xlabel("fraction of labels" if is_fraction else "records with a label")
+        ticks = [f"{100 * n:.3g} %" if is_fraction else f"{n:g}" for n in self.n_labels]
+        ax.set_xticks(self.n_labels, ticks)
         ax.minorticks_off()
         ax.legend(frameon=False)
         self.figure_, self.axes_ = figure, ax
         return self
 
 
-class ReaderDisplay:
-    """ROC and precision-recall curves of a model, with readers as points.
+@dataclass(eq=False, repr=False)
+class ReaderDisplay(Display):
+    """ROC and precision-recall curves of a model, with human readers as points.
 
-    Use :meth:`from_predictions` to make one.
+    Created by :meth:`from_predictions`.
 
     Parameters
     ----------
     truth, scores : ndarray of shape (n_records, n_classes)
-        The reference as zeros and ones, and the model's scores.
+        Reference as zeros and ones, and scores of the model.
     readers : dict of str to ndarray of shape (n_records, n_classes)
-        What each reader says, as zeros and ones.
+        Answers of each reader, as zeros and ones.
     class_names : list of str of length n_classes
         Names of the classes.
 
@@ -185,7 +176,7 @@ class ReaderDisplay:
 
     See Also
     --------
-    sklearn_bell.evaluation.compare_readers : The figures, with intervals.
+    sklearn_bell.evaluation.compare_readers : Figures with intervals.
 
     Examples
     --------
@@ -201,17 +192,10 @@ class ReaderDisplay:
     (2, 1)
     """
 
-    def __init__(
-        self,
-        truth: np.ndarray,
-        scores: np.ndarray,
-        readers: dict[str, np.ndarray],
-        class_names: Names,
-    ):
-        self.truth = truth
-        self.scores = scores
-        self.readers = readers
-        self.class_names = class_names
+    truth: np.ndarray
+    scores: np.ndarray
+    readers: dict[str, np.ndarray]
+    class_names: Names
 
     @classmethod
     def from_predictions(
@@ -221,23 +205,23 @@ class ReaderDisplay:
         readers: Mapping[str, ArrayLike] | None = None,
         *,
         class_names: Names | None = None,
-        ax: ArrayLike | None = None,
+        ax: Any = None,
     ) -> Self:
-        """Draw the curves of a model, and the points of readers.
+        """Draw the curves of a model and the points of readers.
 
         Parameters
         ----------
         y_true : array-like of shape (n_records, n_classes)
-            The reference: one where a record has the class, zero where not.
+            Reference: one if a record has the class, otherwise zero.
         y_score : array-like of shape (n_records, n_classes)
-            Probabilities, or other scores that are greater where a class is likelier.
+            Probabilities, or other scores that rise with the probability of a class.
         readers : dict of str to array-like of shape (n_records, n_classes), default=None
-            What readers say, by name.
+            Answers of each reader, by name.
         class_names : array-like of shape (n_classes,), default=None
-            Names of the classes. None takes the columns of `y_true` where it is a DataFrame, and
-            otherwise numbers.
+            Names of the classes. None takes the columns of `y_true` if it is a DataFrame, otherwise
+            numbers.
         ax : array-like of matplotlib Axes of shape (2, n_classes), default=None
-            Where to draw. None makes a figure.
+            Axes to draw on. None makes a figure.
 
         Returns
         -------
@@ -246,66 +230,45 @@ class ReaderDisplay:
         Raises
         ------
         InvalidECGError
-            If shapes or classes differ, or if a class has no record, or all of them.
+            If shapes or classes differ, or if no record or all records have a class.
         """
-        given = {"y_true": y_true}
-        given |= {f"readers[{name!r}]": said for name, said in (readers or {}).items()}
-        for what, labels in given.items():
-            if np.ndim(labels) != 2:
-                raise InvalidECGError(
-                    f"{what} must be an indicator (n_records, n_classes), of one column where "
-                    f"there is one class, but has shape {np.shape(labels)}."
-                )
-        names = read_names(y_true, class_names)
-        truth, *said = [
-            read_indicator(labels, what, names, y_true) for what, labels in given.items()
-        ]
+        raters = {"y_true": y_true}
+        raters |= {f"readers[{name!r}]": answers for name, answers in (readers or {}).items()}
+        names, (truth, *answers) = read_raters(raters, class_names)
         scores = read_scores(y_score, names, y_true)
         for name, n_positive in zip(names, truth.sum(axis=0), strict=True):
             if not 0 < n_positive < len(truth):
                 raise InvalidECGError(
-                    f"{n_positive:.0f} of {len(truth)} records have the class {name}; a curve "
-                    "needs some with and some without."
+                    f"Expected records with and without the class {name}, but {n_positive:.0f} of "
+                    f"{len(truth)} records have it. Leave this class out."
                 )
-        by_name = dict(zip(readers or {}, said, strict=True))
+        by_name = dict(zip(readers or {}, answers, strict=True))
         return cls(truth, scores, by_name, names).plot(ax=ax)
 
-    def plot(self, *, ax: ArrayLike | None = None) -> Self:
-        """Draw the curves.
-
-        Parameters
-        ----------
-        ax : array-like of matplotlib Axes of shape (2, n_classes), default=None
-            Where to draw. None makes a figure.
-
-        Returns
-        -------
-        self : ReaderDisplay
-        """
+    def _draw(self, ax):
         n_classes = len(self.class_names)
-        figure, axes = axes_for(2 * n_classes, ax, n_columns=n_classes, width=2.8)
+        figure, axes = make_axes(2 * n_classes, ax, n_columns=n_classes, width=2.8)
         axes = np.array(list(axes), dtype=object).reshape(2, n_classes)
         for k, name in enumerate(self.class_names):
             truth, scores = self.truth[:, k], self.scores[:, k]
             roc, pr = axes[:, k]
-            wrong, right, _ = roc_curve(truth, scores, drop_intermediate=False)
-            roc.plot(100 * wrong, 100 * right, color=COLOURS[0], label="model")
+            false_rate, true_rate, _ = roc_curve(truth, scores, drop_intermediate=False)
+            roc.plot(100 * false_rate, 100 * true_rate, color=COLOURS[0], label="model")
             precision, recall, _ = precision_recall_curve(truth, scores)
             pr.step(100 * recall, 100 * precision, where="pre", color=COLOURS[0], label="model")
-            for number, (reader, said) in enumerate(self.readers.items()):
+            for number, (reader, answers) in enumerate(self.readers.items()):
                 style = {"color": COLOURS[(number + 1) % len(COLOURS)], "linestyle": "none",
                          "marker": MARKERS[number % len(MARKERS)], "label": reader}  # fmt: skip
-                found = said[:, k]
-                hits = found @ truth
-                sensitivity = hits / truth.sum()
-                specificity = ((1 - found) @ (1 - truth)) / (1 - truth).sum()
+                positive = answers[:, k]
+                n_hits = positive @ truth
+                sensitivity = n_hits / truth.sum()
+                specificity = ((1 - positive) @ (1 - truth)) / (1 - truth).sum()
                 roc.plot(100 * (1 - specificity), 100 * sensitivity, **style)
-                if found.any():  # or else there is no precision
-                    pr.plot(100 * sensitivity, 100 * hits / found.sum(), **style)
+                if positive.any():  # otherwise the precision is undefined
+                    pr.plot(100 * sensitivity, 100 * n_hits / positive.sum(), **style)
             roc.set(title=name, xlabel="100 % - specificity", ylabel="sensitivity, %")
             pr.set(xlabel="sensitivity, %", ylabel="precision, %")
-            for one in (roc, pr):
-                one.set(xlim=(-3, 103), ylim=(-3, 103), aspect="equal")
+            for panel in (roc, pr):
+                panel.set(xlim=(-3, 103), ylim=(-3, 103), aspect="equal")
         axes[0, 0].legend(frameon=False, fontsize="small", loc="lower right")
-        self.figure_, self.axes_ = figure, axes
-        return self
+        return figure, axes

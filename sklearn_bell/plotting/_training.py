@@ -1,15 +1,16 @@
-"""How pretraining went."""
+"""Course of pretraining."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from matplotlib.ticker import MaxNLocator
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell.exceptions import InvalidECGError
-from sklearn_bell.plotting._base import COLOURS, MARKERS, axes_for
+from sklearn_bell.plotting._base import COLOURS, MARKERS, Display, make_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,33 +20,31 @@ _LATENT = {
     "latent_deviation": "deviation of latents / their size",
     "effective_rank": "effective rank of latents",
 }
-_OTHERS = ("epoch", "duration", *_LATENT)
+_NO_TERMS = ("epoch", "duration", *_LATENT)
 
 
-class PretrainingDisplay:
-    """How the loss and its terms fell, and whether the latents kept their variety.
-
-    Use :meth:`from_estimator` to make one.
+@dataclass(eq=False, repr=False)
+class PretrainingDisplay(Display):
+    """Loss terms and latent statistics by epoch. Created by :meth:`from_estimator`.
 
     Parameters
     ----------
     history : list of dict
-        For each epoch, the attribute `history_` of a pretrainer.
+        Attribute ``history_`` of a pretrainer, with a dict for each epoch.
     momentum : float, default=None
-        How much of the target network stays at each step, where there is one.
+        Momentum of the target network, if there is one.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
         The figure.
     axes_ : ndarray of matplotlib Axes of shape (3,)
-        Loss terms, deviation of the latents between records, and their effective rank.
+        Loss terms, deviation of the latents between records, and effective rank.
 
     Notes
     -----
-    A loss that does not fall does not tell that nothing is learnt: that of BELL rises while its
-    target gets better. Latents that all become the same, or differ in one way only, tell that it
-    has collapsed.
+    The loss of BELL may rise while its target improves, so a loss that does not fall is no sign of
+    failure. Latents that become equal, or differ in one direction only, are a sign of collapse.
 
     Examples
     --------
@@ -59,9 +58,8 @@ class PretrainingDisplay:
     ['loss', 'deviation of latents / their size', 'effective rank of latents']
     """
 
-    def __init__(self, history: list[dict], momentum: float | None = None):
-        self.history = history
-        self.momentum = momentum
+    history: list[dict]
+    momentum: float | None = None
 
     @classmethod
     def from_estimator(cls, estimator: BaseEstimator, *, ax: Sequence[Axes] | None = None) -> Self:
@@ -70,9 +68,9 @@ class PretrainingDisplay:
         Parameters
         ----------
         estimator : object
-            A fitted pretrainer of :mod:`sklearn_bell.pretraining`.
+            Fitted pretrainer of :mod:`sklearn_bell.pretraining`.
         ax : sequence of matplotlib Axes of length 3, default=None
-            Where to draw. None makes a figure.
+            Axes to draw on. None makes a figure.
 
         Returns
         -------
@@ -81,57 +79,42 @@ class PretrainingDisplay:
         Raises
         ------
         InvalidECGError
-            If the estimator has not been trained for an epoch.
+            If the estimator is no pretrainer, or was not trained for an epoch.
         """
         check_is_fitted(estimator)
         history = getattr(estimator, "history_", None)
         if not history or not set(_LATENT) <= history[0].keys():
             raise InvalidECGError(
-                f"{type(estimator).__name__} has no history of pretraining: fit a pretrainer for "
-                "one epoch or more."
+                "Expected a pretrainer that was fitted for one epoch or more, but "
+                f"{type(estimator).__name__} has no history of pretraining. Fit a pretrainer."
             )
         return cls(history, getattr(estimator, "decay", None)).plot(ax=ax)
 
-    def plot(self, *, ax: Sequence[Axes] | None = None) -> Self:
-        """Draw the history.
-
-        Parameters
-        ----------
-        ax : sequence of matplotlib Axes of length 3, default=None
-            Where to draw. None makes a figure.
-
-        Returns
-        -------
-        self : PretrainingDisplay
-        """
-        figure, axes = axes_for(1 + len(_LATENT), ax)
-        epochs = [one["epoch"] for one in self.history]
-        terms = [
-            name
-            for name in self.history[0]
-            if name not in _OTHERS and not name.startswith("score_")
-        ]
-        for number, name in enumerate(terms):
+    def _draw(self, ax):
+        figure, axes = make_axes(1 + len(_LATENT), ax)
+        epochs = [epoch["epoch"] for epoch in self.history]
+        terms = [term for term in self.history[0] if term not in _NO_TERMS]
+        terms = [term for term in terms if not term.startswith("score_")]
+        for number, term in enumerate(terms):
             axes[0].plot(
                 epochs,
-                [one[name] for one in self.history],
+                [epoch[term] for epoch in self.history],
                 color=COLOURS[number % len(COLOURS)],
-                linestyle="-" if name == "loss" else "--",
+                linestyle="-" if term == "loss" else "--",
                 marker=MARKERS[number % len(MARKERS)],
                 markevery=max(1, len(epochs) // 8),
                 markersize=4,
-                label=name,
+                label=term,
             )
         axes[0].set_ylabel("loss")
         axes[0].legend(frameon=False)
         if self.momentum is not None:
             axes[0].set_title(f"momentum of the target {self.momentum:g}", fontsize="medium")
-        for one, (name, label) in zip(axes[1:], _LATENT.items(), strict=True):
-            one.plot(epochs, [epoch[name] for epoch in self.history], color=COLOURS[0])
-            one.set_ylabel(label)
-            one.set_ylim(bottom=0)
-        for one in axes:
-            one.set_xlabel("epoch")
-            one.xaxis.set_major_locator(MaxNLocator(integer=True))
-        self.figure_, self.axes_ = figure, axes
-        return self
+        for ax, (name, label) in zip(axes[1:], _LATENT.items(), strict=True):
+            ax.plot(epochs, [epoch[name] for epoch in self.history], color=COLOURS[0])
+            ax.set(ylabel=label)
+            ax.set_ylim(bottom=0)
+        for ax in axes:
+            ax.set_xlabel("epoch")
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        return figure, axes

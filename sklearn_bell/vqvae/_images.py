@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.utils._param_validation import Interval, validate_params
 
+from sklearn_bell._utils.signal import PAPER_GAIN, PAPER_SPEED
 from sklearn_bell._utils.validation import check_images, check_signals
 from sklearn_bell.nn.vector_quantization import ImageVQVAE
 from sklearn_bell.vqvae._base import BaseVQVAE
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-
-_SPEED, _GAIN = 25.0, 10.0  # mm/s and mm/mV, as ECGs are usually written
 
 
 @validate_params(
@@ -71,12 +69,12 @@ def render_ecg(
     """
     X = check_signals(X)
     n_records, n_leads, n_samples = X.shape
-    width = max(1, round(n_samples / sampling_rate * _SPEED * dots_per_mm))
+    width = max(1, round(n_samples / sampling_rate * PAPER_SPEED * dots_per_mm))
     height = max(1, round(lead_height * dots_per_mm))  # of a strip
     thickness = line_width * dots_per_mm
     images = np.empty((n_records, n_leads * height, width), np.float32)
     for record, image in zip(X, images, strict=True):
-        lowest, highest = _extent(height / 2 - record * _GAIN * dots_per_mm, width)
+        lowest, highest = _extent(height / 2 - record * PAPER_GAIN * dots_per_mm, width)
         top, bottom = lowest - thickness / 2, highest + thickness / 2  # (n_leads, width), downwards
         row = np.arange(height)[:, None]
         covered = np.minimum(row + 1, bottom[:, None]) - np.maximum(row, top[:, None])
