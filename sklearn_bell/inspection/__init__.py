@@ -1,4 +1,4 @@
-"""Why a model decides as it does: which lead, which moment, and which records it has seen so."""
+"""Explanations of a model's decisions by leads, moments, samples and similar records."""
 
 from sklearn_bell.inspection._attribution import attribution
 from sklearn_bell.inspection._importance import lead_importance, time_importance

@@ -1,4 +1,4 @@
-"""How much worse a model gets without a lead, or without a part of the time."""
+"""Loss of score without a lead, or without a part of the time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_bell._utils.leads import check_lead_names
+from sklearn_bell._utils.validation import check_groups, check_signals
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.feature_extraction import detect_qrs
-from sklearn_bell.inspection._base import three_dimensional
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -51,51 +51,52 @@ def lead_importance(
     n_jobs: int | None = None,
     random_state: RandomState = None,
 ) -> Bunch:
-    """Measure how much worse a model gets when it is shown a lead of other patients.
+    """Measure the loss of score when a lead comes from other patients.
 
-    As :func:`sklearn.inspection.permutation_importance`, which takes no records of three
-    dimensions: a lead is exchanged between records, all others stay [1]_.
+    The permutation importance [1]_ of :func:`sklearn.inspection.permutation_importance`, for
+    records: one lead is exchanged between patients, and the others stay.
 
     Parameters
     ----------
     estimator : object
-        A fitted classifier or pipeline.
+        Fitted classifier or pipeline.
     X : array-like of shape (n_records, n_leads, n_samples)
-        Records that it has not been trained with.
+        Records that were not used for training.
     y : array-like of shape (n_records,) or (n_records, n_classes)
-        Their labels.
+        Labels.
     groups : array-like of shape (n_records,), default=None
-        Patients: a lead always comes from another one. None takes every record for a patient.
+        Patient of each record. A lead always comes from another patient. None takes every record
+        for a patient.
     scoring : str or callable, default=None
-        As in scikit-learn; None takes the estimator's own score.
+        As in scikit-learn; None uses the estimator's own score.
     lead_names : array-like of str of length n_leads, default=None
         Names of the leads. None numbers them.
     n_repeats : int, default=5
-        How often each lead is exchanged.
+        Number of exchanges of each lead.
     n_jobs : int, default=None
         Number of leads exchanged at the same time.
     random_state : int, RandomState instance or None, default=None
-        Determines who exchanges with whom, the same for all leads.
+        Seed of the exchanges, which are the same for all leads.
 
     Returns
     -------
     result : :class:`~sklearn.utils.Bunch`
         importances : ndarray of shape (n_leads, n_repeats)
-            Score of the records as they are, minus that with the lead exchanged.
+            Score of the unchanged records minus the score with the lead exchanged.
         importances_mean, importances_std : ndarray of shape (n_leads,)
-            Mean and deviation over repeats.
+            Mean and standard deviation over repeats.
         lead_names : list of str of length n_leads
             Names of the leads.
 
     Raises
     ------
     InvalidECGError
-        If X is not of three dimensions, or if all records are of one patient.
+        If X has another shape, or if all records are of one patient.
 
     Notes
     -----
-    Leads tell much the same: two of I, II, III, aVR, aVL and aVF determine the other four. What one
-    lead of them lacks, the model may find in another, so that each seems to matter little.
+    Leads are redundant: two of I, II, III, aVR, aVL and aVF determine the other four. A model may
+    replace a lead by another, so the importance of each is a lower bound.
 
     References
     ----------
@@ -110,21 +111,22 @@ def lead_importance(
     >>> from sklearn_bell.inspection import lead_importance
     >>> ecg = make_ecg(60, classes=["normal", "lbbb"], leads=["II", "V1"], random_state=0)
     >>> model = make_pipeline(ECGFeatures(sampling_rate=ecg.sampling_rate), LogisticRegression())
-    >>> model.fit(ecg.data[:40], ecg.target[:40])
-    Pipeline(...)
-    >>> result = lead_importance(
-    ...     model, ecg.data[40:], ecg.target[40:], lead_names=ecg.lead_names, random_state=0
-    ... )
-    >>> result.importances.shape
+    >>> model = model.fit(ecg.data[:40], ecg.target[:40])
+    >>> lead_importance(model, ecg.data[40:], ecg.target[40:], random_state=0).importances.shape
     (2, 5)
     """
-    X = three_dimensional(X)
+    X = check_signals(X)
     n_records, n_leads, _ = X.shape
     names = check_lead_names(lead_names, n_leads)
+    patients = check_groups(groups, n_records)
+    if patients.max() < 1:
+        raise InvalidECGError(
+            "Expected records of at least two patients, got one patient. Add records of others."
+        )
     scorer = check_scoring(estimator, scoring)
     score = partial(_score_with_other_lead, scorer, estimator, X, y)
     random_state = check_random_state(random_state)
-    orders = [_of_other_patients(groups, n_records, random_state) for _ in range(n_repeats)]
+    orders = [_exchange_patients(patients, random_state) for _ in range(n_repeats)]
     scores = Parallel(n_jobs=n_jobs)(
         delayed(score)(lead, rows) for lead in range(n_leads) for rows in orders
     )
@@ -143,19 +145,13 @@ def _score_with_other_lead(scorer, estimator, X, y, lead, rows):
     return scorer(estimator, X, y)
 
 
-def _of_other_patients(groups, n_records, random_state):
-    """Draw for each record one of another patient: each patient gets those of one other."""
-    groups = np.arange(n_records) if groups is None else np.asarray(groups)
-    if len(groups) != n_records:
-        raise InvalidECGError(f"groups has {len(groups)} entries, but X has {n_records} records.")
-    patients, number = np.unique(groups, return_inverse=True)
-    if len(patients) < 2:
-        raise InvalidECGError("All records are of one patient; leads are exchanged between two.")
-    order = random_state.permutation(len(patients))
-    giver = np.empty_like(order)
-    giver[order] = np.roll(order, 1)
-    rows_of = [np.flatnonzero(number == patient) for patient in range(len(patients))]
-    return np.array([random_state.choice(rows_of[giver[patient]]) for patient in number])
+def _exchange_patients(patients, random_state):
+    """Draw for each record a row of the patient that its own patient is paired with."""
+    order = random_state.permutation(patients.max() + 1)
+    donor = np.empty_like(order)
+    donor[order] = np.roll(order, 1)
+    rows = [np.flatnonzero(patients == patient) for patient in range(len(order))]
+    return np.array([random_state.choice(rows[donor[patient]]) for patient in patients])
 
 
 @validate_params(
@@ -181,43 +177,41 @@ def time_importance(
     scoring: Any = None,
     n_jobs: int | None = None,
 ) -> Bunch:
-    """Measure how much worse a model gets when a part of all records, or beats, is hidden.
+    """Measure the loss of score when a part of all records, or of all beats, is hidden.
 
-    What is hidden is a straight line in all leads, from what is before to what is after [1]_.
+    In all leads, a straight line between the ends of the part replaces it [1]_.
 
     Parameters
     ----------
     estimator : object
-        A fitted classifier or pipeline.
+        Fitted classifier or pipeline.
     X : array-like of shape (n_records, n_leads, n_samples)
-        Records in mV that it has not been trained with.
+        Records in mV that were not used for training.
     y : array-like of shape (n_records,) or (n_records, n_classes)
-        Their labels.
+        Labels.
     sampling_rate : float, default=100
         Sampling rate of X in Hz.
     by : {"beats", "windows"}, default="beats"
-        Whether the same part of every beat is hidden, from 0.3 s before the QRS complex to 0.5 s
-        after it, so that P waves, QRS complexes and T waves are told apart; or the same window of
-        every record.
+        ``"beats"`` hides the same part of every beat, between 0.3 s before and 0.5 s after the QRS
+        complex, which separates P waves, QRS complexes and T waves. ``"windows"`` hides the same
+        window of every record.
     width : float, default=None
-        Width of what is hidden in s: 0.05 of beats, and 0.5 of records, where it is None.
-    scoring : str or callable, default=None
-        As in scikit-learn; None takes the estimator's own score.
-    n_jobs : int, default=None
-        Number of parts hidden at the same time.
+        Width of a part in s. None is 0.05 for beats, and 0.5 for windows.
+    scoring, n_jobs
+        As in :func:`lead_importance`.
 
     Returns
     -------
     result : :class:`~sklearn.utils.Bunch`
         importances : ndarray of shape (n_parts,)
-            Score of the records as they are, minus that with the part hidden.
+            Score of the unchanged records minus the score with the part hidden.
         starts, stops : ndarray of shape (n_parts,)
-            Where the parts begin and end, in s: from the QRS complex, or from the beginning.
+            Ends of the parts in s, from the QRS complex or from the beginning.
 
     Raises
     ------
     InvalidECGError
-        If X is not of three dimensions, if a window would hide all of it, or if there is no beat.
+        If X has another shape, if a window would hide all of it, or if there is no beat.
 
     References
     ----------
@@ -232,33 +226,33 @@ def time_importance(
     >>> from sklearn_bell.inspection import time_importance
     >>> ecg = make_ecg(60, classes=["normal", "lbbb"], leads=["V1"], random_state=0)
     >>> model = make_pipeline(ECGFeatures(sampling_rate=ecg.sampling_rate), LogisticRegression())
-    >>> model.fit(ecg.data[:40], ecg.target[:40])
-    Pipeline(...)
-    >>> result = time_importance(
-    ...     model, ecg.data[40:], ecg.target[40:], sampling_rate=ecg.sampling_rate, width=0.1
-    ... )
-    >>> result.starts.round(1)
+    >>> model = model.fit(ecg.data[:40], ecg.target[:40])
+    >>> time_importance(model, ecg.data[40:], ecg.target[40:], width=0.1).starts.round(1)
     array([-0.3, -0.2, -0.1,  0. ,  0.1,  0.2,  0.3,  0.4])
     """
-    X = three_dimensional(X)
-    n_samples = X.shape[-1]
+    X = check_signals(X)
+    duration = X.shape[-1] / sampling_rate
     if by == "beats":
         width = 0.05 if width is None else width
         starts = np.arange(-_BEFORE, _AFTER - 1e-9, width)
         beats = [(at * sampling_rate).round().astype(int) for at in detect_qrs(X, sampling_rate)]
         if not any(map(len, beats)):
-            raise InvalidECGError("No beat was found in any record; see by='windows'.")
+            raise InvalidECGError(
+                f"Expected beats in X at {sampling_rate:g} Hz, got none. Check sampling_rate, or "
+                "use by='windows'."
+            )
     else:
         width = 0.5 if width is None else width
-        starts = np.arange(0, n_samples / sampling_rate - 1e-9, width)
+        starts = np.arange(0, duration - 1e-9, width)
         beats = [np.zeros(1, dtype=int)] * len(X)
         if len(starts) < 2:
             raise InvalidECGError(
-                f"A window of {width:g} s would hide all of {n_samples / sampling_rate:g} s."
+                f"Expected a width below {duration:g} s, the length of the records, got {width:g} "
+                "s. Choose a smaller width."
             )
     stops = starts + width
     if by == "windows":
-        stops[-1] = n_samples / sampling_rate
+        stops[-1] = duration
     scorer = check_scoring(estimator, scoring)
     score = partial(_score_with_hidden, scorer, estimator, X, y, beats)
     parts = np.round(np.stack([starts, stops], axis=1) * sampling_rate).astype(int)
@@ -268,12 +262,12 @@ def time_importance(
 
 
 def _score_with_hidden(scorer, estimator, X, y, beats, start, stop):
-    time, hidden = np.arange(X.shape[-1]), X.copy()
-    for record, at in zip(hidden, beats, strict=True):
-        seen = np.ones(len(time), dtype=bool)
-        for beat in at:
-            seen[max(0, beat + start) : max(0, beat + stop)] = False
-        if seen.any():
+    time, X = np.arange(X.shape[-1]), X.copy()
+    for record, record_beats in zip(X, beats, strict=True):
+        visible = np.ones(len(time), dtype=bool)
+        for beat in record_beats:
+            visible[max(0, beat + start) : max(0, beat + stop)] = False
+        if visible.any():
             for lead in record:
-                lead[:] = np.interp(time, time[seen], lead[seen])
-    return scorer(estimator, hidden, y)
+                lead[:] = np.interp(time, time[visible], lead[visible])
+    return scorer(estimator, X, y)

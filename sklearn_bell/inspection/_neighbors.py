@@ -1,4 +1,4 @@
-"""Which records look alike to a model."""
+"""Records with similar latents."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -39,22 +40,22 @@ def nearest_records(
     n_neighbors: int = 5,
     metric: str = "cosine",
 ) -> Bunch:
-    """Find the records that a model takes for most alike: those whose latents are near.
+    """Find the records whose latents are nearest.
 
     Parameters
     ----------
     estimator : object
-        A fitted pretrainer or other transformer, an ECGClassifier, or a pipeline that begins with
+        Fitted pretrainer or other transformer, ECGClassifier, or pipeline that begins with
         transformers.
     X : array-like of shape (n_records, n_leads, n_samples)
         Records.
     X_reference : array-like of shape (n_reference_records, n_leads, n_samples)
-        Records to look among, such as those of the training.
+        Records to search, such as the training set.
     n_neighbors : int, default=5
-        How many to find for each.
+        Number of neighbours of each record.
     metric : str or callable, default="cosine"
-        Distance between latents, which are standardised by those of `X_reference`: as of
-        :class:`sklearn.neighbors.NearestNeighbors`.
+        Distance as in :class:`sklearn.neighbors.NearestNeighbors`, between latents standardised by
+        mean and deviation of `X_reference`.
 
     Returns
     -------
@@ -62,13 +63,12 @@ def nearest_records(
         indices : ndarray of shape (n_records, n_neighbors)
             Rows of `X_reference`, the nearest first.
         distances : ndarray of shape (n_records, n_neighbors)
-            How far they are.
+            Distances.
 
     Raises
     ------
     InvalidECGError
-        A ``ValueError``: if `X_reference` has fewer records than `n_neighbors`, or if records are
-        not as the estimator wants them.
+        If `X_reference` has fewer records than `n_neighbors`, or if the estimator refuses records.
     NotFittedError
         If the estimator is not fitted.
 
@@ -84,22 +84,27 @@ def nearest_records(
            [1]])
     """
     check_is_fitted(estimator)
-    latents, reference = (_latents(estimator, one) for one in (X, X_reference))
+    latents, reference = (_latents(estimator, records) for records in (X, X_reference))
     if n_neighbors > len(reference):
         raise InvalidECGError(
-            f"n_neighbors is {n_neighbors}, but X_reference has {len(reference)} records."
+            f"n_neighbors is {n_neighbors}, but X_reference has {len(reference)} records. Choose "
+            "fewer neighbours, or give more records."
         )
     scaler = StandardScaler().fit(reference)
-    neighbours = NearestNeighbors(n_neighbors=n_neighbors, metric=metric)
-    distances, indices = neighbours.fit(scaler.transform(reference)).kneighbors(
-        scaler.transform(latents)
-    )
+    search = NearestNeighbors(n_neighbors=n_neighbors, metric=metric)
+    search.fit(scaler.transform(reference))
+    distances, indices = search.kneighbors(scaler.transform(latents))
     return Bunch(indices=indices, distances=distances)
 
 
+@torch.no_grad()
 def _latents(estimator, X):
     if isinstance(estimator, ECGClassifier):
-        return estimator._forward("latents", check_ecg(estimator, X, reset=False))
+        encoder = estimator.encoder_.eval()
+        device = next(encoder.parameters()).device
+        batches = check_ecg(estimator, X, reset=False).batches()
+        latents = [encoder(torch.from_numpy(batch).to(device)).flatten(1) for batch in batches]
+        return torch.cat(latents).cpu().numpy()
     if isinstance(estimator, Pipeline) and not hasattr(estimator, "transform"):
         estimator = estimator[:-1]
     return np.asarray(estimator.transform(X))
