@@ -20,7 +20,7 @@ __all__ = ["main"]
 
 
 def load(data):
-    """Return labelled records: of a PTB-XL folder, or synthetic ones where there is none."""
+    """Load labelled records from a PTB-XL folder, or make synthetic ones."""
     if data is not None:
         return load_ptbxl(data, leads=INDEPENDENT_LEADS)
     classes = ["normal", "afib", "av_block", "lbbb", "rbbb", "st_elevation", "st_depression", "lvh"]
@@ -30,7 +30,7 @@ def load(data):
 
 
 def draw(rows, target, fraction, seed):
-    """Draw the rows whose labels are known, with all classes among them."""
+    """Draw the labelled rows, with records of every class among them."""
     if fraction == 1:
         return rows
     n_labels = max(round(fraction * len(rows)), target.shape[1])
