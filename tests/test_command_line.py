@@ -1,11 +1,14 @@
-"""The command line does what the public API does, and says what is wrong in one line."""
+"""Tests of the command line: equal to the public API, one line for each error."""
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,17 +22,28 @@ from sklearn_bell.datasets import make_ecg, read_wfdb
 ECG = make_ecg(12, leads=["II", "V1"], duration=4, sampling_rate=200, random_state=0)
 
 
-@pytest.fixture
-def records(tmp_path):
-    """Return a folder of WFDB records, in folders."""
-    for number, one in enumerate(ECG.data):
-        folder = tmp_path / "ecgs" / str(number % 2)
-        folder.mkdir(parents=True, exist_ok=True)
+@pytest.fixture(autouse=True)
+def _threads():
+    """Read records in threads, which start faster than processes."""
+    with joblib.parallel_config("threading"):
+        yield
+
+
+def write_records(folder):
+    """Write WFDB records into subfolders of ``ecgs``."""
+    for number, record in enumerate(ECG.data):
+        place = folder / "ecgs" / str(number % 2)
+        place.mkdir(parents=True, exist_ok=True)
         wfdb.wrsamp(
             f"r{number:02}", fs=200, units=["mV"] * 2, sig_name=["II", "V1"], fmt=["16"] * 2,
-            p_signal=one.T.astype(float), write_dir=str(folder),
+            p_signal=record.T.astype(float), write_dir=str(place),
         )  # fmt: skip
-    return tmp_path / "ecgs"
+    return folder / "ecgs"
+
+
+@pytest.fixture
+def records(tmp_path):
+    return write_records(tmp_path)
 
 
 def run(*arguments):
@@ -41,7 +55,7 @@ def pretrain(records, model, *more):
                "--device", "cpu", "--precision", "float32", *more)  # fmt: skip
 
 
-def test_pretrain_and_embed_are_those_of_the_library(records, tmp_path, capsys):
+def test_pretrain_and_embed_equal_the_library(records, tmp_path, capsys):
     assert pretrain(records, tmp_path / "bell.safetensors") == 0
     assert run("embed", records, tmp_path / "a.csv", "--model", tmp_path / "bell.safetensors") == 0
     assert run("embed", records, tmp_path / "a.npy", "--model", tmp_path / "bell.safetensors") == 0
@@ -62,7 +76,7 @@ def test_pretrain_and_embed_are_those_of_the_library(records, tmp_path, capsys):
     ]  # fmt: skip
 
 
-def test_an_array_is_read_as_it_is(tmp_path):
+def test_pretrain_reads_an_array_unchanged(tmp_path):
     np.save(tmp_path / "ecgs.npy", ECG.data)
     arguments = "--leads", "II", "V1", "--sampling-rate", 200
     assert pretrain(tmp_path / "ecgs.npy", tmp_path / "bell.safetensors", *arguments) == 0
@@ -71,10 +85,12 @@ def test_an_array_is_read_as_it_is(tmp_path):
     assert list(bell.lead_names) == ["II", "V1"]
 
 
-def test_a_folder_of_csv_files_is_read_as_an_array_of_the_same(tmp_path, capsys):
+def test_csv_files_equal_an_array(tmp_path, capsys):
     (tmp_path / "csv" / "more").mkdir(parents=True)
-    for number, one in enumerate(ECG.data):
-        table = pd.DataFrame(one.T, columns=["II", "V1"], index=pd.Index(range(800), name="time"))
+    for number, record in enumerate(ECG.data):
+        table = pd.DataFrame(
+            record.T, columns=["II", "V1"], index=pd.Index(range(800), name="time")
+        )
         table.to_csv(tmp_path / "csv" / ("more" if number > 9 else "") / f"{number:02}.csv")
     np.save(tmp_path / "ecgs.npy", ECG.data)
     model = tmp_path / "new" / "bell.safetensors"
@@ -83,10 +99,10 @@ def test_a_folder_of_csv_files_is_read_as_an_array_of_the_same(tmp_path, capsys)
         out = tmp_path / f"of-{source}.csv"
         assert run("embed", tmp_path / source, out, "--model", model) == 0
     err = capsys.readouterr().err
-    assert err.splitlines() == ["sklearn-bell: note: column time is no lead, and is left out"] * 2
-    found, expected = (pd.read_csv(tmp_path / f"of-{one}.csv") for one in ("csv", "ecgs.npy"))
-    np.testing.assert_array_equal(found.iloc[:, 1:], expected.iloc[:, 1:])
-    assert found["record"].tolist() == [
+    assert err.splitlines() == ["sklearn-bell: note: column time is not a lead and is left out"] * 2
+    latents, expected = (pd.read_csv(tmp_path / f"of-{kind}.csv") for kind in ("csv", "ecgs.npy"))
+    np.testing.assert_array_equal(latents.iloc[:, 1:], expected.iloc[:, 1:])
+    assert latents["record"].tolist() == [
         *(f"{tmp_path}/csv/{number:02}" for number in range(10)),
         *(f"{tmp_path}/csv/more/{number}" for number in (10, 11)),
     ]
@@ -95,198 +111,263 @@ def test_a_folder_of_csv_files_is_read_as_an_array_of_the_same(tmp_path, capsys)
     assert os.listdir(tmp_path / "new") == ["bell.safetensors"]
 
 
-def test_twelve_leads_are_embedded_without_a_model_of_ones_own(tmp_path, capsys, monkeypatch):
-    X = make_ecg(40, random_state=0).data
+def test_embed_uses_the_weights_of_the_library_by_default(tmp_path, capsys, monkeypatch):
+    X = make_ecg(12, random_state=0).data
     np.save(tmp_path / "ecgs.npy", X)
     assert run("embed", tmp_path / "ecgs.npy", tmp_path / "a.npy") == 0
-    assert capsys.readouterr().err == ""  # it is no terminal
+    assert capsys.readouterr().err == ""  # not a terminal
     bell = BELLPretrainer.from_pretrained()
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), bell.transform(X))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    bell.set_params(batch_size=16).save(tmp_path / "bell.safetensors")
+    bell.set_params(batch_size=5).save(tmp_path / "bell.safetensors")
     assert run("embed", tmp_path / "ecgs.npy", tmp_path / "b.npy", "--model",
                tmp_path / "bell.safetensors") == 0  # fmt: skip
-    shown = "".join(f"\r{n} of 40 records" for n in (16, 32, 40))
+    shown = "".join(f"\r{n} of 12 records" for n in (5, 10, 12))
     assert capsys.readouterr().err == f"{shown}\n"
 
 
-@pytest.mark.parametrize(
-    ("suffix", "writer"), [("npy", (np, "save")), ("csv", (pd.DataFrame, "to_csv"))]
-)
-def test_latents_are_written_whole_or_not_at_all(records, tmp_path, monkeypatch, suffix, writer):
+@pytest.mark.parametrize("suffix", ["npy", "csv"])
+@pytest.mark.parametrize("failing", [(BELLPretrainer, "transform"), (os, "fsync")])
+def test_failed_embed_leaves_the_previous_latents(tmp_path, monkeypatch, suffix, failing):
     model, latents = tmp_path / "bell.safetensors", tmp_path / f"latents.{suffix}"
     params = {"sampling_rate": 200, "lead_names": ["II", "V1"], "max_epochs": 0}
     BELLPretrainer(**params).fit(ECG.data).save(model)
-    latents.write_text("what was there")
+    np.save(tmp_path / "ecgs.npy", ECG.data)
+    latents.write_text("previous")
     before = sorted(tmp_path.rglob("*"))
 
-    def fails(*args, **kwargs):
+    def fail(*args, **kwargs):
         raise OSError("no room")
 
-    for where, name in ((BELLPretrainer, "transform"), writer):
-        with monkeypatch.context() as patched:
-            patched.setattr(where, name, fails)
-            assert run("embed", records, latents, "--model", model) == 1
-        assert latents.read_text() == "what was there"
-        assert sorted(tmp_path.rglob("*")) == before
-    assert run("embed", records, latents, "--model", model) == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(*failing, fail)
+        assert run("embed", tmp_path / "ecgs.npy", latents, "--model", model) == 1
+    assert latents.read_text() == "previous"
+    assert sorted(tmp_path.rglob("*")) == before
+    assert run("embed", tmp_path / "ecgs.npy", latents, "--model", model) == 0
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_refused_pretrain_leaves_nothing(records, tmp_path, capsys):
-    np.save(tmp_path / "ecgs.npy", ECG.data)
-    np.save(tmp_path / "gap.npy", np.where(np.arange(800) == 7, np.nan, ECG.data))
+GAPPY = np.where(np.arange(800) == 7, np.nan, ECG.data)
+
+
+@pytest.mark.parametrize(
+    ("data", "arguments", "message"),
+    [
+        (ECG.data, ["--leads", "II"], "lead_names"),  # detected in fit
+        (GAPPY, [], "record 0, lead 0, sample 7"),  # detected in the first epoch
+        (GAPPY, ["--checkpoint", "states/here"], "sample 7"),
+        (None, [], "there is no folder or file"),
+        (ECG.data, ["--device", "nonsense"], "--device nonsense is not available"),
+        (ECG.data, ["--batch-size", 1], "batch_size"),
+    ],
+)
+def test_refused_pretrain_leaves_nothing(tmp_path, monkeypatch, capsys, data, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    if data is not None:
+        np.save("ecgs.npy", data)
     before = sorted(tmp_path.rglob("*"))
-    model = tmp_path / "new" / "deep" / "bell.safetensors"
-    for message, arguments in {
-        "No lead named V9": (records, model, "--leads", "V9"),
-        "lead_names has 1": (tmp_path / "ecgs.npy", model, "--leads", "II"),  # found in fit
-        "record 0, lead 0, sample 7": (tmp_path / "gap.npy", model),  # found in the first epoch
-        "there is no folder or file": (tmp_path / "nothing", model),
-        "--device nonsense cannot be computed on": (records, model, "--device", "nonsense"),
-        "batch_size": (records, model, "--batch-size", 1),
-        "sample 7": (tmp_path / "gap.npy", model, "--checkpoint", tmp_path / "kept" / "here"),
-    }.items():
-        assert pretrain(*arguments) == 1
-        assert message in capsys.readouterr().err
-        assert sorted(tmp_path.rglob("*")) == before
+    assert pretrain("ecgs.npy", "new/deep/bell.safetensors", *arguments) == 1
+    assert message in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_records_are_drawn(records, tmp_path):
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        ("ecgs/0/r00.hea", []),
+        ("ecgs.npy", ["--sampling-rate", 200, "--number", 3]),
+        ("record.csv", ["--sampling-rate", 200, "--leads", "V1"]),
+    ],
+)
+def test_plot_writes_a_picture(records, tmp_path, source, options):
     np.save(tmp_path / "ecgs.npy", ECG.data)
     table = pd.DataFrame(ECG.data[0].T, columns=["II", "V1"])
-    table.to_csv(tmp_path / "one.csv", index=False)
-    for source, options in {
-        records / "0" / "r00.hea": (),
-        tmp_path / "ecgs.npy": ("--sampling-rate", 200, "--number", 3),
-        tmp_path / "one.csv": ("--sampling-rate", 200, "--leads", "V1"),
-    }.items():
-        picture = tmp_path / f"{source.stem}.png"
-        assert run("plot", source, picture, "--dpi", 80, *options) == 0
-        assert picture.read_bytes().startswith(b"\x89PNG")
+    table.to_csv(tmp_path / "record.csv", index=False)
+    assert run("plot", tmp_path / source, tmp_path / "a.png", "--dpi", 80, *options) == 0
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_what_is_wrong_is_one_line_and_an_exit_code(records, tmp_path, capsys):
-    np.save(tmp_path / "flat.npy", ECG.data[0])
-    np.save(tmp_path / "ecgs.npy", ECG.data)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "bad.safetensors").write_text("nothing")
-    (tmp_path / "bad.npy").write_text("")
-    (tmp_path / "two.csv").write_text("II,V1\n1,2\n3,4\n")
+ERRORS = {  # messages, and commands in a folder of good and bad files
+    "has no WFDB records": "pretrain empty m.safetensors",
+    "must end in .safetensors": "pretrain ecgs m.pickle",
+    "No lead named V6": "pretrain ecgs m.safetensors --leads V6",
+    "shape": "pretrain flat.npy m.safetensors",
+    "bad.safetensors": "embed ecgs a.npy --model bad.safetensors",
+    "bad.npy": "pretrain bad.npy m.safetensors",
+    "there is no folder nowhere": "embed ecgs nowhere/a.npy",
+    "No such file or directory: 'm'": "embed ecgs a.npy --model m",
+    "no folder or file r": "embed r a.npy",
+    "holds a VQVAETransformer": "embed ecgs a.npy --model vqvae.safetensors",
+    "two.csv: No lead named I, III, aVR": "embed two.csv a.npy",
+    "two.csv: No lead named V9": "plot two.csv a.png --sampling-rate 200 --leads V9",
+    "must end in .npy or .csv": "embed ecgs a.txt --model m",
+    "--sampling-rate": "plot ecgs.npy a.png",
+    "from 0 to 11, got 12": "plot ecgs.npy a.png --sampling-rate 200 --number 12",
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Return a folder of good and bad files."""
+    folder = tmp_path_factory.mktemp("files")
+    write_records(folder)
+    np.save(folder / "flat.npy", ECG.data[0])
+    np.save(folder / "ecgs.npy", ECG.data)
+    (folder / "empty").mkdir()
+    (folder / "bad.safetensors").write_text("nothing")
+    (folder / "bad.npy").write_text("")
+    (folder / "two.csv").write_text("II,V1\n1,2\n3,4\n")
     vqvae = VQVAETransformer(n_codes=8, width=8, max_epochs=1, device="cpu").fit(ECG.data)
-    vqvae.save(tmp_path / "vqvae.safetensors")
-    cases = {
-        "has no WFDB records": ("pretrain", tmp_path / "empty", tmp_path / "m.safetensors"),
-        "must end in .safetensors": ("pretrain", records, tmp_path / "m.pickle"),
-        "No lead named V6": ("pretrain", records, tmp_path / "m.safetensors", "--leads", "V6"),
-        "must be of shape": ("pretrain", tmp_path / "flat.npy", tmp_path / "m.safetensors"),
-        "bad.safetensors": ("embed", records, tmp_path / "a.npy", "--model",
-                            tmp_path / "bad.safetensors"),
-        "bad.npy is no .npy file": ("pretrain", tmp_path / "bad.npy", tmp_path / "m.safetensors"),
-        "no folder or file nowhere": ("embed", records, "nowhere/a.npy"),
-        "no folder or file m": ("embed", records, tmp_path / "a.npy", "--model", "m"),
-        "no folder or file r": ("embed", "r", tmp_path / "a.npy"),
-        "holds a VQVAETransformer": ("embed", records, tmp_path / "a.npy", "--model",
-                                     tmp_path / "vqvae.safetensors"),
-        "two.csv: No lead named I, III, aVR": ("embed", tmp_path / "two.csv", tmp_path / "a.npy"),
-        "two.csv: No lead named V9 among II, V1": (
-            "plot", tmp_path / "two.csv", tmp_path / "a.png", "--sampling-rate", 200, "--leads",
-            "V9",
-        ),
-        "must end in .npy or .csv": ("embed", records, tmp_path / "a.txt", "--model", "m"),
-        "give --sampling-rate": ("plot", tmp_path / "ecgs.npy", tmp_path / "a.png"),
-        "no number 12": ("plot", tmp_path / "ecgs.npy", tmp_path / "a.png", "--sampling-rate",
-                         200, "--number", 12),
-    }  # fmt: skip
-    for message, arguments in cases.items():
-        assert run(*arguments) == 1
-        out, err = capsys.readouterr()
-        assert err.startswith("sklearn-bell: error: ")
-        assert message in err
-        assert err.count("\n") == 1
-        assert out == ""
+    vqvae.save(folder / "vqvae.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize(("message", "command"), ERRORS.items(), ids=ERRORS.values())
+def test_error_is_one_line_and_exit_code_1(files, capsys, monkeypatch, message, command):
+    monkeypatch.chdir(files)
+    assert run(*command.split()) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith("sklearn-bell: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert out == ""
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "fast"])
+@pytest.mark.parametrize("option", ["--sampling-rate", "--duration"])
+def test_rates_and_durations_must_be_positive(capsys, option, value):
+    with pytest.raises(SystemExit, match="2"):
+        run("pretrain", "ecgs", "bell.safetensors", f"{option}={value}")
+    assert f"{option}: expected a positive number, got {value}" in capsys.readouterr().err
+
+
+class Counter:
+    """Callback that counts epochs."""
+
+    def __init__(self):
+        self.n_epochs = 0
+
+    def setup(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        self.n_epochs += context.task_name == "epoch"
+
+    def on_fit_task_end(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+
+class Interrupter(Counter):
+    """Callback that presses Ctrl-C in the third epoch."""
+
+    def on_fit_task_begin(self, estimator, context):
+        super().on_fit_task_begin(estimator, context)
+        if context.task_name == "epoch" and self.n_epochs == 3:
+            signal.raise_signal(signal.SIGINT)
+
+
+INTERRUPTED = ["pretrain", "ecgs.npy", "bell.safetensors", "--epochs", "4", "--batch-size", "6",
+               "--device", "cpu", "--precision", "float32"]  # fmt: skip
+
+
+def check_interrupted(interrupt, monkeypatch):
+    """Interrupt a run, repeat the command, and compare with a run without interruption."""
+    np.save("ecgs.npy", ECG.data)
+    assert interrupt() == 130
+    assert not os.path.exists("bell.safetensors")
+    assert list(Path("bell.checkpoint").rglob("epoch-*"))
+    counter = Counter()
+    monkeypatch.setattr("sklearn.callback.ProgressBar", lambda: counter)
+    assert run(*INTERRUPTED) == 0
+    assert not os.path.exists("bell.checkpoint")
+    assert counter.n_epochs <= 2  # of four
+    bell = sklearn_bell.load("bell.safetensors")
+    expected = BELLPretrainer(max_epochs=4, batch_size=6, device="cpu", random_state=0)
+    expected.fit(ECG.data)
+    np.testing.assert_array_equal(bell.transform(ECG.data), expected.transform(ECG.data))
+    losses = [[epoch["loss"] for epoch in model.history_] for model in (bell, expected)]
+    assert losses[0] == losses[1]
+
+
+def test_interrupted_pretrain_resumes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sklearn_bell.__main__.find_spec", lambda name: True)
+
+    def interrupt():
+        monkeypatch.setattr("sklearn.callback.ProgressBar", Interrupter)
+        return run(*INTERRUPTED)
+
+    check_interrupted(interrupt, monkeypatch)
+
+
+@pytest.mark.slow
+def test_interrupted_process_resumes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sklearn_bell.__main__.find_spec", lambda name: True)
+    script = f"""
+        import signal, sys
+        import sklearn.callback
+        import sklearn_bell.__main__ as command_line
+        from tests.test_command_line import Interrupter
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+        sklearn.callback.ProgressBar = Interrupter
+        command_line.find_spec = lambda name: True
+        sys.exit(command_line.main({INTERRUPTED}))
+    """
+    root = Path(__file__).parent.parent
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
+
+    def interrupt():
+        command = [sys.executable, "-c", textwrap.dedent(script)]
+        process = subprocess.run(command, env=environment, capture_output=True, check=False)
+        assert b"interrupted" in process.stderr, process.stderr
+        return process.returncode
+
+    check_interrupted(interrupt, monkeypatch)
+
+
+def test_demo_command_runs_the_demo(monkeypatch):
+    calls = []
+    monkeypatch.setattr(demo, "main", lambda *arguments: calls.append(arguments))
+    assert run("demo") == 0
+    assert run("demo", "--data", "ptb-xl", "--picture", "here.png") == 0
+    assert calls == [(None, "demo.png"), ("ptb-xl", "here.png")]
+
+
+def test_missing_arguments_are_wrong_usage():
     with pytest.raises(SystemExit, match="2"):
         run("pretrain")
 
 
-@pytest.mark.parametrize("given", ["0", "-1", "nan", "fast"])
-def test_rates_and_lengths_are_more_than_nothing(capsys, given):
-    for option in ("--sampling-rate", "--duration"):
-        with pytest.raises(SystemExit, match="2"):
-            run("pretrain", "ecgs", "bell.safetensors", f"{option}={given}")
-        message = f"{option}: expected a number more than 0, but got {given}"
-        assert message in capsys.readouterr().err
-
-
-def test_what_was_interrupted_goes_on(records, tmp_path):
-    """Ctrl-C in the middle, the same command again, and the model is that of one run."""
-    model, kept = tmp_path / "bell.safetensors", tmp_path / "bell.kept"
-    arguments = ["pretrain", str(records), str(model), "--epochs", "15", "--duration", "3",
-                 "--batch-size", "6", "--device", "cpu", "--precision", "float32"]  # fmt: skip
-    script = f"""
-        import signal
-        import sys
-        from sklearn_bell.training import _checkpoint as checkpoints
-        from sklearn_bell.__main__ import main
-
-        class Often(checkpoints.Checkpoint):
-            def __init__(self, folder):
-                super().__init__(folder, epochs=2)
-
-        def write_file(path, *args):  # Ctrl-C as soon as two epochs are kept
-            write(path, *args)
-            if path.name.startswith("epoch-"):
-                checkpoints.write_file = write
-                signal.raise_signal(signal.SIGINT)
-
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
-        import sklearn_bell.training
-        sklearn_bell.training.Checkpoint, write = Often, checkpoints.write_file
-        checkpoints.Checkpoint = Often
-        checkpoints.write_file = write_file
-        sys.exit(main({arguments}))
-    """
-    said = tmp_path / "said"  # no pipe, which processes that read records would hold for long
-    with open(said, "wb") as file:
-        command = [sys.executable, "-c", textwrap.dedent(script)]
-        code = subprocess.run(command, stderr=file, stdout=file, check=False).returncode
-    assert code == 130, said.read_text()
-    assert "interrupted" in said.read_text()
-    assert not model.exists()
-    assert run(*arguments) == 0
-    assert not kept.exists()
-    found = sklearn_bell.load(model)
-    ecg = read_wfdb(sorted(records.rglob("*.hea")), sampling_rate=100, duration=3)
-    expected = BELLPretrainer(max_epochs=15, batch_size=6, device="cpu", random_state=0)
-    expected.fit(ecg.data)
-    np.testing.assert_array_equal(found.transform(ecg.data), expected.transform(ecg.data))
-    assert [one["loss"] for one in found.history_] == [one["loss"] for one in expected.history_]
-
-
-def test_the_command_line_runs_the_demo(monkeypatch):
-    given = []
-    monkeypatch.setattr(demo, "main", lambda *arguments: given.append(arguments))
-    assert run("demo") == 0
-    assert run("demo", "--data", "ptb-xl", "--picture", "here.png") == 0
-    assert given == [(None, "demo.png"), ("ptb-xl", "here.png")]
-
-
-def test_help_teaches(capsys):
+def test_help_lists_commands_and_examples(capsys):
     with pytest.raises(SystemExit, match="0"):
         run("--help")
-    shown = capsys.readouterr().out
-    for word in ("pretrain", "embed", "plot", "demo", "examples", "exit codes", ".csv files"):
-        assert word in shown
-    for name in ("pretrain", "embed", "plot"):
-        with pytest.raises(SystemExit, match="0"):
-            run(name, "--help")
-        assert "In Python: " in capsys.readouterr().out
+    text = capsys.readouterr().out
+    words = ("pretrain", "embed", "plot", "demo", "examples", "exit codes", ".csv files")
+    assert [word for word in words if word not in text] == []
+    assert re.search(r"pretrain\s+learn from records", text)
 
 
-def test_the_script_is_installed_and_help_does_not_wait_for_pytorch():
+@pytest.mark.parametrize("name", ["pretrain", "embed", "plot"])
+def test_help_of_a_command_names_its_python(capsys, name):
+    with pytest.raises(SystemExit, match="0"):
+        run(name, "--help")
+    assert "In Python: " in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_installed_script_prints_its_usage():
     script = os.path.join(os.path.dirname(sys.executable), "sklearn-bell")
-    shown = subprocess.run([script, "--help"], check=True, capture_output=True, text=True).stdout
-    assert shown.startswith("usage: sklearn-bell")
+    text = subprocess.run([script, "--help"], check=True, capture_output=True, text=True).stdout
+    assert text.startswith("usage: sklearn-bell")
+
+
+def test_help_does_not_import_torch():
     code = """
         import sys
         from sklearn_bell.__main__ import main
@@ -296,4 +377,3 @@ def test_the_script_is_installed_and_help_does_not_wait_for_pytorch():
             assert "torch" not in sys.modules
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, capture_output=True)
-    assert re.search(r"pretrain\s+learn from records", shown)
