@@ -1,4 +1,4 @@
-"""Errors and warnings that users of the library may want to catch."""
+"""Errors and warnings that users of the library may catch."""
 
 __all__ = [
     "CheckpointWarning",
@@ -11,30 +11,27 @@ __all__ = [
 
 
 class InvalidECGError(ValueError):
-    """Raised when records, or the array that holds them, are not what was expected.
-
-    It is a ``ValueError``, so that code written for scikit-learn catches it too.
-    """
+    """Raised if records, their labels or other arguments are not as expected."""
 
 
 class InvalidFileError(ValueError):
-    """Raised when a file is damaged, or not what was expected; it names the file."""
+    """Raised if a file is damaged or not as expected. The message names the file."""
 
 
 class DivergenceError(ArithmeticError):
-    """Raised when the loss of a training, or its weights, are no finite numbers any more.
+    """Raised if the loss or the weights of a training become NaN or infinite.
 
-    The estimator has the weights of the last epoch that ended well, and is not fitted if none did.
+    The estimator has the weights of the last intact epoch, and is not fitted if there is none.
     """
 
 
 class CheckpointWarning(UserWarning):
-    """Warned when a checkpoint is damaged, and training goes on from the one before."""
+    """Warned if a checkpoint is damaged, so that training resumes from the one before."""
 
 
 class CollapseWarning(UserWarning):
-    """Warned in pretraining as soon as an epoch has nearly the same latent for every record."""
+    """Warned if the latents of a pretrainer collapse: nearly the same latent for every record."""
 
 
 class RecordWarning(UserWarning):
-    """Warned when records are left out of a data set, or read with a doubt."""
+    """Warned if a loader leaves records out, or reads them with a doubt."""
