@@ -85,19 +85,14 @@ def classification_report_ci(
     InvalidECGError
         If shapes, classes, row labels or columns do not match, or with fewer than two patients.
 
-    See Also
-    --------
-    compare_readers : The same for several readers, and their differences.
-
     Notes
     -----
     A division by zero gives NaN, not zero: sensitivity and AUPRC of a class without records,
     precision of a class that is never predicted, F1 if both apply, specificity without other
     records, AUROC if either kind is missing. Intervals and macro means skip NaN.
 
-    A percentile interval knows only the observed records: if no positive record was missed,
-    sensitivity is 1 in every draw and its interval has no width. With few patients, the other
-    intervals are somewhat too narrow too.
+    Percentile intervals are somewhat too narrow with few patients. A sensitivity of 1 is 1 in every
+    draw, so its interval has no width.
 
     The columns of a DataFrame are ordered by name, and its row labels must be those of `y_true`.
     AUPRC is the average precision of :func:`sklearn.metrics.average_precision_score`.
@@ -160,10 +155,8 @@ def compare_readers(
 
     Parameters
     ----------
-    y_true : array-like of shape (n_records, n_classes)
-        Reference: one if a record has the class, otherwise zero.
-    y_model : array-like of shape (n_records, n_classes)
-        Predictions of the model.
+    y_true, y_model : array-like of shape (n_records, n_classes)
+        Reference, and predictions of the model: one if a record has the class, otherwise zero.
     readers : dict of str to array-like of shape (n_records, n_classes)
         Answers of each reader, by name. No reader is named "model".
     groups, class_names, n_bootstraps, confidence, random_state
@@ -187,22 +180,16 @@ def compare_readers(
     Raises
     ------
     InvalidECGError
-        If there is no reader, or one named "model"; if shapes, row labels or columns do not match;
-        or with fewer than two patients.
-
-    See Also
-    --------
-    classification_report_ci : One reader, with scores and macro figures.
+        As in :func:`classification_report_ci`, or if there is no reader, or one named "model".
 
     Notes
     -----
     NaN and DataFrames are treated as in :func:`classification_report_ci`. Kappa is NaN if both
     give all records the same answer.
 
-    McNemar's asymptotic test has no continuity correction, as in [1]_. Both p-values are 1 if there
-    are no discordant records. They treat records as independent, whatever `groups` is: if patients
-    have several records, rely on the intervals of the differences. P-values are not corrected for
-    the number of comparisons.
+    McNemar's asymptotic test has no continuity correction, as in [1]_. Both p-values are 1 without
+    discordant records, and treat records as independent: if patients have several records, rely on
+    the intervals of the differences. P-values are not corrected for the number of comparisons.
 
     References
     ----------
@@ -246,11 +233,10 @@ def compare_readers(
     def pair_counts(i, j):
         return counts[i, j], counts[i, i], counts[j, j], counts["total"]
 
-    draws = {
-        i: rates(*pair_counts(0, i)) | {"kappa": kappa(*pair_counts(0, i))} for i in reader_names
-    }
-    scores = {name: _summarise(draws[i], names, confidence) for i, name in reader_names.items()}
-    pairs = {}
+    scores, pairs, draws = {}, {}, {}
+    for i, name in reader_names.items():
+        draws[i] = rates(*pair_counts(0, i)) | {"kappa": kappa(*pair_counts(0, i))}
+        scores[name] = _summarise(draws[i], names, confidence)
     for i, j in combinations(reader_names, 2):
         table = {f"{metric}_difference": draws[i][metric] - draws[j][metric] for metric in draws[i]}
         table["kappa_between"] = kappa(*pair_counts(i, j))

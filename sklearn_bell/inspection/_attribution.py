@@ -48,9 +48,8 @@ def attribution(
     Parameters
     ----------
     estimator : ECGClassifier or Pipeline
-        Fitted classifier, or pipeline of a pretrainer, any transformers of latents, and any
-        classifier of scikit-learn. Preprocessing that keeps the shape of records may come first,
-        and any part may be in a ``FrozenEstimator``.
+        Fitted classifier, or pipeline of a pretrainer and any steps of scikit-learn. Preprocessing
+        that keeps the shape of records may come first. Steps may be in a ``FrozenEstimator``.
     X : array-like of shape (n_records, n_leads, n_samples)
         Records in mV.
     target : object, default=None
@@ -75,8 +74,7 @@ def attribution(
     ImportError
         If captum is not installed.
     InvalidECGError
-        If the estimator is of another kind, has no such class or encoder, or changes the shape of
-        records in preprocessing.
+        If the estimator, its preprocessing or encoder is of another kind, or has no such class.
 
     Notes
     -----
@@ -98,13 +96,11 @@ def attribution(
     >>> from sklearn_bell import BELLPretrainer, ECGClassifier
     >>> from sklearn_bell.datasets import make_ecg
     >>> from sklearn_bell.inspection import attribution
-    >>> ecg = make_ecg(
-    ...     20, classes=["normal", "lbbb"], leads=["II", "V1"], duration=2, random_state=0
-    ... )
-    >>> bell = BELLPretrainer(max_epochs=1, head_width=16)
-    >>> classifier = ECGClassifier(bell, max_epochs=1, random_state=0).fit(ecg.data, ecg.target)
+    >>> ecg = make_ecg(20, classes=["normal", "lbbb"], leads=["V1"], duration=2, random_state=0)
+    >>> classifier = ECGClassifier(BELLPretrainer(max_epochs=1), max_epochs=1, random_state=0)
+    >>> classifier = classifier.fit(ecg.data, ecg.target)
     >>> attribution(classifier, ecg.data[:2], target=1, n_steps=8).shape  # doctest: +SKIP
-    (2, 2, 200)
+    (2, 1, 200)
     """
     try:
         from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam
@@ -143,7 +139,7 @@ def attribution(
 def _linearise(estimator, X, target):
     """Return preprocessed records, the encoder, a torch function, and weights of its outputs.
 
-    The class score of a record is the sum of its outputs times its weights, plus a constant.
+    The class score of a record is the weighted sum of its outputs, plus a constant.
     """
     steps = _steps(estimator)
     is_model = [isinstance(step, ECGClassifier | BasePretrainer) for step in steps]
@@ -163,7 +159,10 @@ def _linearise(estimator, X, target):
     scores = _columns(score_function(latents))
     is_multilabel = classifier.predict(latents[:1]).ndim == 2
     labels = range(scores.shape[1]) if is_multilabel else np.asarray(steps[-1].classes_).tolist()
-    weights = np.eye(scores.shape[1])[_targets(scores, target, list(labels))]
+    if target is not None and (np.ndim(target) or target not in labels):
+        raise InvalidECGError(f"target must be one of {[*labels]}, but is {target!r}.")
+    columns = scores.argmax(axis=1) if target is None else [labels.index(target)] * len(scores)
+    weights = np.eye(scores.shape[1])[columns]
     if not is_multilabel:
         weights -= (1 - weights) / (scores.shape[1] - 1)
     encoder = model.encoder_.eval()
@@ -189,20 +188,10 @@ def _preprocess(X, steps):
         if output.shape != X.shape:
             raise InvalidECGError(
                 f"Expected preprocessing that keeps the shape {X.shape} of records, but "
-                f"{type(step).__name__} makes {output.shape}. Give records after this step, and "
-                "the rest of the pipeline."
+                f"{type(step).__name__} makes {output.shape}. Apply it first, and leave it out."
             )
         X = output
     return X
-
-
-def _targets(scores, target, labels):
-    """Return the column of the explained class for each record."""
-    if target is None:
-        return scores.argmax(axis=1)
-    if np.ndim(target) or target not in labels:
-        raise InvalidECGError(f"target must be one of {labels}, but is {target!r}.")
-    return np.full(len(scores), labels.index(target))
 
 
 def _logits(classifier, latents):
@@ -235,15 +224,11 @@ def _slopes(score_function, latents, weights):
 def _last_layers(encoder):
     """Return the last layers with a time axis, one for each network."""
     is_leadwise = isinstance(encoder, LeadwiseEncoder)
-    layers = []
-    for network in encoder.branches if is_leadwise else [encoder.encoder]:
-        if isinstance(network, ResNet1d):
-            layers.append(network.blocks[-1])
-        elif isinstance(network, VGG1d):
-            layers.append(network.layers)
-        else:
+    networks = list(encoder.branches) if is_leadwise else [encoder.encoder]
+    for network in networks:
+        if not isinstance(network, ResNet1d | VGG1d):
+            name = type(network).__name__
             raise InvalidECGError(
-                "Expected ResNet1d or VGG1d for method='grad_cam', got "
-                f"{type(network).__name__}. Use method='integrated_gradients'."
+                f"Expected ResNet1d or VGG1d, got {name}. Use method='integrated_gradients'."
             )
-    return layers
+    return [net.blocks[-1] if isinstance(net, ResNet1d) else net.layers for net in networks]

@@ -24,17 +24,20 @@ if TYPE_CHECKING:
     from sklearn_bell._utils.types import Names, RandomState
 
 _BEFORE, _AFTER = 0.3, 0.5  # s around a QRS complex: from the P wave to the end of the T wave
+_CONSTRAINTS: dict = {
+    "X": ["array-like"],
+    "y": ["array-like"],
+    "scoring": [str, callable, None],
+    "n_jobs": [Integral, None],
+}
 
 
 @validate_params(
     {
-        "X": ["array-like"],
-        "y": ["array-like"],
+        **_CONSTRAINTS,
         "groups": ["array-like", None],
-        "scoring": [str, callable, None],
         "lead_names": ["array-like", None],
         "n_repeats": [Interval(Integral, 1, None, closed="left")],
-        "n_jobs": [Integral, None],
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
@@ -53,15 +56,15 @@ def lead_importance(
 ) -> Bunch:
     """Measure the loss of score when a lead comes from other patients.
 
-    The permutation importance [1]_ of :func:`sklearn.inspection.permutation_importance`, for
-    records: one lead is exchanged between patients, and the others stay.
+    Permutation importance [1]_ as in :func:`sklearn.inspection.permutation_importance`: one lead is
+    exchanged between patients, and the others stay.
 
     Parameters
     ----------
     estimator : object
         Fitted classifier or pipeline.
     X : array-like of shape (n_records, n_leads, n_samples)
-        Records that were not used for training.
+        Records in mV that were not used for training.
     y : array-like of shape (n_records,) or (n_records, n_classes)
         Labels.
     groups : array-like of shape (n_records,), default=None
@@ -120,16 +123,13 @@ def lead_importance(
     names = check_lead_names(lead_names, n_leads)
     patients = check_groups(groups, n_records)
     if patients.max() < 1:
-        raise InvalidECGError(
-            "Expected records of at least two patients, got one patient. Add records of others."
-        )
+        raise InvalidECGError("Expected at least two patients, got one. Add records of others.")
     scorer = check_scoring(estimator, scoring)
-    score = partial(_score_with_other_lead, scorer, estimator, X, y)
+    score = delayed(partial(_score_with_other_lead, scorer, estimator, X, y))
     random_state = check_random_state(random_state)
     orders = [_exchange_patients(patients, random_state) for _ in range(n_repeats)]
-    scores = Parallel(n_jobs=n_jobs)(
-        delayed(score)(lead, rows) for lead in range(n_leads) for rows in orders
-    )
+    jobs = (score(lead, rows) for lead in range(n_leads) for rows in orders)
+    scores = Parallel(n_jobs=n_jobs)(jobs)
     importances = scorer(estimator, X, y) - np.reshape(scores, (n_leads, n_repeats))
     return Bunch(
         importances=importances,
@@ -156,13 +156,10 @@ def _exchange_patients(patients, random_state):
 
 @validate_params(
     {
-        "X": ["array-like"],
-        "y": ["array-like"],
+        **_CONSTRAINTS,
         "sampling_rate": [Interval(Real, 0, None, closed="neither")],
         "by": [StrOptions({"beats", "windows"})],
         "width": [Interval(Real, 0, None, closed="neither"), None],
-        "scoring": [str, callable, None],
-        "n_jobs": [Integral, None],
     },
     prefer_skip_nested_validation=True,
 )
@@ -183,22 +180,15 @@ def time_importance(
 
     Parameters
     ----------
-    estimator : object
-        Fitted classifier or pipeline.
-    X : array-like of shape (n_records, n_leads, n_samples)
-        Records in mV that were not used for training.
-    y : array-like of shape (n_records,) or (n_records, n_classes)
-        Labels.
+    estimator, X, y, scoring, n_jobs
+        As in :func:`lead_importance`.
     sampling_rate : float, default=100
         Sampling rate of X in Hz.
     by : {"beats", "windows"}, default="beats"
-        ``"beats"`` hides the same part of every beat, between 0.3 s before and 0.5 s after the QRS
-        complex, which separates P waves, QRS complexes and T waves. ``"windows"`` hides the same
-        window of every record.
+        Hide the same part of every beat, between 0.3 s before and 0.5 s after the QRS complex, or
+        the same window of every record.
     width : float, default=None
         Width of a part in s. None is 0.05 for beats, and 0.5 for windows.
-    scoring, n_jobs
-        As in :func:`lead_importance`.
 
     Returns
     -------
@@ -237,19 +227,13 @@ def time_importance(
         starts = np.arange(-_BEFORE, _AFTER - 1e-9, width)
         beats = [(at * sampling_rate).round().astype(int) for at in detect_qrs(X, sampling_rate)]
         if not any(map(len, beats)):
-            raise InvalidECGError(
-                f"Expected beats in X at {sampling_rate:g} Hz, got none. Check sampling_rate, or "
-                "use by='windows'."
-            )
+            raise InvalidECGError("X has no beats. Check sampling_rate, or use by='windows'.")
     else:
         width = 0.5 if width is None else width
         starts = np.arange(0, duration - 1e-9, width)
         beats = [np.zeros(1, dtype=int)] * len(X)
         if len(starts) < 2:
-            raise InvalidECGError(
-                f"Expected a width below {duration:g} s, the length of the records, got {width:g} "
-                "s. Choose a smaller width."
-            )
+            raise InvalidECGError(f"Expected a width below {duration:g} s, got {width:g} s.")
     stops = starts + width
     if by == "windows":
         stops[-1] = duration

@@ -45,8 +45,7 @@ def nearest_records(
     Parameters
     ----------
     estimator : object
-        Fitted pretrainer or other transformer, ECGClassifier, or pipeline that begins with
-        transformers.
+        Fitted transformer, ECGClassifier, or pipeline that begins with transformers.
     X : array-like of shape (n_records, n_leads, n_samples)
         Records.
     X_reference : array-like of shape (n_reference_records, n_leads, n_samples)
@@ -54,8 +53,8 @@ def nearest_records(
     n_neighbors : int, default=5
         Number of neighbours of each record.
     metric : str or callable, default="cosine"
-        Distance as in :class:`sklearn.neighbors.NearestNeighbors`, between latents standardised by
-        mean and deviation of `X_reference`.
+        Distance as in :class:`sklearn.neighbors.NearestNeighbors`, of latents standardised by those
+        of `X_reference`.
 
     Returns
     -------
@@ -87,8 +86,7 @@ def nearest_records(
     latents, reference = (_latents(estimator, records) for records in (X, X_reference))
     if n_neighbors > len(reference):
         raise InvalidECGError(
-            f"n_neighbors is {n_neighbors}, but X_reference has {len(reference)} records. Choose "
-            "fewer neighbours, or give more records."
+            f"n_neighbors is {n_neighbors}, but X_reference has {len(reference)} records."
         )
     scaler = StandardScaler().fit(reference)
     search = NearestNeighbors(n_neighbors=n_neighbors, metric=metric)

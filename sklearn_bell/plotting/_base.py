@@ -31,7 +31,7 @@ class Display:
 
         Parameters
         ----------
-        ax : matplotlib Axes, or array-like of them of the shape of ``axes_``, default=None
+        ax : matplotlib Axes, or array-like of them as in ``axes_``, default=None
             Axes to draw on. None makes a figure.
 
         Returns

@@ -63,23 +63,15 @@ class ECGDisplay:
 
     Attributes
     ----------
-    figure_ : matplotlib Figure
-        The figure.
-    axes_ : matplotlib Axes
+    figure_, axes_ : matplotlib Figure and Axes
         The paper, in mm.
-
-    See Also
-    --------
-    sklearn_bell.vqvae.render_ecg : Images of many records, as arrays.
 
     Examples
     --------
     >>> from sklearn_bell.datasets import make_ecg
     >>> from sklearn_bell.plotting import ECGDisplay
     >>> ecg = make_ecg(1, duration=10, sampling_rate=100, random_state=0)
-    >>> display = ECGDisplay.from_record(
-    ...     ecg.data[0], ecg.sampling_rate, lead_names=ecg.lead_names
-    ... )
+    >>> display = ECGDisplay.from_record(ecg.data[0], ecg.sampling_rate)
     >>> display.figure_.savefig("ecg.png", dpi=200)  # doctest: +SKIP
     """
 
@@ -110,12 +102,10 @@ class ECGDisplay:
         Parameters
         ----------
         record : array-like of shape (n_leads, n_samples) or (n_records, n_leads, n_samples)
-            Records in mV. NaN are gaps in the line.
-        sampling_rate : float
-            Sampling rate in Hz.
+            At most 64 leads, in mV. NaN are gaps in the line.
         lead_names : array-like of str of length n_leads, default=None
             Names of the leads. None takes the standard order for twelve leads, otherwise numbers.
-        labels, spans, attribution
+        sampling_rate, labels, spans, attribution
             As in the class.
         layout : {"auto", "3x4", "6x2", "rows"}, default="auto"
             Clinical sheet of three rows of four leads, or six rows of two, each with its share of
@@ -133,25 +123,20 @@ class ECGDisplay:
         Raises
         ------
         InvalidECGError
-            If the record has other dimensions, more than 64 leads, or not the leads of the layout,
-            or if another argument is invalid.
+            If an argument has another shape or is invalid, or if the layout has missing leads.
         """
         records = np.asarray(record, dtype=float)
         if records.ndim == 2:
             records = records[None]
         if records.ndim != 3 or not records.size or records.shape[1] > _MAX_LEADS:
             raise InvalidECGError(
-                "Expected a record of shape (n_leads, n_samples), or several of shape (n_records, "
-                f"n_leads, n_samples), with at most {_MAX_LEADS} leads, got shape "
-                f"{np.shape(record)}. Make time the last axis, as record.T does for one record of "
-                "shape (n_samples, n_leads)."
+                "Expected shape (n_leads, n_samples) or (n_records, n_leads, n_samples), at most "
+                f"{_MAX_LEADS} leads, got {np.shape(record)}. Make time the last axis (record.T)."
             )
         n_leads = records.shape[1]
         is_number = not np.ndim(sampling_rate) and np.asarray(sampling_rate).dtype.kind in "iuf"
         if not is_number or not 0 < sampling_rate < math.inf:
-            raise InvalidECGError(
-                f"Expected a positive sampling_rate in Hz, got {sampling_rate!r}. Give a number."
-            )
+            raise InvalidECGError(f"Expected a positive sampling_rate, got {sampling_rate!r}.")
         if lead_names is None and n_leads == len(STANDARD_LEADS):
             lead_names = STANDARD_LEADS
         lead_names = check_lead_names(lead_names, n_leads)
@@ -159,10 +144,9 @@ class ECGDisplay:
         shapes = {"labels": records.shape[:1], "attribution": records.shape[1:]}
         options: dict[str, Any] = {"labels": labels, "attribution": attribution}
         for name, values in options.items():
-            if values is not None and np.shape(values) != shapes[name]:
-                raise InvalidECGError(
-                    f"Expected {name} of shape {shapes[name]}, got {np.shape(values)}."
-                )
+            shape = np.shape(values)
+            if values is not None and shape != shapes[name]:
+                raise InvalidECGError(f"Expected {name} of shape {shapes[name]}, got {shape}.")
         spans = None if spans is None else _check_spans(spans)
         display = cls(records, sampling_rate, lead_names, spans=spans, **options)
         return display.plot(layout=layout, rhythm_leads=rhythm_leads, ax=ax)
@@ -223,10 +207,8 @@ class ECGDisplay:
             raise InvalidECGError(f"layout must be one of {layouts}, but is {layout!r}.")
         columns = [lead_positions(leads, self.lead_names) for leads in _LAYOUTS[layout]]
         ends = np.linspace(0, n_samples, len(columns) + 1).round().astype(int)
-        rows = [
-            [(lead, ends[i], ends[i + 1]) for i, lead in enumerate(row)]
-            for row in zip(*columns, strict=True)
-        ]
+        parts = [[(lead, *ends[i : i + 2]) for lead in leads] for i, leads in enumerate(columns)]
+        rows = [list(row) for row in zip(*parts, strict=True)]
         names = [rhythm_leads] if isinstance(rhythm_leads, str) else rhythm_leads
         return rows + [[(lead, 0, n_samples)] for lead in lead_positions(names, self.lead_names)]
 

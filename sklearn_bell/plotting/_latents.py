@@ -27,9 +27,7 @@ _METHODS = {"pca": "component", "tsne": "t-SNE", "umap": "UMAP"}  # with axis la
 
 @dataclass(eq=False, repr=False)
 class LatentDisplay(Display):
-    """Map of records in two dimensions, similar latents side by side.
-
-    Created by :meth:`from_estimator` or :meth:`from_latents`.
+    """Map of latents. Created by :meth:`from_estimator` or :meth:`from_latents`.
 
     Parameters
     ----------
@@ -42,9 +40,7 @@ class LatentDisplay(Display):
 
     Attributes
     ----------
-    figure_ : matplotlib Figure
-        The figure.
-    axes_ : ndarray of matplotlib Axes of shape (n_maps,)
+    figure_, axes_ : matplotlib Figure, and ndarray of Axes of shape (n_maps,)
         The maps.
 
     Examples
@@ -88,7 +84,7 @@ class LatentDisplay(Display):
         y : array-like of shape (n_records,), default=None
             Labels, shown as colours.
         method : {"pca", "tsne", "umap"}, default="pca"
-            Projection of the standardised latents: principal components, t-SNE [1]_, or UMAP, which
+            Projection of the standardised latents: principal components, t-SNE, or UMAP, which
             needs umap-learn. Distances between clusters mean nothing in the latter two.
         per_lead : bool, default=False
             Whether to draw a map for each lead of a pretrainer with latents for each lead.
@@ -103,19 +99,14 @@ class LatentDisplay(Display):
 
         Raises
         ------
-        InvalidECGError
+        InvalidECGError, ImportError
             As in :meth:`from_latents`, or if the estimator refuses X.
-        ImportError
-            If `method` is ``"umap"`` and umap-learn is not installed.
-
-        References
-        ----------
-        .. [1] van der Maaten L, Hinton G. Visualizing data using t-SNE. JMLR 2008;9:2579-2605.
         """
         check_is_fitted(estimator)
         latents = np.asarray(estimator.transform(X))
-        names = estimator.get_feature_names_out() if per_lead else ()
-        leads = [str(name).rpartition("_")[0] for name in names] if per_lead else None
+        leads = None
+        if per_lead:
+            leads = [str(name).rpartition("_")[0] for name in estimator.get_feature_names_out()]
         return cls.from_latents(
             latents, y, leads=leads, method=method, random_state=random_state, ax=ax
         )
@@ -149,8 +140,7 @@ class LatentDisplay(Display):
         Raises
         ------
         InvalidECGError
-            If there are fewer than two records, if `y` or `leads` has another length, or if
-            `method` is unknown.
+            If there are fewer than two records, or if `y`, `leads` or `method` is invalid.
         ImportError
             If `method` is ``"umap"`` and umap-learn is not installed.
         """
@@ -222,12 +212,8 @@ class LeadSimilarityDisplay(Display):
 
     Attributes
     ----------
-    figure_ : matplotlib Figure
-        The figure.
-    axes_ : matplotlib Axes
+    figure_, axes_, image_ : matplotlib Figure, Axes and AxesImage
         The matrix.
-    image_ : matplotlib AxesImage
-        Its colours.
 
     Examples
     --------
@@ -274,14 +260,12 @@ class LeadSimilarityDisplay(Display):
         InvalidECGError
             If the estimator is no BELLPretrainer, or refuses X.
         NotFittedError
-            If it is not fitted, or its heads are untrained, as after ``from_pretrained``.
+            If it is not fitted, or its heads are untrained.
         """
         check_is_fitted(estimator)
         if not hasattr(estimator, "lead_distances"):
-            raise InvalidECGError(
-                f"Expected a BELLPretrainer, but {type(estimator).__name__} has no loss between "
-                "leads. Fit a BELLPretrainer."
-            )
+            name = type(estimator).__name__
+            raise InvalidECGError(f"{name} has no loss between leads. Fit a BELLPretrainer.")
         distances = estimator.lead_distances(X, random_state=random_state)
         return cls(distances, estimator.lead_names_).plot(ax=ax)
 

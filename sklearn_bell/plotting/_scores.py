@@ -37,9 +37,7 @@ class LabelEfficiencyDisplay:
 
     Attributes
     ----------
-    figure_ : matplotlib Figure
-        The figure.
-    axes_ : matplotlib Axes
+    figure_, axes_ : matplotlib Figure and Axes
         The curves.
 
     Examples
@@ -100,9 +98,9 @@ class LabelEfficiencyDisplay:
         arrays = {str(name): np.asarray(values, dtype=float) for name, values in scores.items()}
         for name, values in arrays.items():
             if values.ndim != 2 or len(values) != len(n_labels):
+                expected = f"({len(n_labels)}, n_repeats)"
                 raise InvalidECGError(
-                    f"Expected scores of {name} of shape ({len(n_labels)}, n_repeats), got "
-                    f"{values.shape}. Give a row for each of n_labels."
+                    f"Expected scores of {name} of shape {expected}, got {values.shape}."
                 )
         display = cls(n_labels, arrays, confidence)
         return display.plot(metric=metric, random_state=random_state, ax=ax)
@@ -120,11 +118,6 @@ class LabelEfficiencyDisplay:
         Returns
         -------
         self : LabelEfficiencyDisplay
-
-        Raises
-        ------
-        InvalidECGError
-            If `confidence` is not between 0 and 1.
         """
         if not isinstance(self.confidence, Real) or not 0 < self.confidence < 1:
             raise InvalidECGError(
@@ -154,9 +147,7 @@ class LabelEfficiencyDisplay:
 
 @dataclass(eq=False, repr=False)
 class ReaderDisplay(Display):
-    """ROC and precision-recall curves of a model, with human readers as points.
-
-    Created by :meth:`from_predictions`.
+    """ROC and precision-recall curves, with readers as points. See :meth:`from_predictions`.
 
     Parameters
     ----------
@@ -169,9 +160,7 @@ class ReaderDisplay(Display):
 
     Attributes
     ----------
-    figure_ : matplotlib Figure
-        The figure.
-    axes_ : ndarray of matplotlib Axes of shape (2, n_classes)
+    figure_, axes_ : matplotlib Figure, and ndarray of Axes of shape (2, n_classes)
         ROC curves above, precision-recall curves below.
 
     See Also
@@ -218,8 +207,7 @@ class ReaderDisplay(Display):
         readers : dict of str to array-like of shape (n_records, n_classes), default=None
             Answers of each reader, by name.
         class_names : array-like of shape (n_classes,), default=None
-            Names of the classes. None takes the columns of `y_true` if it is a DataFrame, otherwise
-            numbers.
+            Names of the classes. None takes the columns of a DataFrame, otherwise numbers.
         ax : array-like of matplotlib Axes of shape (2, n_classes), default=None
             Axes to draw on. None makes a figure.
 
@@ -239,8 +227,7 @@ class ReaderDisplay(Display):
         for name, n_positive in zip(names, truth.sum(axis=0), strict=True):
             if not 0 < n_positive < len(truth):
                 raise InvalidECGError(
-                    f"Expected records with and without the class {name}, but {n_positive:.0f} of "
-                    f"{len(truth)} records have it. Leave this class out."
+                    f"{n_positive:.0f} of {len(truth)} records have the class {name}. Leave it out."
                 )
         by_name = dict(zip(readers or {}, answers, strict=True))
         return cls(truth, scores, by_name, names).plot(ax=ax)

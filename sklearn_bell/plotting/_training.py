@@ -36,9 +36,7 @@ class PretrainingDisplay(Display):
 
     Attributes
     ----------
-    figure_ : matplotlib Figure
-        The figure.
-    axes_ : ndarray of matplotlib Axes of shape (3,)
+    figure_, axes_ : matplotlib Figure, and ndarray of Axes of shape (3,)
         Loss terms, deviation of the latents between records, and effective rank.
 
     Notes
@@ -85,8 +83,8 @@ class PretrainingDisplay(Display):
         history = getattr(estimator, "history_", None)
         if not history or not set(_LATENT) <= history[0].keys():
             raise InvalidECGError(
-                "Expected a pretrainer that was fitted for one epoch or more, but "
-                f"{type(estimator).__name__} has no history of pretraining. Fit a pretrainer."
+                f"{type(estimator).__name__} has no history of pretraining. Fit a pretrainer for "
+                "one epoch or more."
             )
         return cls(history, getattr(estimator, "decay", None)).plot(ax=ax)
 

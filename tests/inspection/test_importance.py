@@ -124,11 +124,11 @@ def test_hidden_windows_are_straight_lines():
 @pytest.mark.parametrize(
     ("function", "options", "message"),
     [
-        (lead_importance, {"groups": np.zeros(120)}, "at least two patients"),
+        (lead_importance, {"groups": np.zeros(120)}, "at least two patients, got one"),
         (lead_importance, {"groups": [1, 2, 3]}, "groups"),
         (lead_importance, {"lead_names": ["II"]}, "lead_names"),
         (time_importance, {"by": "windows", "width": 3}, "width below 3 s"),
-        (time_importance, {"X": np.zeros((120, 3, 300))}, "got none. Check sampling_rate"),
+        (time_importance, {"X": np.zeros((120, 3, 300))}, "no beats. Check sampling_rate"),
         (lead_importance, {"X": np.zeros((120, 3, 2, 50))}, "shape"),
     ],
 )

@@ -83,7 +83,7 @@ def test_readers_are_points_at_their_rates(k, name):
 
 @pytest.mark.parametrize(
     ("truth", "message"),
-    [([[0], [0], [0]], "the class 0, but 0 of 3 records have it"),
+    [([[0], [0], [0]], "0 of 3 records have the class 0"),
      ([0, 1, 0], r"Expected y_true of shape \(n_records, n_classes\), got \(3,\)")],
 )  # fmt: skip
 def test_invalid_truth_raises(truth, message):

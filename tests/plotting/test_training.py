@@ -23,7 +23,7 @@ def test_history_is_drawn(fitted):
 def test_untrained_estimator_raises(fitted):
     bell, ecg = fitted
     untrained = BELLPretrainer(max_epochs=0, head_width=4).fit(ecg.data)
-    with pytest.raises(InvalidECGError, match="fitted for one epoch or more"):
+    with pytest.raises(InvalidECGError, match="Fit a pretrainer for one epoch or more"):
         PretrainingDisplay.from_estimator(untrained)
     classifier = ECGClassifier(bell, max_epochs=1, n_trees=2).fit(ecg.data, np.arange(20) % 2)
     with pytest.raises(InvalidECGError, match="ECGClassifier has no history of pretraining"):
