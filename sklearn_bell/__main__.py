@@ -38,8 +38,7 @@ def main(arguments=None):
     try:
         options.run(options)
     except (ValueError, OSError, ImportError, ArithmeticError) as error:
-        message = " ".join(str(error).split())
-        print(f"sklearn-bell: error: {message}", file=sys.stderr)
+        print("sklearn-bell: error:", *str(error).split(), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("sklearn-bell: interrupted", file=sys.stderr)
@@ -49,11 +48,9 @@ def main(arguments=None):
 
 def _make_parser():
     raw = argparse.RawDescriptionHelpFormatter
+    summary = "Learn from multi-lead ECGs with few labels."
     parser = argparse.ArgumentParser(
-        prog="sklearn-bell",
-        description="Learn from multi-lead ECGs with few labels.",
-        epilog=_EPILOG,
-        formatter_class=raw,
+        prog="sklearn-bell", description=summary, epilog=_EPILOG, formatter_class=raw
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -196,10 +193,8 @@ def _plot(options):
     if not 0 <= options.number < len(ecg.data):
         last = len(ecg.data) - 1
         raise ValueError(f"expected --number from 0 to {last}, got {options.number}")
-    signals, names = ecg.data[options.number], ecg.lead_names
-    display = ECGDisplay.from_record(
-        signals, ecg.sampling_rate, lead_names=names, layout=options.layout
-    )
+    drawing = {"lead_names": ecg.lead_names, "layout": options.layout}
+    display = ECGDisplay.from_record(ecg.data[options.number], ecg.sampling_rate, **drawing)
     display.figure_.savefig(options.picture, dpi=options.dpi)
     print(options.picture)
 
@@ -263,8 +258,9 @@ class _ProgressArray:
         self.array[rows] = values
         if sys.stderr.isatty():
             end = "\n" if rows.stop == len(self.array) else ""
-            message = f"\r{rows.stop} of {len(self.array)} records"
-            print(message, end=end, file=sys.stderr, flush=True)
+            print(
+                f"\r{rows.stop} of {len(self.array)} records", end=end, file=sys.stderr, flush=True
+            )
 
 
 def _read(*args):

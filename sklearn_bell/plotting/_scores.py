@@ -118,6 +118,11 @@ class LabelEfficiencyDisplay:
         Returns
         -------
         self : LabelEfficiencyDisplay
+
+        Raises
+        ------
+        InvalidECGError
+            If `confidence` is not between 0 and 1.
         """
         if not isinstance(self.confidence, Real) or not 0 < self.confidence < 1:
             raise InvalidECGError(
