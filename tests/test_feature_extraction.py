@@ -1,4 +1,4 @@
-"""Hand-made features and the detection of beats, against known beats and cardiologists."""
+"""QRS detection and features, compared with known beats and with cardiologists."""
 
 import os
 from pathlib import Path
@@ -13,17 +13,17 @@ from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.feature_extraction import ECGFeatures, detect_qrs
 
 LUDB = Path(os.environ.get("SKLEARN_BELL_DATA", "no such folder")) / "ludb" / "data"
-LEADS = ["ii", "v1", "v3", "v5"]  # whose marks are compared; all twelve say the same, but slowly
+LEADS = ["ii", "v1", "v3", "v5"]  # marks of all twelve give the same result, but slowly
 
 
 def ecg(beats, gains=(1.0, -0.6, 0.3), sampling_rate=100, seconds=10.0, noise=0.0):
     """Return a record of spikes and T waves at known times, with wander (1, n_leads, n_samples)."""
     time = np.arange(round(seconds * sampling_rate)) / sampling_rate
-    heart = np.zeros_like(time)
+    beat_shape = np.zeros_like(time)
     for beat in beats:
-        heart += np.exp(-(((time - beat) / 0.02) ** 2))  # QRS complex of 1 mV
-        heart += 0.3 * np.exp(-(((time - beat - 0.28) / 0.06) ** 2))  # T wave
-    record = np.array(gains)[:, None] * heart + 0.3 * np.sin(2 * np.pi * 0.2 * time)
+        beat_shape += np.exp(-(((time - beat) / 0.02) ** 2))  # QRS complex of 1 mV
+        beat_shape += 0.3 * np.exp(-(((time - beat - 0.28) / 0.06) ** 2))  # T wave
+    record = np.array(gains)[:, None] * beat_shape + 0.3 * np.sin(2 * np.pi * 0.2 * time)
     record = record + np.random.default_rng(0).normal(scale=noise or 1e-9, size=record.shape)
     return record[None]
 
@@ -42,19 +42,18 @@ IRREGULAR = 0.4 + np.cumsum([0.0, 0.6, 1.1, 0.7, 0.75, 1.3, 0.5, 0.7, 1.4])
 
 @pytest.mark.parametrize("sampling_rate", [100, 250, 500])
 @pytest.mark.parametrize("beats", [REGULAR, IRREGULAR], ids=["regular", "irregular"])
-def test_beats_are_found_where_they_are(beats, sampling_rate):
-    (found,) = detect_qrs(ecg(beats, sampling_rate=sampling_rate, noise=0.02), sampling_rate)
-    np.testing.assert_allclose(found, beats, atol=0.011)
+def test_detect_qrs_finds_beats_at_any_sampling_rate(beats, sampling_rate):
+    X = ecg(beats, sampling_rate=sampling_rate, noise=0.02)
+    np.testing.assert_allclose(detect_qrs(X, sampling_rate)[0], beats, atol=0.011)
 
 
 @pytest.mark.parametrize("rate", [30, 60, 120, 160, 200])
-def test_beats_are_found_at_any_heart_rate(rate):
+def test_detect_qrs_finds_beats_at_any_heart_rate(rate):
     beats = np.arange(0.5, 9.7, 60 / rate)
-    (found,) = detect_qrs(ecg(beats))
-    np.testing.assert_allclose(found, beats, atol=0.03)
+    np.testing.assert_allclose(detect_qrs(ecg(beats))[0], beats, atol=0.03)
 
 
-def test_beats_are_placed_on_the_summit_however_lopsided_they_are():
+def test_detect_qrs_places_asymmetric_beats_on_the_summit():
     X = ecg(REGULAR)
     time = np.arange(1000) / 100
     for beat in REGULAR:  # a deep, steep wave after the summit draws the slopes to its side
@@ -62,57 +61,64 @@ def test_beats_are_placed_on_the_summit_however_lopsided_they_are():
     np.testing.assert_allclose(detect_qrs(X)[0], REGULAR, atol=0.011)
 
 
-def test_one_noisy_lead_hides_no_beats():
+def test_detect_qrs_finds_beats_beside_a_noisy_lead():
     X = ecg(REGULAR, gains=(1.0, -0.6, 0.3, 0.0))
     X[:, 3] = np.random.default_rng(0).normal(scale=5.0, size=X[:, 3].shape)
     # the beat is placed by all leads together, so the noise may move it a little
     np.testing.assert_allclose(detect_qrs(X)[0], REGULAR, atol=0.09)
 
 
-def test_one_artefact_hides_no_beats():
+def test_detect_qrs_finds_beats_around_an_artefact():
     X = ecg(REGULAR)
     X[..., 490:495] += 10.0
-    found = detect_qrs(X)[0]
-    assert np.abs(REGULAR[:, None] - found).min(axis=1).max() <= 0.1
+    beats = detect_qrs(X)[0]
+    assert np.abs(REGULAR[:, None] - beats).min(axis=1).max() <= 0.1
 
 
 @pytest.mark.parametrize("n_leads", [1, 12])
-def test_noise_and_flat_records_have_no_beats(n_leads):
+def test_detect_qrs_finds_no_beats_in_noise_and_flat_records(n_leads):
     noise = np.random.default_rng(0).normal(size=(20, n_leads, 1000))
     assert not any(len(beats) for beats in detect_qrs(noise))
     assert not any(len(beats) for beats in detect_qrs(np.full((2, n_leads, 1000), 3.0)))
 
 
-def test_detect_qrs_takes_one_lead_in_two_dimensions():
+def test_detect_qrs_accepts_one_lead_in_two_dimensions():
     X = ecg(REGULAR, gains=(1.0,))
     np.testing.assert_array_equal(detect_qrs(X[:, 0])[0], detect_qrs(X)[0])
 
 
-def test_detect_qrs_says_what_is_wrong():
-    with pytest.raises(InvalidECGError, match=r"got float64 of shape \(5,\)"):
-        detect_qrs(np.zeros(5))
-    with pytest.raises(InvalidECGError, match=r"got float64 of shape \(0, 5\)"):
-        detect_qrs(np.zeros((0, 5)))
-    with pytest.raises(InvalidECGError, match="contains NaN: first in record 0"):
-        detect_qrs(np.full((1, 1, 5), np.nan))
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.zeros(5), r"got float64 of shape \(5,\)"),
+        (np.zeros((0, 5)), r"got float64 of shape \(0, 5\)"),
+        (np.full((1, 1, 5), np.nan), "contains NaN: first in record 0"),
+    ],
+)
+def test_detect_qrs_rejects_invalid_X(X, message):
+    with pytest.raises(InvalidECGError, match=message):
+        detect_qrs(X)
+
+
+def test_detect_qrs_rejects_an_invalid_sampling_rate():
     with pytest.raises(InvalidParameterError, match="sampling_rate"):
         detect_qrs(np.zeros((1, 1, 5)), sampling_rate=0)
 
 
 @pytest.mark.skipif(not LUDB.is_dir(), reason="SKLEARN_BELL_DATA does not lead to LUDB")
-def test_beats_of_ludb_are_those_of_the_cardiologists():
-    hits = n_true = n_found = 0
+def test_detect_qrs_agrees_with_the_cardiologists_of_ludb():
+    hits = n_true = n_detected = 0
     for record in range(1, 201):
         digital = wfdb.rdrecord(str(LUDB / str(record)), physical=False).d_signal
-        (found,) = detect_qrs(digital.T[None] / 1000, sampling_rate=500)
+        detected = detect_qrs(digital.T[None] / 1000, sampling_rate=500)[0]
         true = marked_beats(record)
         # the cardiologists left out beats at both ends of the record
-        found = found[(found > true[0] - 0.1) & (found < true[-1] + 0.1)]
-        hits += (np.abs(true[:, None] - found).min(axis=1) <= 0.1).sum()
-        n_true, n_found = n_true + len(true), n_found + len(found)
+        detected = detected[(detected > true[0] - 0.1) & (detected < true[-1] + 0.1)]
+        hits += (np.abs(true[:, None] - detected).min(axis=1) <= 0.1).sum()
+        n_true, n_detected = n_true + len(true), n_detected + len(detected)
     assert n_true > 1800
     assert hits / n_true >= 0.995  # sensitivity
-    assert hits / n_found >= 0.995  # precision
+    assert hits / n_detected >= 0.995  # precision
 
 
 def marked_beats(record):
@@ -128,7 +134,7 @@ def marked_beats(record):
 # ECGFeatures
 
 
-def test_rhythm_is_that_of_the_beats():
+def test_rhythm_features_equal_those_of_known_beats():
     names = ["heart_rate", "rr_sd", "rr_rmssd", "rr_min", "rr_max"]
     actual = feature(ECGFeatures(), ecg(IRREGULAR), *names)[0]
     rr = np.diff(IRREGULAR)
@@ -144,8 +150,10 @@ def test_amplitudes_and_median_beat_equal_a_slow_version():
     sos = signal.butter(2, (0.5, 40.0), btype="bandpass", fs=100, output="sos")
     for name, lead in zip(["I", "II", "III"], X[0], strict=True):
         clean = signal.sosfiltfilt(sos, lead, padtype="even", padlen=200)
-        for what, expected in [("sd", clean.std()), ("max", clean.max()), ("min", clean.min())]:
-            assert values[f"{name}_{what}"] == pytest.approx(expected, abs=1e-4)
+        amplitudes = {"sd": clean.std(), "max": clean.max(), "min": clean.min()}
+        assert [values[f"{name}_{quantity}"] for quantity in amplitudes] == pytest.approx(
+            list(amplitudes.values()), abs=1e-4
+        )
         for ms in range(-240, 400, 20):
             at_that_time = [
                 clean[round(100 * beat) + ms // 10]
@@ -156,13 +164,13 @@ def test_amplitudes_and_median_beat_equal_a_slow_version():
             assert values[f"{name}_beat_{ms:+d}ms"] == pytest.approx(expected, abs=1e-4)
 
 
-def test_one_strange_beat_does_not_change_the_median_beat():
+def test_median_beat_ignores_an_outlier():
     X = ecg(REGULAR)
-    strange = X.copy()
-    strange[..., 395:420] -= 1.0
+    outlier = X.copy()
+    outlier[..., 395:420] -= 1.0
     beat = ["lead0_beat_+0ms", "lead0_beat_+100ms", "lead0_beat_+280ms"]
     np.testing.assert_allclose(
-        feature(ECGFeatures(), strange, *beat), feature(ECGFeatures(), X, *beat), atol=0.1
+        feature(ECGFeatures(), outlier, *beat), feature(ECGFeatures(), X, *beat), atol=0.1
     )
 
 
@@ -175,7 +183,7 @@ def test_features_hardly_depend_on_the_sampling_rate(sampling_rate):
 
 
 @pytest.mark.parametrize("n_samples", [1, 2, 3, 20, 60])
-def test_short_records_have_a_median_beat_of_zeros(n_samples):
+def test_features_of_short_records_have_zeros(n_samples):
     X = np.random.default_rng(0).normal(size=(2, 3, n_samples))
     features = ECGFeatures().fit_transform(X)
     assert np.isfinite(features).all()
@@ -183,15 +191,15 @@ def test_short_records_have_a_median_beat_of_zeros(n_samples):
     assert not features[:, 5:].reshape(2, 3, -1)[:, :, 3:].any()
 
 
-def test_a_flat_lead_has_zeros_and_the_others_their_beats():
+def test_features_of_a_flat_lead_are_zero():
     X = ecg(REGULAR, gains=(1.0, 0.0))
     X[:, 1] = 3.0
-    of_leads = ECGFeatures().fit_transform(X)[:, 5:].reshape(2, -1)
-    assert of_leads[0].max() > 0.5
-    assert not of_leads[1].any()
+    beating, flat = ECGFeatures().fit_transform(X)[:, 5:].reshape(2, -1)
+    assert beating.max() > 0.5
+    assert not flat.any()
 
 
-def test_features_are_named_after_leads_and_what_they_are():
+def test_feature_names_have_lead_and_quantity():
     X = np.zeros((1, 12, 1000))
     names = ECGFeatures().fit(X).get_feature_names_out().tolist()
     assert names[:6] == ["heart_rate", "rr_sd", "rr_rmssd", "rr_min", "rr_max", "I_sd"]
@@ -201,6 +209,6 @@ def test_features_are_named_after_leads_and_what_they_are():
     assert named[-1] == "Y_beat_+380ms"
 
 
-def test_a_wrong_number_of_lead_names_is_refused():
+def test_wrong_number_of_lead_names_raises():
     with pytest.raises(InvalidECGError, match=r"X has 3 lead\(s\), but lead_names has 2: I, II"):
         ECGFeatures(lead_names=["I", "II"]).fit(np.zeros((1, 3, 100)))

@@ -4,14 +4,22 @@ import torch
 
 from sklearn_bell import BELLPretrainer
 from sklearn_bell.datasets import make_ecg
-from sklearn_bell.nn.encoders import JointEncoder, LeadwiseEncoder, ResNet1d, SharedEncoder, VGG1d
+from sklearn_bell.nn.augmentation import Compose, RandomCrop, TwoViews
+from sklearn_bell.nn.encoders import (
+    JointEncoder,
+    LeadwiseEncoder,
+    ResNet1d,
+    SharedEncoder,
+    VGG1d,
+    latent_shape,
+)
 
 
 def test_vgg_has_the_parameters_of_the_literature():
     assert sum(p.numel() for p in VGG1d().parameters()) == 78_216
 
 
-def test_vgg_equals_the_same_layers_in_one_dimension():
+def test_vgg_equals_layers_in_one_dimension():
     torch.manual_seed(0)
     encoder = VGG1d(in_channels=2).eval()
     x = torch.randn(3, 2, 77)
@@ -31,44 +39,66 @@ def test_vgg_equals_the_same_layers_in_one_dimension():
 
 
 @pytest.mark.parametrize("n_samples", [1, 2, 31, 1000])
-def test_vgg_takes_records_of_any_length(n_samples):
-    assert VGG1d()(torch.zeros(2, 1, n_samples)).shape == (2, 64)
+@pytest.mark.parametrize(("encoder", "n_features"), [(VGG1d, 64), (ResNet1d, 16 + 32 + 64)])
+def test_encoder_accepts_records_of_any_length(encoder, n_features, n_samples):
+    assert encoder()(torch.zeros(2, 1, n_samples)).shape == (2, n_features)
 
 
-def test_every_lead_goes_through_its_own_branch():
+def test_resnet_depths_do_not_change_the_last_features():
+    x = torch.randn(3, 2, 100)
+    latents = []
+    for n_depths in (1, 3):
+        torch.manual_seed(0)
+        latents.append(ResNet1d(in_channels=2, n_depths=n_depths).eval()(x))
+    torch.testing.assert_close(latents[1][:, -64:], latents[0])
+
+
+def test_leadwise_encoder_gives_each_lead_its_branch():
     torch.manual_seed(0)
     branches = [VGG1d().eval() for _ in range(3)]
     x = torch.randn(4, 3, 64)
-    latent = LeadwiseEncoder(branches)(x)
-    for lead in range(3):
-        assert torch.equal(latent[:, lead], branches[lead](x[:, [lead]]))
+    expected = [branch(x[:, [lead]]) for lead, branch in enumerate(branches)]
+    assert torch.equal(LeadwiseEncoder(branches)(x), torch.stack(expected, dim=1))
 
 
-@pytest.mark.parametrize("n_samples", [1, 2, 31, 1000])
-def test_resnet_takes_records_of_any_length(n_samples):
-    assert ResNet1d(n_depths=3)(torch.zeros(2, 1, n_samples)).shape == (2, 16 + 32 + 64)
-
-
-def test_the_last_depths_of_a_resnet_are_the_same_whatever_their_number():
-    x = torch.randn(3, 2, 100)
-    torch.manual_seed(0)
-    one = ResNet1d(in_channels=2, n_depths=1).eval()
-    torch.manual_seed(0)
-    three = ResNet1d(in_channels=2, n_depths=3).eval()
-    torch.testing.assert_close(three(x)[:, -64:], one(x))
-
-
-def test_a_shared_encoder_equals_branches_of_the_same_weights():
+def test_shared_encoder_equals_branches_with_equal_weights():
     encoder = VGG1d().eval()
     x = torch.randn(4, 3, 64)
     expected = LeadwiseEncoder([encoder] * 3)(x)
     torch.testing.assert_close(SharedEncoder(encoder)(x), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_joint_encoder_sees_leads_as_channels():
+def test_joint_encoder_takes_leads_as_channels():
     encoder = VGG1d(in_channels=3).eval()
     x = torch.randn(4, 3, 64)
     assert torch.equal(JointEncoder(encoder)(x)[:, 0], encoder(x))
+
+
+@pytest.mark.parametrize("augmentation", [RandomCrop(0.1), TwoViews(RandomCrop(0.1)), Compose()])
+def test_latent_shape_tries_views_of_any_form(augmentation):
+    encoder = LeadwiseEncoder([ResNet1d() for _ in range(3)])
+    state = {name: value.clone() for name, value in encoder.state_dict().items()}
+    assert latent_shape(encoder, augmentation, 3, 200) == (3, 112)
+    torch.testing.assert_close(dict(encoder.state_dict()), state)
+
+
+class Averages(torch.nn.Module):
+    def forward(self, x):
+        return x.unfold(-1, 100, 100).mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "augmentation", "message"),
+    [
+        (Averages(), lambda x, generator: x[:, :1], "must keep records and leads"),
+        (Averages(), RandomCrop(0.2), r"records of 200 samples, or views of 40 samples.*Compose"),
+        (torch.nn.Flatten(0), Compose(), r"encoder must map .*float32 of shape \(1200,\)"),
+    ],
+    ids=["augmentation drops leads", "view is too short", "latent without records"],
+)
+def test_latent_shape_rejects_misfits(encoder, augmentation, message):
+    with pytest.raises(ValueError, match=message):
+        latent_shape(encoder, augmentation, 3, 200)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_bell.nn.latent_statistics import LatentStatistics
+from sklearn_bell.nn.latent_statistics import LatentStatistics, latent_mean_std
 
 
 def statistics_of(latents, n_batches=3):
@@ -12,9 +12,14 @@ def statistics_of(latents, n_batches=3):
     return statistics
 
 
-@pytest.mark.parametrize("offset", [0.0, 3.0, 1000.0])
-def test_statistics_over_batches_equal_numpy_over_all(offset):
-    latents = offset + torch.randn(50, 2, 4) * torch.tensor([1.0, 0.5, 0.1, 2.0])
+@pytest.fixture(params=[0.0, 3.0, 1000.0])
+def latents(request):
+    generator = torch.Generator().manual_seed(0)
+    scale = torch.tensor([1.0, 0.5, 0.1, 2.0])
+    return request.param + torch.randn(50, 2, 4, generator=generator) * scale
+
+
+def test_statistics_over_batches_equal_numpy(latents):
     statistics = statistics_of(latents)
     deviations, ranks = [], []
     for lead in latents.double().numpy().transpose(1, 0, 2):
@@ -26,21 +31,43 @@ def test_statistics_over_batches_equal_numpy_over_all(offset):
     assert statistics.effective_rank() == pytest.approx(np.mean(ranks), rel=1e-3)
 
 
-def test_latents_on_a_line_have_rank_one():
-    latents = torch.randn(100, 1, 1) * torch.randn(8)
-    assert statistics_of(latents).effective_rank() == pytest.approx(1, abs=1e-3)
+def test_merged_statistics_equal_those_of_all_batches(latents):
+    expected = statistics_of(latents)
+    first, second = statistics_of(latents[:20]), statistics_of(latents[20:]).cpu()
+    first.merge(second)
+    assert first.n == expected.n
+    torch.testing.assert_close(first.mean(), expected.mean())
+    torch.testing.assert_close(first.covariance(), expected.covariance(), rtol=1e-3, atol=1e-3)
 
 
-def test_latents_of_all_directions_have_full_rank():
-    assert statistics_of(torch.randn(20000, 1, 8)).effective_rank() == pytest.approx(8, rel=0.01)
+@pytest.mark.parametrize(
+    ("latents", "rank"),
+    [
+        (torch.arange(-50.0, 50)[:, None, None] * torch.arange(1.0, 9), 1),
+        (torch.cat([torch.eye(8), -torch.eye(8)])[:, None], 8),
+        (torch.full((10, 2, 3), 7.0), 0),
+    ],
+    ids=["line", "all directions", "constant"],
+)
+def test_effective_rank_of_known_latents(latents, rank):
+    assert statistics_of(latents).effective_rank() == pytest.approx(rank, abs=1e-3)
 
 
-def test_constant_latents_have_no_deviation_and_no_rank():
-    statistics = statistics_of(torch.full((10, 2, 3), 7.0))
-    assert (statistics.deviations() == 0).all()
-    assert statistics.effective_rank() == 0
+def test_constant_latents_have_no_deviation():
+    assert (statistics_of(torch.full((10, 2, 3), 7.0)).deviations() == 0).all()
 
 
 def test_latents_without_leads_count_as_one_lead():
     latents = torch.randn(30, 5)
     assert statistics_of(latents).deviations() == statistics_of(latents[:, None]).deviations()
+
+
+def test_latent_mean_std_equals_numpy(latents):
+    latents = latents.flatten(1)
+    latents[:, 3] = 5.0
+    mean, deviation = latent_mean_std(latents.tensor_split(4))
+    expected = latents.double().numpy().std(axis=0)
+    expected[3] = 1.0
+    assert mean.dtype == deviation.dtype == torch.float32
+    np.testing.assert_allclose(mean, latents.double().numpy().mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(deviation, expected, rtol=1e-6)
