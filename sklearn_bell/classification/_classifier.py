@@ -310,16 +310,20 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         if isinstance(self.class_weight, str):
             raise InvalidECGError(
                 "class_weight='balanced' needs all labels at once, which partial_fit does not "
-                "have. Pass the weights as a dict."
+                "have. Pass the weights as a dict, or for an indicator as a list of dicts."
             )
         records = check_ecg(self, X, reset=is_first, min_records=2)
         known = np.unique(classes) if classes is not None else None
         labels = read_labels(y, len(records), known if is_first else self.classes_)
         if is_first and known is None and labels.codes.ndim == 1:
-            raise InvalidECGError("classes must be passed on the first call to partial_fit.")
+            raise InvalidECGError(
+                "Expected classes in the first call of partial_fit, got None. Pass all classes "
+                "that will occur."
+            )
         if not is_first and known is not None and not np.array_equal(known, self.classes_):
             raise InvalidECGError(
-                f"Expected the classes of the first call, {self.classes_}, got {known}."
+                f"Expected the classes of the first call, {self.classes_}, got {known}. Pass the "
+                "same classes, or None."
             )
         self._check_labels(labels, is_first)
         data, codes = Rows(records, labels.rows), labels.codes

@@ -49,9 +49,10 @@ def pretrained_encoder(pretrainer, X, shape, groups, context, **defaults):
             with context.propagate_callback_context(pretrainer):
                 pretrainer.fit(X, **fit_params)
     if not hasattr(pretrainer, "encoder_"):
+        inner = getattr(pretrainer, "estimator", pretrainer)
         raise InvalidECGError(
             "Expected pretrainer to be an estimator of sklearn_bell.pretraining, or a fitted one "
-            f"in a FrozenEstimator, got {type(pretrainer).__name__}, which has no encoder_."
+            f"in a FrozenEstimator, got {type(inner).__name__}, which has no encoder_."
         )
     fitted = pretrainer.n_leads_in_, pretrainer.n_samples_in_
     if fitted != tuple(shape):

@@ -51,7 +51,7 @@ class BaseFineTuning(TrainedEstimator):
         return self._net.module_.multilabel
 
     def _logits(self, X):
-        check_is_fitted(self, "_net")
+        check_is_fitted(self)
         records = check_ecg(self, X, reset=False)
         return self._forward("logits", records).astype(np.float64)
 
@@ -210,10 +210,10 @@ class BaseFineTuning(TrainedEstimator):
         """Return the encoder with a new head."""
         normalize, encoder = encoder.to(device).eval()
         augmentation = RandomCrop() if self.augmentation is None else self.augmentation
-        n_latents = latent_shape(
-            encoder, augmentation, self.n_leads_in_, self.n_samples_in_, device
-        ).numel()
         with default_generators_seeded(seed):
+            n_latents = latent_shape(
+                encoder, augmentation, self.n_leads_in_, self.n_samples_in_, device
+            ).numel()
             return ClassifierModule(
                 normalize,
                 encoder,

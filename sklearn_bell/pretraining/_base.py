@@ -178,7 +178,7 @@ missing, device, precision, verbose, checkpoint, random_state
         if out.shape != shape or np.dtype(out.dtype).kind != "f":
             raise InvalidECGError(
                 f"Expected out to be a floating-point array of shape {shape}, got {out.dtype} of "
-                f"shape {out.shape}."
+                f"shape {out.shape}. Pass None for a new array."
             )
         normalize, encoder = fuse_conv_bn(self.encoder_)
         weights = chain(encoder.parameters(), encoder.buffers(), normalize.buffers())
@@ -272,7 +272,7 @@ missing, device, precision, verbose, checkpoint, random_state
         n_rows = min(len(records), self.epoch_size or len(records))
         n_epochs = last_epoch - self._net.epoch_
         n_reports = n_epochs + (manager is not None and len(self.history_) > 0)
-        self._heads_are_new &= n_epochs < 1
+        warner = CollapseWarner(type(self).__name__, self._part_names())
         with self._training(is_first), fit_context(self, n_reports, records.source) as context:
             if n_epochs and n_rows < 2 * processes.size:
                 raise InvalidECGError(
@@ -286,7 +286,7 @@ missing, device, precision, verbose, checkpoint, random_state
                 last_epoch=last_epoch,
                 history=self.history_,
                 reporter=self._reporter(context, records.source),
-                callbacks=[CollapseWarner(type(self).__name__, self._part_names())],
+                callbacks=[warner] if processes.rank == 0 else [],
                 manager=manager,
                 processes=processes,
             )
@@ -303,7 +303,11 @@ missing, device, precision, verbose, checkpoint, random_state
             module, seed, epoch_size=self.epoch_size, optimizer__fused=True
         )
         self.history_ = []
-        self._heads_are_new = False
+        self._epoch_of_new_heads = None  # number of epochs at which heads were made anew
+
+    @property
+    def _heads_are_new(self):
+        return self._epoch_of_new_heads == self._net.epoch_
 
     def _make_module(self, seed):
         """Return a new network: normalisation, views and objective."""
@@ -353,10 +357,12 @@ missing, device, precision, verbose, checkpoint, random_state
         set_record_attributes(self, state["records"])
         seed, weights = state["seed"], state["weights"]
         make = partial(self._make_module, derived_seed(seed))
-        self._set_module(network_with_weights(make, weights, _ENCODER_PREFIXES), seed)
-        if all(name.startswith(_ENCODER_PREFIXES) for name in weights):
-            self._net.module_.objective.reset_target()
-            self._heads_are_new = True
+        module = network_with_weights(make, weights, _ENCODER_PREFIXES)
+        heads_are_new = all(name.startswith(_ENCODER_PREFIXES) for name in weights)
+        if heads_are_new:
+            module.objective.reset_target()
+        self._set_module(module, seed)
         self.history_ = state["history"]
         self._net.epoch_ = len(self.history_)
+        self._epoch_of_new_heads = self._net.epoch_ if heads_are_new else None
         self.encoder_.eval()

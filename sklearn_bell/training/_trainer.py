@@ -127,10 +127,12 @@ class Trainer(NeuralNet):
         self.module_.load_state_dict(self.start_weights_)
         self.optimizer_.state.clear()
         step = min(n_finite + 1, self.n_steps_)
+        rates = dict.fromkeys(f"lr={group['lr']}" for group in self.optimizer_.param_groups)
+        restored = f" The weights of epoch {self.epoch_} are restored." if self.epoch_ else ""
         raise DivergenceError(
             f"The loss or a gradient became NaN or infinite in epoch {self.epoch_ + 1}, step "
-            f"{step} of {self.batches_.n_batches}, with lr={self.lr}. Train with a smaller lr. "
-            "The weights of the previous epoch are restored."
+            f"{step} of {self.batches_.n_batches}, with {' and '.join(rates)}. Train with a "
+            f"smaller lr.{restored}"
         )
 
     def get_state(self):
