@@ -1,53 +1,70 @@
+"""BELL against an implementation with loops, and BELLPretrainer."""
+
+import copy
+
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import Pipeline
-from torch import nn
+from sklearn.exceptions import NotFittedError
 
-from sklearn_bell.nn.encoders import LeadwiseEncoder
+from sklearn_bell import load
+from sklearn_bell.exceptions import InvalidECGError
+from sklearn_bell.nn.encoders import LeadwiseEncoder, SharedEncoder
 from sklearn_bell.pretraining import BELLPretrainer
 from sklearn_bell.pretraining._bell import BELL
+from tests.pretraining._cases import NormEncoder, make_views, perturb, reference_mlp
+
+SMALL = {"encoder": NormEncoder, "head_width": 8, "max_epochs": 1, "random_state": 0}
 
 
-class Encoder(nn.Module):
-    def __init__(self, in_channels=1):
-        super().__init__()
-        self.conv, self.norm = nn.Conv1d(in_channels, 5, 3), nn.BatchNorm1d(5)
-
-    def forward(self, x):
-        return torch.relu(self.norm(self.conv(x))).mean(-1)
-
-
-def bell(n_leads, gamma, decay=0.9):
+def make_bell(n_leads, gamma, decay=0.9):
     torch.manual_seed(0)
-    encoder = LeadwiseEncoder([Encoder() for _ in range(n_leads)])
-    return BELL(encoder, n_leads, n_features=5, head_width=6, gamma=gamma, decay=decay)
+    encoder = LeadwiseEncoder([NormEncoder() for _ in range(n_leads)])
+    return perturb(BELL(encoder, n_leads, n_features=4, head_width=6, gamma=gamma, decay=decay))
 
 
-def views(n_leads, n_records=8):
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(2, n_records, n_leads, 30, generator=generator)
-
-
-def gradients(network, *two_views):
-    terms, _ = network(*two_views)
-    terms["loss"].backward()
-    return {name: p.grad for name, p in network.named_parameters()}
+def reference_loss(network, views, gamma):
+    """Return the loss and its terms by loops over directions, records and pairs of leads."""
+    target_encoder, target_projector = network.target
+    n_leads = views.shape[2]
+    intra, inter = [], []
+    for view, other in (views, views.flip(0)):
+        y = torch.stack([network.encoder.branches[i](view[:, [i]]) for i in range(n_leads)], dim=1)
+        projection = reference_mlp(network.projector, y)
+        p = reference_mlp(network.predictor, projection)
+        q = p
+        if network.cross_predictor is not None:
+            q = reference_mlp(network.cross_predictor, projection)
+        with torch.no_grad():
+            y2 = torch.stack(
+                [target_encoder.branches[i](other[:, [i]]) for i in range(n_leads)], dim=1
+            )
+            z2 = reference_mlp(target_projector, y2)
+        for record in range(len(view)):
+            for i in range(n_leads):
+                for j in range(n_leads):
+                    prediction = p[record, i] if i == j else q[record, i]
+                    prediction = prediction / prediction.norm()
+                    target = z2[record, j] / z2[record, j].norm()
+                    distance = (prediction - target).square().sum()
+                    (intra if i == j else inter).append(distance)
+    terms = {"intra": torch.stack(intra).mean()}
+    terms["inter"] = torch.stack(inter).mean() if inter else torch.zeros(())
+    gamma = gamma if n_leads > 1 else 1.0
+    return {"loss": gamma * terms["intra"] + (1 - gamma) * terms["inter"], **terms}
 
 
 def permuted(network, order):
-    """The network with its leads (branches and heads) in another order."""
+    """Return the network with its leads (branches and heads) in another order."""
     n_leads = len(order)
-    other = bell(n_leads, network.gamma)
+    other = make_bell(n_leads, network.gamma)
     state = {}
     for name, value in network.state_dict().items():
         if "branches." in name:
             before, after = name.split("branches.")
             lead, rest = after.split(".", 1)
             name = f"{before}branches.{order.index(int(lead))}.{rest}"
-        elif value.ndim == 3:  # weights and biases of the heads, one per lead
+        elif value.ndim == 3:  # weights and biases of the heads, by lead
             value = value[order]
         elif value.ndim == 1:  # batch normalisation of the heads: features of all leads in a row
             value = value.reshape(n_leads, -1)[order].flatten()
@@ -56,152 +73,177 @@ def permuted(network, order):
     return other
 
 
-def test_relabelling_leads_and_branches_together_changes_nothing():
-    network, (first, second) = bell(3, gamma=0.7), views(3)
-    order = [2, 0, 1]
-    terms, latent = network(first, second)
-    other_terms, other_latent = permuted(network, order)(first[:, order], second[:, order])
-    for name in ("loss", "intra", "inter"):
-        torch.testing.assert_close(terms[name], other_terms[name])
-    torch.testing.assert_close(latent[:, order], other_latent)
-
-
-def test_intra_lead_alone_is_an_independent_byol_in_every_lead():
-    network, (first, second) = bell(3, gamma=1.0), views(3)
-    together = gradients(network, first, second)
-    for lead in range(3):
-        # BYOL of this lead, written out: its own branch and heads, on its own signal
-        network.zero_grad()
-
-        def head(mlp, x, lead=lead):
-            hidden = x @ mlp.expand.weight[lead] + mlp.expand.bias[lead]
-            width = slice(lead * 6, lead * 6 + 6)
-            hidden = nn.functional.batch_norm(
-                hidden, None, None, mlp.norm.weight[width], mlp.norm.bias[width], training=True
-            )
-            return torch.relu(hidden) @ mlp.contract.weight[lead] + mlp.contract.bias[lead]
-
-        loss = 0
-        for view, other in ((first, second), (second, first)):
-            latent = network.encoder.branches[lead](view[:, [lead]])
-            prediction = head(network.predictor, head(network.projector, latent))
-            target_encoder, target_projector = network.target
-            target = head(target_projector, target_encoder.branches[lead](other[:, [lead]]))
-            cosine = nn.functional.cosine_similarity(prediction, target)
-            loss = loss + (2 - 2 * cosine).mean() / 2
-        loss.backward()
-        for name, parameter in network.encoder.branches[lead].named_parameters():
-            full_name = f"encoder.branches.{lead}.{name}"
-            torch.testing.assert_close(
-                parameter.grad / 3, together[full_name], rtol=1e-4, atol=1e-6
-            )
-
-
-def test_inter_lead_alone_ties_the_leads():
-    first, second = views(3)
-    changed = first.clone()
-    changed[:, 2] += torch.randn_like(changed[:, 2])
-    for gamma, tied in ((1.0, False), (0.0, True)):
-        one = gradients(bell(3, gamma), first, second)["encoder.branches.0.conv.weight"]
-        # only another lead differs, in the view that the target sees
-        two = gradients(bell(3, gamma), changed, second)["encoder.branches.0.conv.weight"]
-        assert torch.allclose(one, two, atol=1e-7) is not tied
-
-
-@pytest.mark.parametrize(
-    ("n_leads", "gamma", "two"), [(3, 0.3, True), (3, 0.0, False), (3, 1.0, False), (1, 0.3, False)]
-)
-def test_there_are_two_predictors_where_two_terms_count(n_leads, gamma, two):
-    network = bell(n_leads, gamma)
-    terms, _ = network(*views(n_leads))
-    terms["loss"].backward()
-    heads = [network.predictor, network.cross_predictor] if two else [network.predictor]
-    assert (network.cross_predictor is not None) == two
-    assert all(one.grad is not None for head in heads for one in head.parameters())
-
-
-def test_gamma_fuses_the_two_terms():
-    terms, _ = bell(3, gamma=0.3)(*views(3))
-    torch.testing.assert_close(terms["loss"], 0.3 * terms["intra"] + 0.7 * terms["inter"])
-
-
-@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0])
-def test_with_one_lead_the_loss_is_intra_lead_whatever_gamma(gamma):
-    terms, _ = bell(1, gamma)(*views(1))
-    assert terms["loss"] == terms["intra"]
-    assert terms["inter"] == 0
-
-
-def test_the_loss_is_symmetric_in_the_views():
-    first, second = views(3)
-    there, _ = bell(3, 0.5)(first, second)
-    back, _ = bell(3, 0.5)(second, first)
-    torch.testing.assert_close(there["loss"], back["loss"])
-
-
-def test_the_target_receives_no_gradient_and_follows_by_its_average():
-    network = bell(2, gamma=0.5, decay=0.75)
-    found = gradients(network, *views(2))
-    assert all(grad is None for name, grad in found.items() if name.startswith("target."))
-    assert all(grad is not None for name, grad in found.items() if not name.startswith("target."))
-    with torch.no_grad():
-        for parameter in network.online.parameters():
-            parameter += 1
-    expected = [
-        0.75 * old + 0.25 * new if old.is_floating_point() else new
-        for old, new in zip(
-            network.target.state_dict().values(), network.online.state_dict().values(), strict=True
-        )
-    ]
-    network.after_step()
-    for value, wanted in zip(network.target.state_dict().values(), expected, strict=True):
-        torch.testing.assert_close(value, wanted)
-
-
-def test_feature_names_are_lead_and_latent():
-    X = np.random.RandomState(0).randn(4, 2, 20)
-    fitted = BELLPretrainer(Encoder, max_epochs=0, lead_names=["II", "V1"]).fit(X)
-    assert list(fitted.get_feature_names_out()) == [
-        f"{lead}_{i}" for lead in ("II", "V1") for i in range(5)
-    ]
-    names = BELLPretrainer(Encoder, max_epochs=0).fit(X).get_feature_names_out()
-    assert names[0] == "lead0_0"
-
-
-def test_latents_stand_side_by_side_lead_by_lead():
-    X = np.random.RandomState(0).randn(4, 2, 20).astype("f4")
-    fitted = BELLPretrainer(Encoder, max_epochs=1, random_state=0).fit(X)
-    changed = X.copy()
-    changed[:, 1] = np.random.RandomState(1).randn(4, 20)
-    before, after = fitted.transform(X), fitted.transform(changed)
-    np.testing.assert_array_equal(before[:, :5], after[:, :5])
-    assert (before[:, 5:] != after[:, 5:]).any()
-
-
-def test_gamma_can_be_searched():
-    rng = np.random.RandomState(0)
-    X, y = rng.randn(12, 2, 20), np.arange(12) % 2
-    pipeline = Pipeline(
-        [("bell", BELLPretrainer(Encoder, max_epochs=1)), ("clf", LogisticRegression())]
+class TestObjective:
+    @pytest.mark.parametrize(
+        ("n_leads", "gamma"), [(3, 0.0), (3, 0.2), (3, 0.8), (3, 1.0), (1, 0.0), (1, 0.3)]
     )
-    search = GridSearchCV(pipeline, {"bell__gamma": [0.0, 0.5, 1.0]}, cv=2, n_jobs=2).fit(X, y)
-    assert len(search.cv_results_["params"]) == 3
+    def test_forward_matches_loops_over_leads_and_records(self, n_leads, gamma):
+        network, views = make_bell(n_leads, gamma), make_views(n_leads)
+        expected = reference_loss(copy.deepcopy(network), views, gamma)
+        terms, latents = network(*views)
+        assert set(terms) == set(expected)
+        for name, value in terms.items():
+            torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(latents, network.encoder(views[0]))
+
+    @pytest.mark.parametrize(("n_leads", "gamma"), [(3, 0.0), (3, 0.2), (3, 1.0), (1, 0.3)])
+    def test_gradients_match_loops_and_pass_through_the_online_network_alone(self, n_leads, gamma):
+        network, views = make_bell(n_leads, gamma), make_views(n_leads)
+        reference = copy.deepcopy(network)
+        network(*views)[0]["loss"].backward()
+        reference_loss(reference, views, gamma)["loss"].backward()
+        online = dict(network.named_parameters())
+        for name, weight in reference.named_parameters():
+            if name.startswith("target."):
+                assert not weight.requires_grad
+                assert online[name].grad is None
+            else:
+                torch.testing.assert_close(online[name].grad, weight.grad, rtol=1e-3, atol=1e-5)
+
+    def test_swapped_views_give_the_same_loss(self):
+        first, second = make_views(3)
+        there, _ = make_bell(3, 0.5)(first, second)
+        back, _ = make_bell(3, 0.5)(second, first)
+        torch.testing.assert_close(there["loss"], back["loss"])
+
+    def test_permuted_leads_give_permuted_latents_and_the_same_loss(self):
+        network, (first, second) = make_bell(3, gamma=0.7), make_views(3)
+        order = [2, 0, 1]
+        terms, latents = network(first, second)
+        other_terms, other_latents = permuted(network, order)(first[:, order], second[:, order])
+        for name in ("loss", "intra", "inter"):
+            torch.testing.assert_close(terms[name], other_terms[name])
+        torch.testing.assert_close(latents[:, order], other_latents)
+
+    @pytest.mark.parametrize(("gamma", "is_tied"), [(1.0, False), (0.0, True)])
+    def test_inter_lead_term_alone_ties_leads(self, gamma, is_tied):
+        first, second = make_views(3)
+        changed = first.clone()
+        changed[:, 2] += torch.randn_like(changed[:, 2])  # in the target's view
+        gradients = []
+        for view in (first, changed):
+            network = make_bell(3, gamma)
+            network(view, second)[0]["loss"].backward()
+            gradients.append(network.encoder.branches[0].conv.weight.grad)
+        assert torch.allclose(*gradients, atol=1e-7) is not is_tied
+
+    @pytest.mark.parametrize(
+        ("n_leads", "gamma", "has_two"),
+        [(3, 0.3, True), (3, 0.0, False), (3, 1.0, False), (1, 0.3, False)],
+    )
+    def test_cross_predictor_exists_if_both_terms_count(self, n_leads, gamma, has_two):
+        assert (make_bell(n_leads, gamma).cross_predictor is not None) == has_two
 
 
-@torch.no_grad()
-def test_a_lead_has_one_predictor_for_itself_and_one_for_the_others():
-    network, both = bell(3, gamma=0.3), views(3)
-    distances = torch.zeros(3, 3)
-    for view, other in (both, both.flip(0)):
-        projections = network.projector(network.encoder(view))
-        own, others = network.predictor(projections), network.cross_predictor(projections)
-        targets = network.target(other)
-        for i in range(3):
-            for j in range(3):
-                prediction = own[:, i] if i == j else others[:, i]
-                cosine = nn.functional.cosine_similarity(prediction, targets[:, j])
-                distances[i, j] += (2 - 2 * cosine).mean() / 2
-    terms, _ = network(*both)
-    off_diagonal = ~torch.eye(3, dtype=torch.bool)
-    torch.testing.assert_close(terms["intra"], distances.diag().mean())
-    torch.testing.assert_close(terms["inter"], distances[off_diagonal].mean())
+class TestTarget:
+    def test_target_starts_as_a_copy_of_the_online_network(self):
+        network = make_bell(2, gamma=0.5)
+        network.reset_target()
+        online, target = network.online.state_dict(), network.target.state_dict()
+        assert all(torch.equal(value, target[name]) for name, value in online.items())
+
+    @pytest.mark.parametrize("decay", [0.0, 0.75])
+    def test_target_is_the_moving_average_of_weights_and_buffers(self, decay):
+        network = make_bell(2, gamma=0.5, decay=decay)
+        expected = copy.deepcopy(network.target.state_dict())
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.5)
+        for _ in range(3):
+            optimizer.zero_grad()
+            network(*make_views(2))[0]["loss"].backward()
+            optimizer.step()
+            network.after_step()
+            for name, value in network.online.state_dict().items():
+                if value.is_floating_point():
+                    expected[name] = decay * expected[name] + (1 - decay) * value
+                else:
+                    expected[name] = value
+        target = network.target.state_dict()
+        assert any(name.endswith("running_mean") for name in target)
+        for name, value in target.items():
+            torch.testing.assert_close(value, expected[name])
+
+    def test_forward_leaves_the_target_as_it_is(self):
+        network = make_bell(2, gamma=0.5)
+        names = [name for name, _ in network.target.named_parameters()]
+        names += [name for name, _ in network.target.named_buffers() if "num_batches" not in name]
+        before = copy.deepcopy(network.target.state_dict())
+        network(*make_views(2))[0]["loss"].backward()
+        after = network.target.state_dict()
+        assert all(torch.equal(before[name], after[name]) for name in names)
+
+
+class TestBELLPretrainer:
+    def test_feature_names_are_lead_and_number(self):
+        X = np.random.default_rng(0).normal(size=(4, 2, 20))
+        bell = BELLPretrainer(NormEncoder, max_epochs=0, lead_names=["II", "V1"]).fit(X)
+        expected = [f"{lead}_{i}" for lead in ("II", "V1") for i in range(4)]
+        assert list(bell.get_feature_names_out()) == expected
+        names = BELLPretrainer(NormEncoder, max_epochs=0).fit(X).get_feature_names_out()
+        assert names[0] == "lead0_0"
+
+    def test_latents_of_a_lead_depend_on_that_lead_alone(self):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(4, 2, 20)).astype("f4")
+        bell = BELLPretrainer(**SMALL).fit(X)
+        changed = X.copy()
+        changed[:, 1] = rng.normal(size=(4, 20))
+        before, after = bell.transform(X), bell.transform(changed)
+        np.testing.assert_array_equal(before[:, :4], after[:, :4])
+        assert (before[:, 4:] != after[:, 4:]).any()
+
+    def test_shared_encoder_gives_permuted_leads_permuted_latents(self):
+        X = np.random.default_rng(0).normal(size=(16, 3, 50)).astype("f4")
+        bell = BELLPretrainer(shared_encoder=True, **SMALL).fit(X)
+        assert isinstance(bell.encoder_[1], SharedEncoder)
+        latents = bell.transform(X).reshape(16, 3, 4)
+        permuted_latents = bell.transform(X[:, [2, 0, 1]]).reshape(16, 3, 4)
+        np.testing.assert_allclose(permuted_latents, latents[:, [2, 0, 1]], rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("gamma", [0.0, 0.5])
+    def test_lead_distances_hold_the_terms_of_the_loss(self, gamma):
+        X = np.random.default_rng(0).normal(size=(10, 3, 50)).astype("f4")
+        bell = BELLPretrainer(gamma=gamma, augmentation=lambda x, generator: x, **SMALL).fit(X)
+        before = copy.deepcopy(bell._net.module_.state_dict())
+        distances = bell.set_params(batch_size=4).lead_distances(X, random_state=0)
+        module = bell._net.module_
+        x = module.normalize(torch.from_numpy(X))
+        with torch.no_grad():
+            terms, _ = module.objective(x, x)
+        assert distances.shape == (3, 3)
+        assert np.diag(distances).mean() == pytest.approx(terms["intra"].item(), rel=1e-4)
+        between = distances[~np.eye(3, dtype=bool)].mean()
+        assert between == pytest.approx(terms["inter"].item(), rel=1e-4)
+        after = module.state_dict()
+        assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+    def test_heads_of_a_file_without_them_stay_new_until_an_epoch_ends(self, tmp_path):
+        X = np.random.default_rng(0).normal(size=(10, 2, 100)).astype("f4")
+        BELLPretrainer(head_width=8, max_epochs=0).fit(X).save(tmp_path / "bell", heads=False)
+        bell = load(tmp_path / "bell")
+        spoilt = np.memmap(tmp_path / "X", np.float32, "w+", shape=X.shape)
+        spoilt[:] = X
+        spoilt[7, 1, 9] = np.nan
+        with pytest.raises(InvalidECGError, match="record 7"):
+            bell.partial_fit(spoilt)
+        with pytest.raises(NotFittedError, match=r"heads=False.*Call partial_fit or fit"):
+            bell.lead_distances(X)
+        assert bell.partial_fit(X).lead_distances(X).shape == (2, 2)
+
+    def test_target_of_a_file_without_heads_is_the_loaded_encoder(self, tmp_path):
+        X = np.random.default_rng(0).normal(size=(10, 2, 100)).astype("f4")
+        BELLPretrainer(head_width=8, max_epochs=0).fit(X).save(tmp_path / "bell", heads=False)
+        net = load(tmp_path / "bell")._net
+        online, target = net.module_.objective.online, net.module_.objective.target
+        for name, value in online.state_dict().items():
+            assert torch.equal(value, target.state_dict()[name])
+        trained = [weight for group in net.optimizer_.param_groups for weight in group["params"]]
+        assert {id(weight) for weight in trained} == {id(w) for w in net.module_.parameters()}
+
+    def test_module_as_encoder_is_copied_for_every_lead(self):
+        X = np.random.default_rng(0).normal(size=(4, 2, 20)).astype("f4")
+        encoder = NormEncoder()
+        bell = BELLPretrainer(encoder, max_epochs=0).fit(X)
+        first, second = bell.encoder_[1].branches
+        assert torch.equal(first.conv.weight, encoder.conv.weight)
+        assert torch.equal(second.conv.weight, encoder.conv.weight)
+        assert len({id(network) for network in (first, second, encoder)}) == 3
