@@ -11,7 +11,7 @@ _LIBRARIES = ("sklearn_bell.", "sklearn.", "skorch.", "imblearn.", "joblib.", "c
 def warn_caller(message: str, category: type[Warning]) -> None:
     """Warn with the line outside of this library, scikit-learn and skorch that led here."""
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and _is_library(frame.f_back.f_globals.get("__name__", "")):
+    while frame.f_back is not None and _is_library(frame.f_globals.get("__name__", "")):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
 
