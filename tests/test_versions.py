@@ -1,4 +1,4 @@
-"""The versions that are tested are those that pyproject.toml allows, down to the lowest."""
+"""Tested versions: those that pyproject.toml allows, down to the lowest."""
 
 import re
 import tomllib
@@ -14,40 +14,46 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NEWEST, LOWEST = "constraints.txt", "constraints-lowest.txt"
 
 
-def asked_for(texts):
-    """Requirements of some lines of pyproject.toml, those of the extras they name among them."""
+def flatten(texts):
+    """Yield the requirements of lines of pyproject.toml, and of the extras that they name."""
     for requirement in map(Requirement, texts):
         if requirement.name == PROJECT["name"]:
             for extra in sorted(requirement.extras):
-                yield from asked_for(PROJECT["optional-dependencies"][extra])
+                yield from flatten(PROJECT["optional-dependencies"][extra])
         else:
             yield requirement
 
 
-def pinned(constraints):
+def read_pins(constraints):
+    """Return the pinned version of every package, by its canonical name."""
+    lines = (ROOT / constraints).read_text().splitlines()
+    pins = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(name): version for name, version in pins}
+
+
+REQUIREMENTS = [*flatten(PROJECT["dependencies"]), *flatten([f"{PROJECT['name']}[test]"])]
+
+
+@pytest.mark.parametrize("constraints", [NEWEST, LOWEST])
+def test_constraints_pin_every_package_once_for_any_machine(constraints):
     lines = (ROOT / constraints).read_text().splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
-    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in pins), "of any machine"
-    versions = {canonicalize_name(name): version for name, version in (p.split("==") for p in pins)}
-    assert len(versions) == len(pins), "each once"
-    return versions
-
-
-REQUIREMENTS = [*asked_for(PROJECT["dependencies"]), *asked_for([f"{PROJECT['name']}[test]"])]
+    assert [pin for pin in pins if not re.fullmatch(r"[\w.-]+==[\w.]+", pin)] == []
+    assert len(read_pins(constraints)) == len(pins)
 
 
 @pytest.mark.parametrize("constraints", [NEWEST, LOWEST])
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=str)
-def test_what_is_tested_is_allowed(requirement, constraints):
-    version = pinned(constraints)[canonicalize_name(requirement.name)]
+def test_pinned_version_is_allowed(requirement, constraints):
+    version = read_pins(constraints)[canonicalize_name(requirement.name)]
     assert version in requirement.specifier
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=str)
-def test_the_lowest_that_is_allowed_is_tested(requirement):
+def test_lowest_allowed_version_is_pinned(requirement):
     name = canonicalize_name(requirement.name)
-    if name == "torch":  # each build takes gigabytes: the one that is there already
-        assert pinned(LOWEST)[name] == pinned(NEWEST)[name]
+    if name == "torch":  # a second build would take gigabytes
+        assert read_pins(LOWEST)[name] == read_pins(NEWEST)[name]
         return
-    bounds = [one for one in requirement.specifier if one.operator == ">="]
-    assert [Version(one.version) for one in bounds] == [Version(pinned(LOWEST)[name])]
+    bounds = [Version(spec.version) for spec in requirement.specifier if spec.operator == ">="]
+    assert bounds == [Version(read_pins(LOWEST)[name])]
