@@ -44,6 +44,10 @@ def fit_loop(
     processes : Processes, default=SINGLE_PROCESS
         Processes that share every batch.
     """
+    is_resumed, trainer.is_resumed_ = trainer.is_resumed_, False
+    # a resumed training may have been stopped at its last epoch: ask the callbacks again
+    if is_resumed and processes.broadcast(reporter.ask_to_stop(history)):
+        return
     n_epochs = last_epoch - trainer.epoch_
     if n_epochs < 1:
         return
@@ -51,10 +55,6 @@ def fit_loop(
     X = cache_on_device(X, trainer.device, n_rows * n_epochs // processes.size)
     trainer.stop_training_ = False
     with _callbacks_of(trainer, callbacks), _trained_together(trainer, processes):
-        # a resumed training may have been stopped at its last epoch: ask the callbacks again
-        is_resumed = manager is not None and history
-        if is_resumed and processes.broadcast(reporter.ask_to_stop(history)):
-            return
         while trainer.epoch_ < last_epoch:
             reporter.begin_epoch()
             start = time.perf_counter()
@@ -64,7 +64,7 @@ def fit_loop(
             stop = reporter.end_epoch(history, last_epoch) or trainer.stop_training_
             is_last = processes.broadcast(stop) or trainer.epoch_ == last_epoch
             is_due = manager is not None and (is_last or trainer.epoch_ % manager.epochs == 0)
-            if is_due and processes.rank == 0:
+            if is_due and current_processes().rank == 0:
                 state = {"net": trainer.get_state(), "history": history, **extra_state()}
                 manager.save(trainer.epoch_, state)
             if is_last:
@@ -88,6 +88,7 @@ def newest_state(manager, max_epochs, processes=SINGLE_PROCESS):
 def load_state(trainer, history, state):
     """Restore the trainer and the history."""
     trainer.set_state(state["net"])
+    trainer.is_resumed_ = True
     history[:] = state["history"]
 
 

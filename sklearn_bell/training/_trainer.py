@@ -35,6 +35,7 @@ class Trainer(NeuralNet):
         self.seed, self.epoch_size = seed, epoch_size
         self.epoch_ = 0
         self.stop_training_ = False  # set by callbacks
+        self.is_resumed_ = False  # set by load_state, until fit_loop
         self.processes_ = SINGLE_PROCESS
         self.call_module_: Any = None  # of the module or its DDP wrapper, set by fit_loop
         super().__init__(
