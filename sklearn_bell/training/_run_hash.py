@@ -1,7 +1,7 @@
 """Run hash: identifies a training by its estimator, parameters and data.
 
 SHA-256 of canonical JSON: arrays, tensors and weights by their bytes, sets sorted, functions and
-classes by qualified name and source, so that every process computes the same hash.
+classes by qualified name, source and captured values, so that every process computes the same hash.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import types
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from torch import nn
 
 _N_SAMPLED_ROWS, _N_FIRST_ROWS = 64, 8
 _IGNORED_PARAMS = {"n_jobs", "verbose", "device", "checkpoint"}  # no result depends on them
@@ -69,8 +70,8 @@ def _describe(value, parents=()):
     if isinstance(value, np.ndarray | torch.Tensor):
         return [str(value.dtype), list(value.shape), _sha256(value)]
     if isinstance(value, dict):
-        items = {str(key): describe(item) for key, item in value.items()}
-        return {"dict": sorted(items.items(), key=lambda item: item[0])}
+        items = [(json.dumps(describe(key)), describe(item)) for key, item in value.items()]
+        return {"dict": sorted(items, key=lambda item: item[0])}
     if isinstance(value, list | tuple):
         return [describe(item) for item in value]
     if isinstance(value, set | frozenset):
@@ -91,9 +92,14 @@ def _describe(value, parents=()):
         return describe([type(value), _params(value), _fitted_state(value)])
     if hasattr(value, "__array__"):  # of pandas, for instance
         return describe(np.asarray(value))
+    if isinstance(value, nn.Module):  # the order of its parts counts
+        return describe([type(value), [name for name, _ in value.named_modules()], vars(value)])
     if hasattr(value, "__dict__"):
         return describe([type(value), vars(value)])
-    return [_path(type(value)), repr(value).split(" at 0x")[0]]
+    try:
+        return describe(value.__reduce_ex__(2))
+    except TypeError:  # cannot be pickled
+        return [_path(type(value)), repr(value).split(" at 0x")[0]]
 
 
 def _source(value):
@@ -103,24 +109,25 @@ def _source(value):
     try:
         return inspect.getsource(value)
     except (OSError, TypeError):  # defined by exec or in an interactive session
-        members = vars(value).values() if isinstance(value, type) else [value]
-        functions = [member for member in members if isinstance(member, types.FunctionType)]
-        return [_code(function.__code__) for function in functions]
-
-
-def _code(code):
-    constants = [_code(c) if isinstance(c, types.CodeType) else c for c in code.co_consts]
-    return [code.co_code, constants, code.co_names]
+        return {name: item for name, item in vars(value).items() if not name.startswith("__")}
 
 
 def _captured(value):
-    """Return values outside the source of a user's function or class that it depends on."""
+    """Return all that a user's function or class depends on besides its source."""
     if _is_library(value):
         return []
     if isinstance(value, type):
-        return [value.__bases__]
+        members = [getattr(m, "__func__", getattr(m, "fget", m)) for m in vars(value).values()]
+        functions = [member for member in members if isinstance(member, types.FunctionType)]
+        return [value.__bases__, *map(_captured, functions)]
     cells = [cell.cell_contents for cell in value.__closure__ or () if cell != types.CellType()]
-    return [value.__defaults__, value.__kwdefaults__, cells]
+    return [_code(value.__code__), value.__defaults__, value.__kwdefaults__, cells]
+
+
+def _code(code):
+    """Return instructions, which tell apart two lambdas in one line of source."""
+    constants = [_code(c) if isinstance(c, types.CodeType) else c for c in code.co_consts]
+    return [code.co_code, constants, code.co_names]
 
 
 def _is_library(value):
