@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
 from sklearn_bell._utils.validation import Records
+from sklearn_bell._utils.warn import warn_caller
 from sklearn_bell.exceptions import CheckpointWarning, InvalidFileError
 from sklearn_bell.persistence._format import read_file, write_file
 from sklearn_bell.training._run_hash import run_hash, sampled_rows_signature
@@ -31,7 +31,8 @@ class Checkpoint:
     Every training has a subfolder of its own, named by a hash of its parameters and data, so the
     folds and candidates of a search do not collide. ``device``, ``verbose`` and callbacks do not
     count, nor does ``max_epochs`` of pretrainers and classifiers: a finished run can be extended.
-    Of the records, 64 rows are hashed, and all labels.
+    Of the records, 64 rows are hashed, and all labels. Your own networks and functions count by
+    their source and the values that they enclose, but not by global variables that they read.
 
     Parameters
     ----------
@@ -124,7 +125,7 @@ class CheckpointManager:
             self._seed = seed if state is None else state["seed"]
             origin = "a new one" if state is None else "the one of the newest state"
             message = f"{error}. Training uses another seed, {origin}."
-            warnings.warn(message, CheckpointWarning, stacklevel=2)
+            warn_caller(message, CheckpointWarning)
         else:
             return self._seed
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +143,7 @@ class CheckpointManager:
                 continue
             except (InvalidFileError, OSError) as error:
                 message = f"{error}. Training resumes from the previous checkpoint, if any."
-                warnings.warn(message, CheckpointWarning, stacklevel=2)
+                warn_caller(message, CheckpointWarning)
         return None
 
     def save(self, epoch, state):
