@@ -23,9 +23,6 @@ from sklearn_bell.persistence._params import (
 if TYPE_CHECKING:
     import os
 
-#: Types that skops and mlflow ask to trust in files of this library's estimators.
-TRUSTED_TYPES = ()
-
 _KIND = "model"
 _SKOPS_KEY = "sklearn_bell file"
 _MAX_LEADS, _MAX_SAMPLES = 1024, 2**22  # of a record; samples of all its leads
