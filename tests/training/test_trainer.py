@@ -1,87 +1,174 @@
-import threading
+"""Steps of training."""
+
+import pickle
 
 import numpy as np
 import pytest
 import torch
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from torch import nn
 
 from sklearn_bell.exceptions import DivergenceError
-from sklearn_bell.training._trainer import (
-    Trainer,
-    default_generators_seeded,
-    derived_seed,
-    resolve_device,
-    set_where_missing,
-)
+from sklearn_bell.nn.trainable import TrainableModule
+from sklearn_bell.training._loop import Reporter, fit_loop
+from sklearn_bell.training._random import default_generators_seeded
+from sklearn_bell.training._trainer import Trainer
+
+X = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
 
 
-def test_derived_seeds_differ_in_every_part_of_the_key():
-    seeds = {derived_seed(a, b, c) for a in range(5) for b in range(5) for c in range(5)}
-    assert len(seeds) == 125
-
-
-def test_torch_generators_are_given_back_as_they_were():
-    before = torch.get_rng_state()
-    with default_generators_seeded(3):
-        first = torch.rand(4)
-    assert torch.equal(torch.get_rng_state(), before)
-    with default_generators_seeded(3):
-        assert torch.equal(torch.rand(4), first)
-
-
-def test_threads_that_borrow_the_generators_do_not_disturb_each_other():
-    drawn = {}
-
-    def draw(name):
-        with default_generators_seeded(3):
-            drawn[name] = torch.cat([torch.rand(1) for _ in range(2000)])
-
-    threads = [threading.Thread(target=draw, args=(i,)) for i in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(torch.equal(values, drawn[0]) for values in drawn.values())
-
-
-def test_a_device_that_is_named_is_taken():
-    assert resolve_device("cpu") == torch.device("cpu")
-    assert isinstance(resolve_device("auto"), torch.device)
-
-
-def test_a_seed_reaches_what_has_none_and_leaves_alone_what_is_frozen():
-    frozen = LogisticRegression()
-    pipeline = make_pipeline(
-        FrozenEstimator(frozen), StandardScaler(), RandomForestClassifier(random_state=3)
-    )
-    pipeline.steps.append(("last", RandomForestClassifier()))
-    set_where_missing(pipeline, random_state=7, verbose=None, missing=1)
-    assert frozen.random_state is None
-    assert pipeline[2].random_state == 3
-    assert pipeline[3].random_state == 7
-
-
-class Rooted(torch.nn.Module):
-    """Its loss is a number, but the gradient of it is none."""
+class Regression(TrainableModule):
+    """Predicts the mean of a record; notes all calls."""
 
     def __init__(self):
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.ones(2))
+        with default_generators_seeded(0):
+            self.layer = nn.Linear(3, 1)
+        self.dropout = nn.Dropout(0.5)
+        self.calls = []
+
+    def begin_epoch(self, epoch):
+        self.calls.append(("begin", epoch))
 
     def forward(self, batch, generator):
-        return {"loss": (self.weight - 1).sqrt().sum() + batch.sum()}
+        noise = torch.randn(len(batch), generator=generator)
+        self.calls.append(("forward", len(batch), noise[0].item()))
+        errors = self.layer(self.dropout(batch))[:, 0] - batch.mean(1)
+        return {"loss": errors.square().mean(), "size": torch.tensor(float(len(batch)))}
 
     def after_step(self):
-        pass
+        self.calls.append(("after",))
+
+    def summarize_epoch(self, terms, all_gather):
+        return {**terms, "n_calls": len(self.calls)}
 
 
-@pytest.mark.parametrize("n_steps", [1, 3])
-def test_a_gradient_that_is_no_number_ends_the_training_and_spoils_no_weight(n_steps):
-    net = Trainer(Rooted(), seed=0, optimizer=torch.optim.SGD, lr=0.1, batch_size=2).initialize()
-    with pytest.raises(DivergenceError, match=f"or a gradient, .* epoch 6, at step . of {n_steps}"):
-        net.fit_epoch(np.zeros((2 * n_steps, 1), np.float32), number=5)
-    assert torch.equal(net.module_.weight.data, torch.ones(2))
+def make_trainer(module=None, seed=0, batch_size=8, **options):
+    return Trainer(
+        module or Regression(), seed=seed, optimizer=torch.optim.Adam, lr=0.01,
+        batch_size=batch_size, device=torch.device("cpu"), optimizer__fused=True, **options,
+    ).initialize()  # fmt: skip
+
+
+def train(trainer, last_epoch=1, records=X):
+    history = []
+    fit_loop(trainer, records, last_epoch=last_epoch, history=history, reporter=Reporter("", False))
+    return history
+
+
+def weights(trainer):
+    return {name: value.clone() for name, value in trainer.module_.state_dict().items()}
+
+
+def test_epoch_calls_hooks_in_order():
+    trainer = make_trainer()
+    train(trainer, 2)
+    epoch = ["begin", *["forward", "after"] * 3]
+    assert [name for name, *_ in trainer.module_.calls] == 2 * epoch
+    assert [call[1] for call in trainer.module_.calls if call[0] == "begin"] == [0, 1]
+
+
+def test_history_weighs_terms_by_batch_size():
+    (entry,) = train(make_trainer())
+    assert entry["epoch"] == 1
+    assert entry["size"] == pytest.approx((7 * 7 + 7 * 7 + 6 * 6) / 20)
+    assert entry["n_calls"] == 7
+    assert entry["duration"] > 0
+    assert "batches" not in entry
+
+
+def test_seed_determines_weights_and_draws():
+    trainers = [make_trainer(seed=seed) for seed in (1, 1, 2)]
+    for trainer in trainers:
+        train(trainer, 2)
+    first, again, other = (trainer.module_.calls for trainer in trainers)
+    assert first == again != other
+    assert torch.equal(*(weights(trainer)["layer.weight"] for trainer in trainers[:2]))
+
+
+def test_draws_differ_in_every_step():
+    trainer = make_trainer()
+    train(trainer, 3)
+    noise = [call[2] for call in trainer.module_.calls if call[0] == "forward"]
+    assert len(set(noise)) == 9
+
+
+def test_default_generator_is_left_alone():
+    before = torch.get_rng_state()
+    train(make_trainer())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_epoch_size_limits_rows():
+    trainer = make_trainer(epoch_size=10)
+    train(trainer)
+    assert [call[1] for call in trainer.module_.calls if call[0] == "forward"] == [5, 5]
+
+
+def test_training_equals_plain_torch():
+    trainer, module = make_trainer(batch_size=20), Regression()
+    for net in (trainer.module_, module):
+        net.dropout.p = 0.0
+    train(trainer, 3)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
+    for _ in range(3):
+        optimizer.zero_grad()
+        module(torch.from_numpy(X), torch.Generator())["loss"].backward()
+        optimizer.step()
+    torch.testing.assert_close(weights(trainer), module.state_dict())
+
+
+def test_state_resumes_to_the_same_bits():
+    expected = make_trainer()
+    train(expected, 4)
+    interrupted = make_trainer()
+    train(interrupted, 2)
+    resumed = make_trainer(seed=5)
+    resumed.set_state(interrupted.get_state())
+    train(resumed, 4)
+    assert resumed.epoch_ == 4
+    for name, value in weights(expected).items():
+        assert torch.equal(weights(resumed)[name], value), name
+
+
+def test_pickled_trainer_trains_to_the_same_bits():
+    trainer = make_trainer()
+    train(trainer)
+    unpickled = pickle.loads(pickle.dumps(trainer))
+    train(trainer, 2)
+    train(unpickled, 2)
+    assert torch.equal(weights(trainer)["layer.weight"], weights(unpickled)["layer.weight"])
+
+
+def test_pickle_holds_no_records():
+    trainer = make_trainer()
+    train(trainer)
+    assert X[3].tobytes() not in pickle.dumps(trainer)
+
+
+class Diverging(nn.Module):
+    """Layer whose gradient or output is NaN from a step on."""
+
+    def __init__(self, first_step, part):
+        super().__init__()
+        self.first_step, self.part, self.n_steps = first_step, part, 0
+
+    def forward(self, x):
+        self.n_steps += 1
+        if self.n_steps < self.first_step:
+            return x
+        if self.part == "loss":
+            return x * torch.nan
+        return x + (x - x).abs().sqrt()  # the gradient of the root at zero is NaN
+
+
+@pytest.mark.parametrize("part", ["loss", "gradient"])
+@pytest.mark.parametrize(("step", "n_epochs"), [(1, 0), (3, 0), (4, 1), (5, 1)])
+def test_divergence_restores_weights_of_previous_epoch(part, step, n_epochs):
+    module = Regression()
+    module.layer = nn.Sequential(module.layer, Diverging(step, part))
+    trainer, expected = make_trainer(module), make_trainer()
+    train(expected, n_epochs)
+    with pytest.raises(DivergenceError, match=rf"in epoch {n_epochs + 1}, step . of 3.*smaller lr"):
+        train(trainer, 2)
+    assert trainer.epoch_ == n_epochs
+    assert torch.equal(weights(trainer)["layer.0.weight"], weights(expected)["layer.weight"])
