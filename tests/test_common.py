@@ -36,7 +36,9 @@ def public_estimators():
         module = importlib.import_module(name)
         for public in getattr(module, "__all__", ()):
             candidate = getattr(module, public)
-            if inspect.isclass(candidate) and issubclass(candidate, BaseEstimator):
+            if not inspect.isclass(candidate) or inspect.isabstract(candidate):
+                continue
+            if issubclass(candidate, BaseEstimator):
                 found[public] = candidate()
     for estimator in found.values():
         if "max_epochs" in estimator.get_params(deep=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Self
 
@@ -23,8 +24,7 @@ from sklearn_bell.training._random import resolve_seed
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from sklearn_bell._utils.types import Augmentation, Device, Missing, RandomState
-    from sklearn_bell.training._checkpoint import CheckpointLike
+    from sklearn_bell._utils import types
 
 _GROUPS_REMEDY = (
     "Give the patient of each record. A sampler before the classifier in a pipeline adds records: "
@@ -32,6 +32,7 @@ _GROUPS_REMEDY = (
 )
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ECGClassifier(ClassifierMixin, BaseFineTuning):
     """Classify ECGs with few labels: pretrain on all records, fine-tune on the labelled ones.
 
@@ -175,7 +176,25 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     (60,)
     """
 
-    _parameter_constraints: dict = {
+    pretrainer: BaseEstimator | None = field(default=None, kw_only=False)
+    augmentation: types.Augmentation | None = None
+    C: float = 0.005
+    n_trees: int = 300
+    dropout: float = 0.0
+    class_weight: dict | str | None = None
+    n_frozen_epochs: int = 0
+    max_epochs: int = 10
+    batch_size: int = 32
+    lr: float = 1e-4
+    encoder_lr: float = 5e-4
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 10
+    sampler: BaseEstimator | None = None
+    warm_start: bool = False
+    missing: types.Missing = "error"
+
+    _parameter_constraints = {
         **BaseFineTuning._parameter_constraints,
         "pretrainer": [HasMethods(["fit", "transform"]), None],
         "augmentation": [callable, None],
@@ -192,40 +211,6 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         "sampler": [HasMethods("fit_resample"), None],
         "warm_start": ["boolean"],
     }
-
-    def __init__(
-        self,
-        pretrainer: BaseEstimator | None = None,
-        *,
-        augmentation: Augmentation | None = None,
-        C: float = 0.005,
-        n_trees: int = 300,
-        dropout: float = 0.0,
-        class_weight: dict | str | None = None,
-        n_frozen_epochs: int = 0,
-        max_epochs: int = 10,
-        batch_size: int = 32,
-        lr: float = 1e-4,
-        encoder_lr: float = 5e-4,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
-        sampler: BaseEstimator | None = None,
-        warm_start: bool = False,
-        missing: Missing = "error",
-        device: Device = "auto",
-        verbose: bool | int = False,
-        checkpoint: CheckpointLike | None = None,
-        random_state: RandomState = None,
-    ):
-        self.pretrainer, self.augmentation, self.C = pretrainer, augmentation, C
-        self.n_trees, self.dropout, self.class_weight = n_trees, dropout, class_weight
-        self.n_frozen_epochs, self.max_epochs = n_frozen_epochs, max_epochs
-        self.batch_size, self.lr, self.encoder_lr = batch_size, lr, encoder_lr
-        self.early_stopping, self.validation_fraction = early_stopping, validation_fraction
-        self.n_iter_no_change, self.sampler, self.warm_start = n_iter_no_change, sampler, warm_start
-        self.missing, self.device, self.verbose = missing, device, verbose
-        self.checkpoint, self.random_state = checkpoint, random_state
 
     @property
     def encoder_(self) -> nn.Sequential:

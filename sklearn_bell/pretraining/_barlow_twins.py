@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import TYPE_CHECKING
 
 from sklearn.utils._param_validation import Interval
 
-from sklearn_bell.nn.encoders import JointEncoder, ResNet1d
+from sklearn_bell.nn.encoders import JointEncoder
 from sklearn_bell.pretraining._base import BasePretrainer
 from sklearn_bell.pretraining._lfbt import LFBT
 
-if TYPE_CHECKING:
-    from sklearn_bell._utils import types
-    from sklearn_bell.training._checkpoint import CheckpointLike
 
-
+@dataclass(eq=False, repr=False, kw_only=True)
 class BarlowTwinsPretrainer(BasePretrainer):
     """Barlow Twins over all leads: features agree between views and are decorrelated.
 
@@ -75,39 +72,14 @@ missing, device, precision, verbose, checkpoint, random_state
     (20, 112)
     """
 
-    _parameter_constraints: dict = {
+    trade_off: float = 0.005
+    head_width: int = 512
+
+    _parameter_constraints = {
         **BasePretrainer._parameter_constraints,
         "trade_off": [Interval(Real, 0, None, closed="left")],
         "head_width": [Interval(Integral, 1, None, closed="left")],
     }
-
-    def __init__(
-        self,
-        encoder: types.Encoder = ResNet1d,
-        *,
-        augmentation: types.Augmentation | None = None,
-        trade_off: float = 0.005,
-        head_width: int = 512,
-        max_epochs: int = 60,
-        epoch_size: int | None = None,
-        batch_size: int = 128,
-        lr: float = 4e-3,
-        lead_names: types.Names | None = None,
-        sampling_rate: float = 100,
-        missing: types.Missing = "error",
-        device: types.Device = "auto",
-        precision: types.Precision = "float32",
-        verbose: bool | int = False,
-        checkpoint: CheckpointLike | None = None,
-        random_state: types.RandomState = None,
-    ):
-        self.encoder, self.augmentation = encoder, augmentation
-        self.trade_off, self.head_width = trade_off, head_width
-        self.max_epochs, self.epoch_size = max_epochs, epoch_size
-        self.batch_size, self.lr = batch_size, lr
-        self.lead_names, self.sampling_rate = lead_names, sampling_rate
-        self.missing, self.device, self.precision = missing, device, precision
-        self.verbose, self.checkpoint, self.random_state = verbose, checkpoint, random_state
 
     def _make_encoder(self):
         return JointEncoder(self._make_branch(self.n_leads_in_))

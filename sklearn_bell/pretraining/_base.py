@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from abc import ABCMeta, abstractmethod
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from sklearn_bell._utils.validation import check_ecg
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.augmentation import RandomCrop, TwoViews
 from sklearn_bell.nn.batch_norm import calibrate_batch_norm, fuse_conv_bn
-from sklearn_bell.nn.encoders import JointEncoder, LeadwiseEncoder, latent_shape
+from sklearn_bell.nn.encoders import JointEncoder, LeadwiseEncoder, ResNet1d, latent_shape
 from sklearn_bell.nn.normalization import InputNormalization
 from sklearn_bell.persistence._models import network_with_weights, set_record_attributes
 from sklearn_bell.pretraining._collapse import CollapseWarner
@@ -42,20 +43,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from sklearn_bell._utils.types import Names
+    from sklearn_bell._utils import types
 
 _N_CALIBRATION_RECORDS = 1024
 _ENCODER_PREFIXES = "normalize.", "objective.encoder."  # of weights that transform needs
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class BasePretrainer(TransformerMixin, TrainedEstimator, metaclass=ABCMeta):
     """Base class of pretraining methods.
 
     Subclasses define ``_make_objective(encoder, n_parts, n_features)``, which returns an
-    :class:`Objective` for an encoder to ``(batch, n_parts, n_features)``, and an ``__init__`` with
-    the parameters below. They may override ``_make_encoder`` (a branch for each lead, so that parts
-    are leads), ``_default_augmentation`` (a crop) and ``_make_views`` (two augmented copies).
-    Checks of X, training, callbacks, checkpoints, distributed training and saving are done here.
+    :class:`Objective` for an encoder to ``(batch, n_parts, n_features)``. They are dataclasses and
+    declare further parameters as fields. They may override ``_make_encoder`` (a branch for each
+    lead, so that parts are leads), ``_default_augmentation`` (a crop) and ``_make_views`` (two
+    augmented copies). This class checks X, trains, calls callbacks, writes checkpoints and saves.
 
     Parameters
     ----------
@@ -82,7 +84,18 @@ missing, device, precision, verbose, checkpoint, random_state
     True
     """
 
-    _parameter_constraints: dict = {
+    encoder: types.Encoder = field(default=ResNet1d, kw_only=False)
+    augmentation: types.Augmentation | None = None
+    max_epochs: int = 60
+    epoch_size: int | None = None
+    batch_size: int = 128
+    lr: float = 4e-3
+    lead_names: types.Names | None = None
+    sampling_rate: float = 100
+    missing: types.Missing = "error"
+    precision: types.Precision = "float32"
+
+    _parameter_constraints = {
         **TrainedEstimator._parameter_constraints,
         "encoder": [callable],
         "augmentation": [callable, None],
@@ -93,7 +106,7 @@ missing, device, precision, verbose, checkpoint, random_state
         "precision": [StrOptions({"float32", "bfloat16", "auto"})],
     }
 
-    _default_augmentation: type[nn.Module] = RandomCrop
+    _default_augmentation: ClassVar[type[nn.Module]] = RandomCrop
     __metadata_request__transform = {"out": metadata_routing.UNUSED}  # not of the records
 
     @property
@@ -194,7 +207,7 @@ missing, device, precision, verbose, checkpoint, random_state
             out[rows] = latents
         return out
 
-    def get_feature_names_out(self, input_features: Names | None = None) -> np.ndarray:
+    def get_feature_names_out(self, input_features: types.Names | None = None) -> np.ndarray:
         """Return the names of the latents: lead and number, such as ``V1_7``.
 
         If one encoder sees all leads, the name of the class replaces the lead.
@@ -312,10 +325,7 @@ missing, device, precision, verbose, checkpoint, random_state
     def _make_module(self, seed):
         """Return a new network: normalisation, views and objective."""
         self.lead_names_ = check_lead_names(self.lead_names, self.n_leads_in_)
-        if self.augmentation is None:
-            augmentation = self._default_augmentation()
-        else:
-            augmentation = copy.deepcopy(self.augmentation)
+        augmentation = copy.deepcopy(self.augmentation or self._default_augmentation())
         normalize = InputNormalization(self.n_samples_in_, self.sampling_rate)
         with default_generators_seeded(seed):
             encoder, make_views = self._make_encoder(), self._make_views(augmentation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from sklearn_bell._utils.validation import check_ecg
 from sklearn_bell.exceptions import InvalidFileError
 from sklearn_bell.nn.ema import make_target, update_target
-from sklearn_bell.nn.encoders import ResNet1d, SharedEncoder
+from sklearn_bell.nn.encoders import SharedEncoder
 from sklearn_bell.nn.heads import LeadwiseMLP
 from sklearn_bell.nn.losses import fuse, lead_distances
 from sklearn_bell.persistence import load
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from sklearn_bell._utils import types
-    from sklearn_bell.training._checkpoint import CheckpointLike
 
 _WEIGHTS = Path(__file__).parent.parent / "weights"
 _FIXED_PARAMS = "encoder", "shared_encoder", "head_width", "lead_names", "sampling_rate"
@@ -96,6 +96,7 @@ class BELL(Objective):
         self.target = make_target(self.online)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class BELLPretrainer(BasePretrainer):
     """Bootstrap each lead's latent: learn features of every lead from unlabelled records.
 
@@ -248,43 +249,18 @@ class BELLPretrainer(BasePretrainer):
     array(['II_0', 'II_1', 'II_2'], dtype=object)
     """
 
-    _parameter_constraints: dict = {
+    shared_encoder: bool = False
+    gamma: float = 0.2
+    decay: float = 0.99
+    head_width: int = 512
+
+    _parameter_constraints = {
         **BasePretrainer._parameter_constraints,
         "shared_encoder": ["boolean"],
         "gamma": [Interval(Real, 0, 1, closed="both")],
         "decay": [Interval(Real, 0, 1, closed="left")],
         "head_width": [Interval(Integral, 1, None, closed="left")],
     }
-
-    def __init__(
-        self,
-        encoder: types.Encoder = ResNet1d,
-        *,
-        shared_encoder: bool = False,
-        augmentation: types.Augmentation | None = None,
-        gamma: float = 0.2,
-        decay: float = 0.99,
-        head_width: int = 512,
-        max_epochs: int = 60,
-        epoch_size: int | None = None,
-        batch_size: int = 128,
-        lr: float = 4e-3,
-        lead_names: types.Names | None = None,
-        sampling_rate: float = 100,
-        missing: types.Missing = "error",
-        device: types.Device = "auto",
-        precision: types.Precision = "float32",
-        verbose: bool | int = False,
-        checkpoint: CheckpointLike | None = None,
-        random_state: types.RandomState = None,
-    ):
-        self.encoder, self.shared_encoder = encoder, shared_encoder
-        self.augmentation, self.gamma, self.decay = augmentation, gamma, decay
-        self.head_width, self.max_epochs, self.epoch_size = head_width, max_epochs, epoch_size
-        self.batch_size, self.lr = batch_size, lr
-        self.lead_names, self.sampling_rate = lead_names, sampling_rate
-        self.missing, self.device, self.precision = missing, device, precision
-        self.verbose, self.checkpoint, self.random_state = verbose, checkpoint, random_state
 
     @classmethod
     def from_pretrained(cls, name: str = "bell-12-leads-100hz", **params: Any) -> BELLPretrainer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Self
 
@@ -13,7 +14,7 @@ from sklearn.utils.validation import _num_samples
 
 from sklearn_bell._utils.validation import check_groups
 from sklearn_bell.nn.augmentation import Compose, TwoHalves
-from sklearn_bell.nn.encoders import ResNet1d, SharedEncoder
+from sklearn_bell.nn.encoders import SharedEncoder
 from sklearn_bell.nn.heads import LeadwiseMLP
 from sklearn_bell.nn.losses import clocs_loss
 from sklearn_bell.pretraining._base import BasePretrainer
@@ -21,9 +22,6 @@ from sklearn_bell.pretraining._objective import Objective
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-    from sklearn_bell._utils import types
-    from sklearn_bell.training._checkpoint import CheckpointLike
 
 
 class CLOCS(Objective):
@@ -56,6 +54,7 @@ class CLOCS(Objective):
         return {"loss": clocs_loss(projections, is_same, self.temperature)}, latents[0]
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class CLOCSPretrainer(BasePretrainer):
     """CLOCS: latents of a patient agree over time and leads, and differ between patients.
 
@@ -118,39 +117,14 @@ missing, device, precision, verbose, checkpoint, random_state
     (20, 224)
     """
 
-    _parameter_constraints: dict = {
+    temperature: float = 0.1
+    head_width: int = 512
+
+    _parameter_constraints = {
         **BasePretrainer._parameter_constraints,
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "head_width": [Interval(Integral, 1, None, closed="left")],
     }
-
-    def __init__(
-        self,
-        encoder: types.Encoder = ResNet1d,
-        *,
-        augmentation: types.Augmentation | None = None,
-        temperature: float = 0.1,
-        head_width: int = 512,
-        max_epochs: int = 60,
-        epoch_size: int | None = None,
-        batch_size: int = 128,
-        lr: float = 4e-3,
-        lead_names: types.Names | None = None,
-        sampling_rate: float = 100,
-        missing: types.Missing = "error",
-        device: types.Device = "auto",
-        precision: types.Precision = "float32",
-        verbose: bool | int = False,
-        checkpoint: CheckpointLike | None = None,
-        random_state: types.RandomState = None,
-    ):
-        self.encoder, self.augmentation = encoder, augmentation
-        self.temperature, self.head_width = temperature, head_width
-        self.max_epochs, self.epoch_size = max_epochs, epoch_size
-        self.batch_size, self.lr = batch_size, lr
-        self.lead_names, self.sampling_rate = lead_names, sampling_rate
-        self.missing, self.device, self.precision = missing, device, precision
-        self.verbose, self.checkpoint, self.random_state = verbose, checkpoint, random_state
 
     _default_augmentation = Compose  # none
 

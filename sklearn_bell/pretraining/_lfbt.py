@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import TYPE_CHECKING
 
 import torch
 from sklearn.utils._param_validation import Interval
 
-from sklearn_bell.nn.encoders import ResNet1d
 from sklearn_bell.nn.heads import LeadwiseMLP
 from sklearn_bell.nn.losses import barlow_twins_lead_loss, fuse
 from sklearn_bell.pretraining._base import BasePretrainer
 from sklearn_bell.pretraining._objective import Objective
-
-if TYPE_CHECKING:
-    from sklearn_bell._utils import types
-    from sklearn_bell.training._checkpoint import CheckpointLike
 
 
 class LFBT(Objective):
@@ -47,6 +42,7 @@ class LFBT(Objective):
         return fuse(losses, self.gamma), latents[0]
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class LFBTPretrainer(BasePretrainer):
     """Lead-fusion Barlow Twins: features agree between views and between leads.
 
@@ -110,41 +106,16 @@ missing, device, precision, verbose, checkpoint, random_state
     (20, 224)
     """
 
-    _parameter_constraints: dict = {
+    gamma: float = 0.8
+    trade_off: float = 0.005
+    head_width: int = 512
+
+    _parameter_constraints = {
         **BasePretrainer._parameter_constraints,
         "gamma": [Interval(Real, 0, 1, closed="both")],
         "trade_off": [Interval(Real, 0, None, closed="left")],
         "head_width": [Interval(Integral, 1, None, closed="left")],
     }
-
-    def __init__(
-        self,
-        encoder: types.Encoder = ResNet1d,
-        *,
-        augmentation: types.Augmentation | None = None,
-        gamma: float = 0.8,
-        trade_off: float = 0.005,
-        head_width: int = 512,
-        max_epochs: int = 60,
-        epoch_size: int | None = None,
-        batch_size: int = 128,
-        lr: float = 4e-3,
-        lead_names: types.Names | None = None,
-        sampling_rate: float = 100,
-        missing: types.Missing = "error",
-        device: types.Device = "auto",
-        precision: types.Precision = "float32",
-        verbose: bool | int = False,
-        checkpoint: CheckpointLike | None = None,
-        random_state: types.RandomState = None,
-    ):
-        self.encoder, self.augmentation = encoder, augmentation
-        self.gamma, self.trade_off, self.head_width = gamma, trade_off, head_width
-        self.max_epochs, self.epoch_size = max_epochs, epoch_size
-        self.batch_size, self.lr = batch_size, lr
-        self.lead_names, self.sampling_rate = lead_names, sampling_rate
-        self.missing, self.device, self.precision = missing, device, precision
-        self.verbose, self.checkpoint, self.random_state = verbose, checkpoint, random_state
 
     def _make_objective(self, encoder, n_parts, n_features):
         return LFBT(encoder, n_parts, n_features, self.head_width, self.gamma, self.trade_off)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import TYPE_CHECKING
 
 import torch
 from sklearn.utils._param_validation import Interval
 
-from sklearn_bell.nn.encoders import JointEncoder, ResNet1d
+from sklearn_bell.nn.encoders import JointEncoder
 from sklearn_bell.nn.heads import LeadwiseMLP
 from sklearn_bell.nn.losses import nt_xent_loss
 from sklearn_bell.pretraining._base import BasePretrainer
 from sklearn_bell.pretraining._objective import Objective
-
-if TYPE_CHECKING:
-    from sklearn_bell._utils import types
-    from sklearn_bell.training._checkpoint import CheckpointLike
 
 
 class SimCLR(Objective):
@@ -45,6 +41,7 @@ class SimCLR(Objective):
         return {"loss": nt_xent_loss(z, z2, self.temperature)}, latents[0]
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class SimCLRPretrainer(BasePretrainer):
     """SimCLR over all leads: contrast two views of a record with all other views.
 
@@ -104,39 +101,14 @@ missing, device, precision, verbose, checkpoint, random_state
     (20, 112)
     """
 
-    _parameter_constraints: dict = {
+    temperature: float = 0.1
+    head_width: int = 512
+
+    _parameter_constraints = {
         **BasePretrainer._parameter_constraints,
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "head_width": [Interval(Integral, 1, None, closed="left")],
     }
-
-    def __init__(
-        self,
-        encoder: types.Encoder = ResNet1d,
-        *,
-        augmentation: types.Augmentation | None = None,
-        temperature: float = 0.1,
-        head_width: int = 512,
-        max_epochs: int = 60,
-        epoch_size: int | None = None,
-        batch_size: int = 128,
-        lr: float = 4e-3,
-        lead_names: types.Names | None = None,
-        sampling_rate: float = 100,
-        missing: types.Missing = "error",
-        device: types.Device = "auto",
-        precision: types.Precision = "float32",
-        verbose: bool | int = False,
-        checkpoint: CheckpointLike | None = None,
-        random_state: types.RandomState = None,
-    ):
-        self.encoder, self.augmentation = encoder, augmentation
-        self.temperature, self.head_width = temperature, head_width
-        self.max_epochs, self.epoch_size = max_epochs, epoch_size
-        self.batch_size, self.lr = batch_size, lr
-        self.lead_names, self.sampling_rate = lead_names, sampling_rate
-        self.missing, self.device, self.precision = missing, device, precision
-        self.verbose, self.checkpoint, self.random_state = verbose, checkpoint, random_state
 
     def _make_encoder(self):
         return JointEncoder(self._make_branch(self.n_leads_in_))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from numbers import Integral, Real
 from os import PathLike
+from typing import TYPE_CHECKING
 
 import torch
 from sklearn.base import BaseEstimator
@@ -14,17 +16,32 @@ from sklearn.utils._param_validation import Interval
 from sklearn_bell._utils.validation import ECGInputMixin
 from sklearn_bell.exceptions import DivergenceError, InvalidECGError
 from sklearn_bell.persistence._models import SaveMixin
-from sklearn_bell.training._checkpoint import Checkpoint
+from sklearn_bell.training._checkpoint import Checkpoint, CheckpointLike
 from sklearn_bell.training._device import resolve_device
 from sklearn_bell.training._distributed import current_processes
 from sklearn_bell.training._loop import Reporter
 from sklearn_bell.training._trainer import Trainer
 
+if TYPE_CHECKING:
+    from sklearn_bell._utils import types
 
+
+@dataclass(eq=False, repr=False, kw_only=True)
 class TrainedEstimator(CallbackSupportMixin, SaveMixin, ECGInputMixin, BaseEstimator):
-    """Base of estimators whose network ``_net.module_`` is trained by ``fit_loop``."""
+    """Base of estimators whose network ``_net.module_`` is trained by ``fit_loop``.
 
-    _parameter_constraints: dict = {
+    Estimators are dataclasses: the generated constructor only stores its arguments.
+    """
+
+    max_epochs: int
+    batch_size: int
+    lr: float
+    device: types.Device = "auto"
+    verbose: bool | int = False
+    checkpoint: CheckpointLike | None = None
+    random_state: types.RandomState = None
+
+    _parameter_constraints = {
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
