@@ -162,19 +162,20 @@ class TestContributing:
         for file in ("README.md", "CONTRIBUTING.md", "pyproject.toml", "constraints.txt"):
             shutil.copy(ROOT / file, tmp_path)
         add_example(tmp_path, title, name)
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-        for more in (
-            [*tests, "tests/test_types.py", "-k", name],
-            ["tests/test_docs.py", "-k", f"({name} or titles) and not suffice"],
-            ["tests/test_imports.py", "--doctest-modules", changed_files(title)[0]],
-        ):
-            run = subprocess.run(
-                [*command, *more], cwd=tmp_path, env=environment, capture_output=True, text=True
-            )
-            assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-1000:]
+        module = changed_files(title)[0]
+        select = f"({name} or {Path(module).stem} or titles) and not suffice"
+        tests = [*tests, *(f"tests/test_{part}.py" for part in ("docs", "imports", "types"))]
+        run = subprocess.run(
+            [*PYTEST, *tests, module, "-k", select],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-1000:]
 
 
+PYTEST = sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"
 IGNORED = shutil.ignore_patterns("__pycache__", "_build", "generated", "auto_examples", "results")
 
 
@@ -251,7 +252,7 @@ def anchors(page):
 
 
 @pytest.mark.parametrize(
-    "page", [*TEXTS, DOCS / "api.rst", *(ROOT / "examples").glob("*.*")], ids=page_id
+    "page", [*TEXTS, DOCS / "api.rst", *sorted((ROOT / "examples").glob("*.*"))], ids=page_id
 )
 def test_page_references_can_be_imported(page):
     for reference in ROLE.findall(page.read_text()):
