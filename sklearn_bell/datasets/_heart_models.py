@@ -1,6 +1,6 @@
-"""Hearts of the textbook: a table of what each condition changes, and the dipole that follows.
+"""Heart models: parameters of the cardiac dipole per diagnosis, and the simulated dipole.
 
-The dipole is a sum of Gaussians in each of its parts x (to the left), y (to the feet) and z (to the
+The dipole is a sum of Gaussians in each of its axes x (to the left), y (to the feet) and z (to the
 back), as in McSharry et al. (2003) and Sameni et al. (2007); see :func:`make_ecg`.
 """
 
@@ -38,7 +38,7 @@ NORMAL: dict[str, Any] = {
     "f_waves": None,  # dipole x, y, z of the fibrillating atria, mV
 }
 
-# What each condition changes in it.
+# Changes to the normal model, per condition.
 CONDITIONS: dict[str, dict[str, Any]] = {
     "normal": {},
     "sinus_tachycardia": {"rate": (120, 9)},
@@ -116,29 +116,29 @@ CONDITIONS: dict[str, dict[str, Any]] = {
 
 
 def _vary(rng, n_records, mean, deviation):
-    """Draw for each patient, within two standard deviations of the mean: (n_records, n_means)."""
+    """Draw a value per patient within two standard deviations: (n_records, n_means)."""
     size = (n_records, np.size(mean))
     return mean + deviation * np.clip(rng.standard_normal(size), -2, 2)
 
 
-def _rhythm(heart, n_records, duration, rng):
-    """Return the onsets of QRS and the RR before them in s, and which beats are ectopic."""
-    mean_rr = 60 / _vary(rng, n_records, *heart["rate"])
+def _rhythm(model, n_records, duration, rng):
+    """Return onsets of QRS and RR before them in s, and ectopy: (n_records, n_beats) each."""
+    mean_rr = 60 / _vary(rng, n_records, *model["rate"])
     beat = np.arange(int((duration + 2) / (0.7 * mean_rr.min())) + 4)
     shape = (n_records, len(beat))
     breaths = rng.uniform(0.15, 0.35, (n_records, 1)) * mean_rr * beat + rng.random((n_records, 1))
     breathing = rng.uniform(0.01, 0.05, (n_records, 1)) * np.sin(2 * np.pi * breaths)
-    jitter = heart["irregularity"] * np.clip(rng.standard_normal(shape), -2, 2)
+    jitter = model["irregularity"] * np.clip(rng.standard_normal(shape), -2, 2)
     rr = mean_rr * (1 + breathing + jitter)
-    # the first beat lies before the record, by chance: records begin anywhere in a beat
+    # the first beat is at random before the record, so that records begin anywhere in a beat
     onset = np.cumsum(rr, axis=1) - rr[:, :1] - mean_rr * rng.uniform(1, 2, (n_records, 1))
     ectopic = np.zeros(shape, dtype=bool)
-    if heart["ectopic"]:
+    if model["ectopic"]:
         middle = rng.uniform(0.2, 0.8, (n_records, 1)) * duration
         nearest = np.abs(onset - middle).argmin(axis=1, keepdims=True)
-        ectopic = (rng.random(shape) < 0.15) | (beat == nearest)  # one at least
+        ectopic = (rng.random(shape) < 0.15) | (beat == nearest)  # at least one
         ectopic[:, 1:] &= ~ectopic[:, :-1]  # never two in a row
-        # in place of a sinus beat, but early: the pause that follows is compensatory
+        # early, in place of a sinus beat: a compensatory pause follows
         onset -= ectopic * rr * rng.uniform(0.3, 0.42, (n_records, 1))
     return onset, rr, ectopic
 
@@ -156,11 +156,11 @@ def _pulses(centre, width, height, time):
     return total.reshape(n_records, n_samples)
 
 
-def moving_dipole(heart, n_records, duration, time, rng):
-    """Return the dipoles of patients with such a heart: (n_records, 3, n_samples) in mV."""
-    onset, rr, ectopic = _rhythm(heart, n_records, duration, rng)
-    pr = _vary(rng, n_records, *heart["pr"]) / 1000
-    qt = _vary(rng, n_records, *heart["qt"]) / 1000
+def simulate_dipoles(model, n_records, duration, time, rng):
+    """Return the dipoles of patients with a heart model: (n_records, 3, n_samples) in mV."""
+    onset, rr, ectopic = _rhythm(model, n_records, duration, rng)
+    pr = _vary(rng, n_records, *model["pr"]) / 1000
+    qt = _vary(rng, n_records, *model["qt"]) / 1000
     # repolarisation follows the rate by a cube root (Fridericia), half of it from beat to beat
     stretch = np.cbrt((rr + rr.mean(axis=1, keepdims=True)) / 2)
     even = np.ones_like(rr)
@@ -175,14 +175,14 @@ def moving_dipole(heart, n_records, duration, time, rng):
         ("ectopic", onset, qrs_stretch, ectopic),
     ]:
         gain = np.exp(_vary(rng, n_records, 0, 0.15))
-        for centre, width, *vector in heart[wave]:
-            own = vector * gain * np.exp(_vary(rng, n_records, np.zeros(3), 0.12))
+        for centre, width, *vector in model[wave]:
+            moment = vector * gain * np.exp(_vary(rng, n_records, np.zeros(3), 0.12))
             pulses = _pulses(origin + centre / 1000 * scale, width / 1000 * scale, present, time)
-            dipole += own[:, :, None] * pulses[:, None, :]
-    if heart["f_waves"]:
-        dipole += _f_waves(heart["f_waves"], n_records, time, rng)
+            dipole += moment[:, :, None] * pulses[:, None, :]
+    if model["f_waves"]:
+        dipole += _f_waves(model["f_waves"], n_records, time, rng)
 
-    # the heart lies differently in every chest; about z it turns the axis of the frontal plane
+    # rotations of the heart differ between patients; those about z turn the frontal axis
     angles = np.hstack([_vary(rng, n_records, 0, degrees) for degrees in (16, 10, 6)])
     return Rotation.from_euler("zyx", angles, degrees=True).as_matrix() @ dipole
 
@@ -194,5 +194,5 @@ def _f_waves(vector, n_records, time, rng):
     angle = 2 * np.pi * (_vary(rng, n_records, 6, 0.75) * time + drift + turn[1])
     wave = np.sin(angle) + 0.35 * np.sin(2 * (angle + np.pi * turn[2]))
     wave *= 1 + 0.4 * np.sin(2 * np.pi * (0.2 * time + turn[3]))
-    own = vector * np.exp(_vary(rng, n_records, 0, 0.25))
-    return own[:, :, None] * wave[:, None, :]
+    moment = vector * np.exp(_vary(rng, n_records, 0, 0.25))
+    return moment[:, :, None] * wave[:, None, :]

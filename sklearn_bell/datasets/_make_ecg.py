@@ -1,4 +1,4 @@
-"""Synthetic labelled ECGs: a moving dipole, seen by nine electrodes, with noise at each of them."""
+"""Synthetic labelled ECGs: a moving dipole, recorded by nine electrodes with noise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.utils import Bunch, check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, validate_params
 
 from sklearn_bell._utils.leads import STANDARD_LEADS, lead_positions
-from sklearn_bell.datasets._heart_models import CONDITIONS, NORMAL, moving_dipole
+from sklearn_bell.datasets._heart_models import CONDITIONS, NORMAL, simulate_dipoles
 from sklearn_bell.exceptions import InvalidECGError
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from sklearn_bell._utils.types import Names, RandomState
 
-# What a dipole of 1 mV to the left (x), to the feet (y) and to the back (z) gives in each of the
-# eight independent leads: the matrix of Dower et al. (1980).
+# Potentials in the eight independent leads of a dipole of 1 mV to the left (x), to the feet (y) and
+# to the back (z): the matrix of Dower et al. (1980).
 _DOWER = np.array(
     [
         [0.632, -0.235, 0.059],  # I
@@ -33,13 +33,10 @@ _DOWER = np.array(
         [0.831, 0.076, 0.230],  # V6
     ]
 )
-
-# The potentials of RA, LA, LL and V1-V6, whose limb electrodes average to zero (Wilson).
+# Potentials of RA, LA, LL and V1-V6; those of the limb electrodes average to zero (Wilson).
 _ELECTRODES_FROM_DIPOLE = np.vstack(
     [np.array([[-1, -1], [2, -1], [-1, 2]]) / 3 @ _DOWER[:2], _DOWER[2:]]
 )
-
-# The twelve leads from the nine electrodes.
 _LEADS_FROM_ELECTRODES = np.eye(12, 9, k=-3)
 _LEADS_FROM_ELECTRODES[:6, :3] = np.array(
     [
@@ -53,7 +50,7 @@ _LEADS_FROM_ELECTRODES[:6, :3] = np.array(
 )
 _LEADS_FROM_ELECTRODES[6:, :3] = -1 / 3  # V1-V6: against the mean of RA, LA and LL
 
-# Microvolts at each electrode: root mean square, or of steps the standard deviation of height.
+# Microvolts at each electrode: root mean square, or for steps the standard deviation of height.
 _NOISE = {"wander": 60.0, "hum": 10.0, "muscle": 15.0, "steps": 150.0}
 _MAINS = 50.0  # Hz
 _SECONDS_PER_STEP = 100.0  # mean time between two steps of one electrode
@@ -88,34 +85,33 @@ def make_ecg(
 ) -> Bunch:
     """Make synthetic 12-lead ECGs of known classes, for teaching and tests.
 
-    A heart is a dipole that moves: a sum of Gaussians in each of its three parts, beat by beat
-    [1]_ [2]_. Nine electrodes see it through Dower's matrix [3]_ and add their noise, and the
-    leads are differences of electrodes; so Einthoven's and Goldberger's laws hold with noise too.
-    **These are drawings from a textbook, not patients: no evidence about any method comes of
-    them.**
+    A heart model is a moving dipole: a sum of Gaussians in each of three axes, beat by beat [1]_
+    [2]_. Nine electrodes record it through Dower's matrix [3]_ and add noise, and the leads are
+    differences of electrodes; so Einthoven's and Goldberger's laws hold with noise too. **These are
+    textbook drawings, not patients: they give no evidence about any method.**
 
     Parameters
     ----------
     n_records : int, default=100
         The number of records, each of another patient.
     classes : sequence of str, default=all eleven
-        Names of the classes, from the table in the notes. Where one of them is a combination,
-        such as ``"afib+lbbb"``, the target is an indicator of the conditions. Conditions combine
-        when they change different things: not two rhythms, nor two forms of QRS, ST or T.
+        Names of the classes, from the table in the notes. If one of them is a combination, such as
+        ``"afib+lbbb"``, the target is an indicator of the conditions. Conditions combine when they
+        change different things: not two rhythms, nor two forms of QRS, ST or T.
     leads : sequence of str of length n_leads, default=all twelve
-        Names of the leads, whatever their case, in the order wanted.
+        Names of the leads, in this order; case does not matter.
     sampling_rate : float, default=100
-        In Hz. It does not change the hearts, only how finely they are sampled.
+        In Hz. The heart models stay the same.
     duration : float, default=10
         In seconds.
     noise : float or mapping of str to float, default=1.0
         A factor on the default noise, 0 for none; or the microvolts at each electrode of
-        ``"wander"`` (60), ``"hum"`` (10), ``"muscle"`` (15) and ``"steps"`` (150), zero where
-        not given. It does not change the hearts.
+        ``"wander"`` (60), ``"hum"`` (10), ``"muscle"`` (15) and ``"steps"`` (150), zero if left
+        out. The heart models stay the same.
     weights : array-like of shape (n_classes,), default=None
         Proportions of the `classes`, to the nearest record, whatever their sum. None: equal.
     random_state : int, RandomState instance or None, default=None
-        Determines hearts and noise. Pass an int for reproducible output.
+        Seed of heart models and noise. Pass an int for reproducible output.
 
     Returns
     -------
@@ -123,37 +119,23 @@ def make_ecg(
         data : ndarray of shape (n_records, n_leads, n_samples)
             The records in mV, float32.
         target : ndarray of shape (n_records,) or (n_records, n_conditions)
-            The position of the class in `classes`; or, where some class is a combination, 1 for
-            each condition of the record and 0 for the others.
+            The position of the class in `classes`; or, if a class is a combination, 1 for each
+            condition of the record and 0 for the others.
         target_names : ndarray of shape (n_classes,) or (n_conditions,)
             The classes; or the conditions, in the order in which `classes` name them.
         groups : ndarray of shape (n_records,)
             The patient.
-        lead_names : list of str of length n_leads
-            The leads, in their usual spelling.
-        sampling_rate : float
-            In Hz.
-        units : str
-            ``"mV"``.
-        record_names : ndarray of shape (n_records,)
-            ``"ecg00000"`` and so on.
-        DESCR : str
-            A description.
+        lead_names, sampling_rate, units, record_names, DESCR
+            As from :func:`load_ptbxl`.
 
     Raises
     ------
     InvalidECGError
-        A ``ValueError``: if there is no lead of a wanted name, or another parameter is not as
-        described.
-
-    See Also
-    --------
-    sklearn.datasets.make_classification : The same for vectors of features.
+        If there is no lead of that name, or another parameter is invalid.
 
     Notes
     -----
-    What the classes show, in most patients; axis, amplitudes and intervals vary between patients
-    and overlap between classes.
+    Axis, amplitudes and intervals vary between patients and overlap between classes.
 
     ===================== ========================================================================
     ``normal``            60 to 95 beats/min, PR 130 to 190 ms, QRS about 90 ms, QTc below 450 ms,
@@ -204,28 +186,28 @@ def make_ecg(
            [0, 1, 0],
            [1, 0, 0]])
     """
-    hearts, target_names, target_of_class = _read_classes(classes)
+    models, target_names, target_of_class = _combine_conditions(classes)
     positions = lead_positions(leads, STANDARD_LEADS)
-    microvolts = _read_noise(noise)
+    microvolts = _noise_levels(noise)
     time = np.arange(round(duration * sampling_rate)) / sampling_rate
     if len(time) < 2:
         raise InvalidECGError(
-            f"duration={duration} s at sampling_rate={sampling_rate} Hz is {len(time)} sample(s), "
-            "but a record has at least 2."
+            f"Expected at least 2 samples, got {len(time)} in duration={duration} s at "
+            f"sampling_rate={sampling_rate} Hz. Increase either."
         )
-    # two streams, so that the hearts are the same whatever the noise
+    # two streams, so that the heart models do not depend on the noise
     seeds = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=2)
     heart_rng, noise_rng = map(np.random.default_rng, seeds)
-    code = heart_rng.permutation(_share_out(n_records, weights, len(hearts)))
+    code = heart_rng.permutation(_allocate_classes(n_records, weights, len(models)))
 
     data = np.empty((n_records, len(positions), len(time)), dtype=np.float32)
-    for which, heart in enumerate(hearts):
-        members = np.flatnonzero(code == which)
+    for index, model in enumerate(models):
+        members = np.flatnonzero(code == index)
         for batch in gen_batches(len(members), _BATCH):
             rows = members[batch]
-            dipole = moving_dipole(heart, len(rows), duration, time, heart_rng)
+            dipole = simulate_dipoles(model, len(rows), duration, time, heart_rng)
             potentials = _ELECTRODES_FROM_DIPOLE @ dipole  # (len(rows), 9, n_samples)
-            potentials += _noise(microvolts, len(rows), time, noise_rng)
+            potentials += _simulate_noise(microvolts, len(rows), time, noise_rng)
             data[rows] = (_LEADS_FROM_ELECTRODES @ potentials)[:, positions]
 
     return Bunch(
@@ -237,102 +219,96 @@ def make_ecg(
         sampling_rate=float(sampling_rate),
         units="mV",
         record_names=np.array([f"ecg{number:05d}" for number in range(n_records)]),
-        DESCR=(
-            f"Synthetic ECGs of sklearn_bell.datasets.make_ecg: {n_records} records of "
-            f"{duration} s at {sampling_rate} Hz; classes {', '.join(classes)}; electrode noise in "
-            f"microvolts {microvolts}. For teaching and tests: they are no evidence about patients."
-        ),
+        DESCR=f"Synthetic ECGs of make_ecg: {n_records} records of {duration} s at {sampling_rate} "
+        f"Hz; classes {', '.join(classes)}; electrode noise in microvolts {microvolts}. For "
+        "teaching and tests: they are no evidence about patients.",
     )
 
 
-def _read_classes(classes):
-    """Return the heart of each class, the names of the targets, and the target of each class."""
-    if not all(isinstance(entry, str) for entry in classes):
-        raise InvalidECGError(f"classes must be a sequence of names, but got {classes!r}.")
+def _combine_conditions(classes):
+    """Return the heart model of each class, the names of the targets, and each class's target."""
+    if not all(isinstance(name, str) for name in classes):
+        raise InvalidECGError(f"Expected classes to be a sequence of names, got {classes!r}.")
     combinations = [[name.strip() for name in entry.split("+")] for entry in classes]
     if not combinations or len(set(map(frozenset, combinations))) < len(combinations):
-        raise InvalidECGError(f"classes must be different, and one at least, but got {classes!r}.")
+        raise InvalidECGError(f"Expected classes to be different, at least one, got {classes!r}.")
     names = list(dict.fromkeys(name for combination in combinations for name in combination))
     if unknown := [name for name in names if name not in CONDITIONS]:
         raise InvalidECGError(f"No class named {', '.join(unknown)} among {', '.join(CONDITIONS)}.")
 
-    hearts = []
+    models = []
     for combination in combinations:
-        changed = [key for name in combination for key in CONDITIONS[name]]
-        clashes = sorted({key for key in changed if changed.count(key) > 1})
-        if clashes or ("normal" in combination and len(combination) > 1):
+        changes = [key for name in combination for key in CONDITIONS[name]]
+        conflicts = sorted({key for key in changes if changes.count(key) > 1})
+        if conflicts or ("normal" in combination and len(combination) > 1):
             raise InvalidECGError(
-                f"{'+'.join(combination)} do not combine: normal stands alone, and others must "
-                f"change different things, but here more than one changes {clashes or 'nothing'}."
+                f"{'+'.join(combination)} do not combine: several of them change "
+                f"{conflicts or 'nothing'}. Combine conditions that change different things, and "
+                "leave out normal."
             )
-        hearts.append(dict(NORMAL))
+        models.append(dict(NORMAL))
         for name in combination:
-            hearts[-1].update(CONDITIONS[name])
+            models[-1].update(CONDITIONS[name])
 
     if all(len(combination) == 1 for combination in combinations):
-        return hearts, names, np.arange(len(hearts))
+        return models, names, np.arange(len(models))
     indicator = [[int(name in combination) for name in names] for combination in combinations]
-    return hearts, names, np.array(indicator)
+    return models, names, np.array(indicator)
 
 
-def _read_noise(noise):
+def _noise_levels(noise):
     """Return the microvolts of each kind of noise."""
     if isinstance(noise, Real):
         return {kind: noise * microvolts for kind, microvolts in _NOISE.items()}
     if unknown := [str(kind) for kind in noise if kind not in _NOISE]:
         raise InvalidECGError(f"No noise named {', '.join(unknown)} among {', '.join(_NOISE)}.")
     if not all(isinstance(level, Real) and 0 <= float(level) < np.inf for level in noise.values()):
-        raise InvalidECGError(f"noise must be in microvolts, from zero, but got {noise}.")
+        raise InvalidECGError(f"Expected noise in microvolts, zero or more, got {noise}.")
     return {kind: noise.get(kind, 0.0) for kind in _NOISE}
 
 
-def _share_out(n_records, weights, n_classes):
-    """Return classes in proportion to their weights, in order: (n_records,)."""
+def _allocate_classes(n_records, weights, n_classes):
+    """Return class indices in proportion to their weights, sorted: (n_records,)."""
     weights = np.ones(n_classes) if weights is None else np.asarray(weights, dtype=float)
     if weights.shape != (n_classes,) or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
         raise InvalidECGError(
-            f"weights must be {n_classes} proportions, one for each class and none negative, but "
-            f"got {weights.tolist()}."
+            f"Expected weights to be {n_classes} proportions, one for each class and none "
+            f"negative, got {weights.tolist()}."
         )
     rank = (np.arange(n_records) + 0.5) / n_records
     return np.searchsorted(np.cumsum(weights) / weights.sum(), rank)
 
 
-def _wander(n_records, time, rng):
-    return _sinusoids(rng.uniform(0.05, 0.5, (n_records, 3)), time, rng)
-
-
-def _hum(n_records, time, rng):
-    return _sinusoids(rng.normal(_MAINS, 0.05, (n_records, 1)), time, rng)
-
-
 def _sinusoids(frequency, time, rng):
-    """Mix sinusoids (n_records, n_frequencies) with random amplitudes, of mean square 1 in all."""
+    """Mix sinusoids (n_records, n_frequencies) of random amplitudes, to a mean square of 1."""
     angle = 2 * np.pi * frequency[:, :, None] * time
     basis = np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
     amplitude = rng.standard_normal((len(frequency), 9, basis.shape[1]))
     return amplitude / np.sqrt(frequency.shape[1]) @ basis
 
 
-def _muscle(n_records, time, rng):
-    return rng.standard_normal((n_records, 9, len(time)), dtype=np.float32)
-
-
 def _steps(n_records, time, rng):
     count = rng.poisson(time[-1] / _SECONDS_PER_STEP, n_records * 9)
-    where = np.repeat(np.arange(len(count)), count)
-    since = time - rng.uniform(0, time[-1], (len(where), 1))
-    height = rng.standard_normal((len(where), 1))
+    electrode = np.repeat(np.arange(len(count)), count)
+    since = time - rng.uniform(0, time[-1], (len(electrode), 1))
+    height = rng.standard_normal((len(electrode), 1))
     steps = np.zeros((len(count), len(time)))
-    np.add.at(steps, where, height * (since >= 0) * np.exp(-np.abs(since) / _STEP_DECAY))
+    np.add.at(steps, electrode, height * (since >= 0) * np.exp(-np.abs(since) / _STEP_DECAY))
     return steps.reshape(n_records, 9, len(time))
 
 
-def _noise(microvolts, n_records, time, rng):
-    """Return what the electrodes add: (n_records, 9, n_samples) in mV."""
-    noise = np.zeros((n_records, 9, len(time)))
-    for kind, draw in {"wander": _wander, "hum": _hum, "muscle": _muscle, "steps": _steps}.items():
+def _simulate_noise(microvolts, n_records, time, rng):
+    """Return the noise of the electrodes: (n_records, 9, n_samples) in mV."""
+    shape = (n_records, 9, len(time))
+    simulators = {  # each of mean square 1
+        "wander": lambda: _sinusoids(rng.uniform(0.05, 0.5, (n_records, 3)), time, rng),
+        "hum": lambda: _sinusoids(rng.normal(_MAINS, 0.05, (n_records, 1)), time, rng),
+        "muscle": lambda: rng.standard_normal(shape, dtype=np.float32),
+        "steps": lambda: _steps(n_records, time, rng),
+    }
+    noise = np.zeros(shape)
+    for kind, simulate in simulators.items():
         if level := microvolts[kind]:
-            quality = rng.lognormal(-0.25, 0.5, (n_records, 1, 1))  # of the record; mean square 1
-            noise += quality * level / 1000 * draw(n_records, time, rng)
+            quality = rng.lognormal(-0.25, 0.5, (n_records, 1, 1))  # of the record
+            noise += quality * level / 1000 * simulate()
     return noise
