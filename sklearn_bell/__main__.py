@@ -265,7 +265,7 @@ class _ProgressArray:
 
 def _read(*args):
     """Read records as a Bunch, and print the columns that are left out."""
-    from sklearn_bell.datasets._paths import load_records
+    from sklearn_bell.datasets._formats import load_records
 
     ecg = load_records(*args)
     for name in ecg.get("left_out", ()):

@@ -1,17 +1,15 @@
-"""Where records come from: one source, one file."""
+"""Loaders of ECG data sets, the WFDB reader and synthetic ECGs."""
 
 from sklearn_bell.datasets._base import get_data_home
-from sklearn_bell.datasets._challenge import load_challenge
-from sklearn_bell.datasets._fetch import (
+from sklearn_bell.datasets._challenge import (
     fetch_chapman,
     fetch_cpsc2018,
     fetch_georgia,
-    fetch_ludb,
-    fetch_ptbxl,
+    load_challenge,
 )
-from sklearn_bell.datasets._ludb import load_ludb
+from sklearn_bell.datasets._ludb import fetch_ludb, load_ludb
 from sklearn_bell.datasets._make_ecg import make_ecg
-from sklearn_bell.datasets._ptbxl import load_ptbxl
+from sklearn_bell.datasets._ptbxl import fetch_ptbxl, load_ptbxl
 from sklearn_bell.datasets._wfdb import read_wfdb
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What the loaders share: the folder of data sets, and records that a task leaves out."""
+"""Data home, table reader and warnings, shared by the loaders."""
 
 from __future__ import annotations
 
@@ -7,22 +7,37 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
+from sklearn.utils import Bunch
 
-from sklearn_bell.datasets._record import resolve_inside
-from sklearn_bell.datasets._sources import Source
+from sklearn_bell.datasets._record import ReadPolicy, resolve_inside
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 
-_N_NAMED = 5  # records that a warning names; the Bunch names all
+Loaded: TypeAlias = Bunch | tuple[np.ndarray, np.ndarray]
+_N_NAMED = 5  # records named in a warning; the Bunch names all
+
+
+class Source(NamedTuple):
+    """Publisher of a data set."""
+
+    name: str
+    marker: str  # a file that identifies its folder
+    folders: tuple[str, ...]  # usual names of its folder; downloads go to the first
+    url: str  # of its page
+    files: str  # address of its files
+    size: str
+    licence: str
+    citation: str
+    fetcher: str  # name of the function that downloads it
 
 
 def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder where the loaders look for data sets.
 
-    It is `data_home` where given, else the environment variable ``SKLEARN_BELL_DATA``, else
+    It is `data_home` if passed, else the environment variable ``SKLEARN_BELL_DATA``, else
     ``~/sklearn_bell_data``. The folder is not created.
 
     Parameters
@@ -47,69 +62,56 @@ def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
 
 
 def find_dataset(source: Source, data_home: str | os.PathLike[str] | None) -> Path:
-    """Return the folder of a data set: the home itself, or one with a usual name inside it.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none; it says where to get the data set, its size and its licence.
-    """
+    """Return the folder of a data set: the home itself, or a usual folder inside it."""
     home = get_data_home(data_home)
     for folder in (home, *(home / name for name in source.folders)):
         if (folder / source.marker).is_file():
             return folder
     raise FileNotFoundError(
-        f"{source.name} is not in {home}: neither there nor in its folder {source.folders[0]!r} is "
-        f"there a file {source.marker}. Get it from {source.url} ({source.size}, licence "
-        f"{source.licence}), unpack it as it is, and give its folder as data_home or the folder "
-        "around it as the environment variable SKLEARN_BELL_DATA."
+        f"Expected {source.name} in {home} or its folder {source.folders[0]!r}, but neither has a "
+        f"file {source.marker}. Download it with {source.fetcher}, or from {source.url} "
+        f"({source.size}, licence {source.licence}), and pass its folder as data_home."
     )
 
 
 def read_table(
     path: Path, columns: Iterable[str], *, allow_links: bool = False, **options: Any
 ) -> pd.DataFrame:
-    """Read a CSV file that has these columns, and a first one that tells the rows apart.
-
-    Raises
-    ------
-    InvalidECGError
-        If it is not so, or a link out of its folder; it names the file.
-    """
-    with naming(path):
-        root = os.sep if allow_links else os.path.realpath(path.parent)
-        resolve_inside(str(path.parent), path.name, root)
+    """Read a CSV file with these columns, indexed by its first column, which must be unique."""
+    with reraise_with_path(path):
+        resolve_inside(path.parent, path.name, ReadPolicy(allow_links=allow_links))
         table = pd.read_csv(path, **options)
-        if not isinstance(table.index, pd.RangeIndex):  # pandas would move the columns over
+        if not isinstance(table.index, pd.RangeIndex):  # pandas would shift the columns
             raise ValueError("its rows have more fields than its header")
         table = table.set_index(table.columns[0])
         missing = [name for name in columns if name not in table.columns]
         if missing:
             raise ValueError(f"it has no column {', '.join(missing)}")
         if table.index.hasnans or not table.index.is_unique:
-            raise ValueError("its first column does not tell all rows apart")
+            raise ValueError("the values in its first column are not unique")
         return table
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Raise an error that names the file, where its content makes no sense."""
+def reraise_with_path(path: Path) -> Iterator[None]:
+    """Convert errors on the content of a file to an InvalidECGError that names the file."""
     try:
         yield
     except (AttributeError, LookupError, MemoryError, OSError, OverflowError, RecursionError,
             TypeError, ValueError) as error:  # fmt: skip
         raise InvalidECGError(
-            f"{path} is not as its publisher has made it: {error} ({type(error).__name__})."
+            f"{path} differs from the published file: {error} ({type(error).__name__}). Restore "
+            "the published file."
         ) from error
 
 
-def warn_of_records(what: str, names: Iterable[str], advice: str) -> None:
-    """Warn with a :class:`RecordWarning` that names the first of the records."""
+def warn_about_records(problem: str, names: Iterable[str], remedy: str) -> None:
+    """Issue a :class:`RecordWarning` that names the first of the records."""
     names = list(names)
     more = f" and {len(names) - _N_NAMED} more" if len(names) > _N_NAMED else ""
     # stacklevel: to the user's line, past this, its caller, the loader and validate_params
     warnings.warn(
-        f"{len(names)} {what}: {'; '.join(names[:_N_NAMED])}{more}. {advice}",
+        f"{len(names)} {problem}: {'; '.join(names[:_N_NAMED])}{more}. {remedy}",
         RecordWarning,
         stacklevel=5,
     )
@@ -118,13 +120,13 @@ def warn_of_records(what: str, names: Iterable[str], advice: str) -> None:
 def select_labelled(
     names: np.ndarray, labelled: np.ndarray, task: str, unlabelled: bool
 ) -> tuple[np.ndarray, dict[str, str]]:
-    """Return which records to read, and those left out, which are warned about, with the reason."""
+    """Return a mask of the records to read, and the reason for each one left out."""
     if unlabelled or labelled.all():
         return np.ones(len(names), dtype=bool), {}
-    left_out = {str(name): f"no label of the task {task!r}" for name in names[~labelled]}
-    warn_of_records(
+    skipped = {str(name): f"no label of the task {task!r}" for name in names[~labelled]}
+    warn_about_records(
         f"of {len(names)} records have no label of the task {task!r} and are left out",
-        left_out,
+        skipped,
         "Pass unlabelled=True to keep them.",
     )
-    return labelled, left_out
+    return labelled, skipped

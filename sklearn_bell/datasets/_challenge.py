@@ -1,36 +1,58 @@
-"""The data of the PhysioNet/CinC Challenges 2020 and 2021, and what others publish like them."""
+"""Data of the PhysioNet/CinC Challenges 2020 and 2021: loader, downloads and source."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.preprocessing import MultiLabelBinarizer
-from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sklearn_bell.datasets._base import select_labelled
-from sklearn_bell.datasets._record import Layout
-from sklearn_bell.datasets._sources import CHALLENGE_2021
-from sklearn_bell.datasets._wfdb import check_leads, comments_of, read_policy, read_records
+from sklearn_bell.datasets._base import Loaded, Source, get_data_home, select_labelled
+from sklearn_bell.datasets._download import download_if_absent
+from sklearn_bell.datasets._record import ReadPolicy, TargetFormat
+from sklearn_bell.datasets._wfdb import (
+    LOAD_CONSTRAINTS,
+    check_leads,
+    read_all_comments,
+    read_records,
+)
 from sklearn_bell.exceptions import InvalidECGError
 
+CHALLENGE_2021 = Source(
+    name="the PhysioNet/CinC Challenge 2021",
+    marker="RECORDS",
+    folders=("challenge-2021",),
+    url="https://physionet.org/content/challenge-2021/1.0.3/",
+    files="https://physionet.org/files/challenge-2021/1.0.3/",
+    size="about 10 GB unpacked",
+    licence="CC BY 4.0",
+    citation="""\
+Perez Alday et al., Classification of 12-lead ECGs: the PhysioNet/Computing in Cardiology Challenge
+2020. Physiological Measurement 41(12), 124003 (2020), doi:10.1088/1361-6579/abc960
+Reyna et al., Will Two Do? Varying Dimensions in Electrocardiography: the PhysioNet/Computing in
+Cardiology Challenge 2021. Computing in Cardiology 48 (2021), doi:10.23919/CinC53138.2021.9662687,
+doi:10.13026/34va-7q14
+""",
+    fetcher="fetch_chapman, fetch_cpsc2018 or fetch_georgia",
+)
 _DESCR = f"""\
-12-lead ECGs in the layout of the PhysioNet/CinC Challenges 2020 and 2021: WFDB records, in whose
-headers a comment Dx lists what was found, as codes of SNOMED CT. Sources that are published so:
-CPSC2018 and CPSC-Extra, Georgia, Chapman-Shaoxing, Ningbo, PTB, PTB-XL and St Petersburg INCART.
-The headers tell no patients: each record counts as one, although some sources have several records
-of a patient (St Petersburg has 74 of 32, and PTB and PTB-XL too), which a split may part. Load
-PTB-XL by load_ptbxl, which knows its patients.
+12-lead ECGs in the layout of the PhysioNet/CinC Challenges 2020 and 2021: WFDB records whose
+headers list the findings in a comment Dx, as codes of SNOMED CT. Sources: CPSC2018 and CPSC-Extra,
+Georgia, Chapman-Shaoxing, Ningbo, PTB, PTB-XL and St Petersburg INCART. The headers name no
+patients: each record counts as one, although some sources have several records of a patient (St
+Petersburg has 74 of 32, and PTB and PTB-XL too), which a split may separate. Load PTB-XL by
+load_ptbxl, which knows its patients.
 
 Source: {CHALLENGE_2021.url} ({CHALLENGE_2021.licence})
 {CHALLENGE_2021.citation}"""
 
-# abbreviations and codes of the Challenge 2021; those in one class are scored as the same diagnosis
+# abbreviations and codes of the Challenge 2021; codes of one class are scored as one diagnosis
 _SCORED_2021 = {
     "AF": ("164889003",),
     "AFL": ("164890007",),
@@ -67,24 +89,19 @@ _TASKS = {"challenge2020": _SCORED_2020, "challenge2021": _SCORED_2021, "all": N
 
 @validate_params(
     {
-        "folder": [str, os.PathLike],
+        "folder": [str, os.PathLike, None],
         "sources": ["array-like", None],
         "task": [StrOptions(set(_TASKS))],
         "sampling_rate": [Interval(Real, 0, None, closed="neither"), None],
         "duration": [Interval(Real, 0, None, closed="neither"), None],
-        "leads": ["array-like", None],
-        "unlabelled": ["boolean"],
-        "n_jobs": [Integral, None],
-        "out": [str, os.PathLike, None],
         "on_error": [StrOptions({"raise", "skip"})],
         "verify": ["boolean"],
-        "allow_links": ["boolean"],
-        "return_X_y": ["boolean"],
+        **LOAD_CONSTRAINTS,
     },
     prefer_skip_nested_validation=True,
 )
 def load_challenge(
-    folder: str | os.PathLike[str],
+    folder: str | os.PathLike[str] | None = None,
     *,
     sources: Sequence[str] | None = None,
     task: str = "challenge2021",
@@ -97,98 +114,70 @@ def load_challenge(
     on_error: str = "raise",
     verify: bool = True,
     allow_links: bool = False,
+    download_if_missing: bool = False,
+    n_connections: int = 4,
+    verbose: bool = True,
     return_X_y: bool = False,
-) -> Bunch | tuple[np.ndarray, np.ndarray]:
+) -> Loaded:
     """Load ECGs in the layout of the PhysioNet/CinC Challenges 2020 and 2021 (multi-label).
 
     CPSC2018, Georgia, Chapman-Shaoxing, Ningbo, PTB, PTB-XL and St Petersburg are published so: a
-    ``.hea`` file for each record, whose comment ``Dx`` has the codes of what was found, and a
-    ``.mat`` or ``.dat`` file. Headers of the first Challenge, whose dates wfdb refuses, are read.
+    ``.hea`` file for each record, whose comment ``Dx`` has the codes of the findings, and a
+    ``.mat`` or ``.dat`` file. Headers of the first Challenge, whose dates wfdb rejects, are read.
 
     Parameters
     ----------
-    folder : str or path-like
-        The folder of the records, at whatever depth: that of a source, or the one around several.
+    folder : str or path-like, default=None
+        The folder of the records, at any depth: of one source or of several. Or the folder around
+        ``challenge-2021/training``, where downloads go. By default that of :func:`get_data_home`.
     sources : sequence of str, default=None
-        Names of folders inside that folder, such as ``["georgia", "ningbo"]``, of which alone the
-        records are loaded. By default all are.
+        Names of folders in that folder to load, such as ``["georgia", "ningbo"]``. By default all.
     task : {"challenge2020", "challenge2021", "all"}, default="challenge2021"
-        Which findings are the classes: the 26 scored in 2021, or the 24 of 2020, in both of which
-        some codes count as the same; or every code that appears in a record, by itself.
+        The classes: the 26 scored in 2021, or the 24 of 2020, in both of which some codes count as
+        the same [1]_ [2]_; or every single code that appears in a record.
     sampling_rate : float, default=None
-        Sampling rate in Hz; records of another one are resampled. By default that of the first
-        record: most have 500, PTB 1000 and St Petersburg 257.
+        In Hz. By default that of the first record: most have 500, PTB 1000, St Petersburg 257.
     duration : float, default=10.0
         Length in seconds: longer records are cropped, and shorter ones padded with zeros, at their
-        end. None leaves them as they are; all have to have the same length then.
-    leads : sequence of str of length n_leads, default=None
-        Names of the leads to load, in this order. By default all twelve.
-    unlabelled : bool, default=False
-        Whether to keep records that have no finding of the task; their row of `target` is zero. By
-        default they are left out, and a warning says how many.
-    n_jobs : int, default=None
-        Number of records read at the same time; see :func:`read_wfdb`.
-    out : str or path-like, default=None
-        Path of a ``.npy`` file to write the records to instead of holding them in memory; see
-        :func:`read_wfdb`.
-    on_error : {"raise", "skip"}, default="raise"
-        What to do with a record that cannot be read: raise an error, or leave it out and warn.
-    verify : bool, default=True
-        Whether samples are held against their number and checksums in the headers; see
-        :func:`read_wfdb`.
-    allow_links : bool, default=False
-        Whether files may be symbolic links out of the folder.
-    return_X_y : bool, default=False
-        Whether to return ``(data, target)`` instead of the Bunch.
+        end. With None all records must have the same length.
+    on_error, verify
+        As in :func:`read_wfdb`.
+    leads, unlabelled, n_jobs, out, allow_links, download_if_missing, n_connections, verbose, \
+            return_X_y
+        As in :func:`load_ptbxl`. All sources of the Challenge 2021 have about 10 GB.
 
     Returns
     -------
     bunch : :class:`~sklearn.utils.Bunch`
-        data : ndarray of shape (n_records, n_leads, n_samples)
-            The records in mV, float32, sorted by name within each source; with `out` a read-only
-            memory map.
-        target : ndarray of shape (n_records, n_classes)
-            1 where the record has the class, else 0.
+        As from :func:`load_ptbxl`, but without `fold`, and with:
+
         target_names : ndarray of shape (n_classes,)
-            The classes, sorted: abbreviations of the Challenge, such as ``"CLBBB|LBBB"``, every one
-            of them whatever the folder holds; or the codes of the task ``"all"``.
+            The classes, sorted: all abbreviations of the Challenge, such as ``"CLBBB|LBBB"``,
+            whatever the folder holds; or the codes of the task ``"all"``.
         groups : ndarray of shape (n_records,)
-            A number for each record, as the headers tell no patients. Some sources have several
+            A number for each record, as the headers name no patients. Some sources have several
             records of a patient, as `DESCR` says.
-        lead_names : list of str of length n_leads
-            By default I, II, III, aVR, aVL, aVF, V1-V6.
-        sampling_rate : float
-            In Hz.
-        units : str
-            ``"mV"``.
         record_names : ndarray of shape (n_records,)
-            The paths inside the folder, without extension.
+            The paths inside the folder, without extension, sorted within each source.
         metadata : DataFrame of n_records rows
-            The comments in the headers, such as ``Age``, ``Sex`` and ``Dx``, as text, indexed by
-            record.
-        skipped : dict
-            Why a record was left out, by its name.
+            The comments in the headers, such as ``Age``, ``Sex`` and ``Dx``, as text.
         padded : list of str
             Names of the records that were padded with zeros.
-        DESCR : str
-            What the data are, and what to cite.
 
     Raises
     ------
+    FileNotFoundError
+        If the folder, or that of a source, is missing.
     InvalidECGError
         If the folder has no records, or none to read, or if a record cannot be read and `on_error`
-        is ``"raise"``. It names the record and the cause.
+        is ``"raise"``. The message names the record and the cause.
+    OSError, ImportError
+        If a download fails; see :func:`load_ptbxl`.
 
     Warns
     -----
     RecordWarning
         If records are left out or padded.
-
-    Notes
-    -----
-    The scored classes are those of the Challenges' own evaluation [1]_ [2]_: complete and other
-    right bundle branch block are one, as are left bundle branch blocks (in 2021), premature atrial
-    and supraventricular beats, and premature ventricular contractions and beats.
 
     References
     ----------
@@ -214,43 +203,133 @@ def load_challenge(
     >>> bunch.target_names[bunch.target[0] == 1].tolist()
     ['CRBBB|RBBB', 'NSR']
     """
-    folder = Path(folder)
-    wanted_leads, trust = check_leads(leads), read_policy(folder, verify=verify,
-                                                       allow_links=allow_links)  # fmt: skip
-    listed: list[str] = []
-    for place in [folder] if sources is None else [folder / source for source in sources]:
-        there = [path.relative_to(folder).as_posix()[:-4] for path in place.rglob("*.hea")]
-        if not there:
-            raise InvalidECGError(
-                f"There is no record, a file with the extension .hea, in {place}."
-            )
-        listed += sorted(there)
-    found = comments_of(listed, folder, trust, n_jobs=n_jobs)
-    readable = np.array([isinstance(one, dict) for one in found])
-    comments = [one if isinstance(one, dict) else {} for one in found]
-    target, target_names = _encode([_codes(one) for one in comments], task)
+    target_format = TargetFormat(check_leads(leads), sampling_rate, duration)
+    home = get_data_home(folder)
+    training = home / CHALLENGE_2021.folders[0] / "training"
+    if download_if_missing:
+        prefixes = tuple(f"training/{source}/" for source in sources or ()) or ("training/",)
+        download_if_absent(CHALLENGE_2021, home, prefixes, n_connections, verbose)
+    root = training if training.is_dir() else home
+    policy = ReadPolicy(root, verify, allow_links)
+    listed = _list_records(root, sources)
+    all_comments = read_all_comments(listed, root, policy, n_jobs=n_jobs)
+    is_readable = np.array([isinstance(comments, dict) for comments in all_comments])
+    comments = [entry if isinstance(entry, dict) else {} for entry in all_comments]
+    target, target_names = _encode(list(map(_codes, comments)), task)
 
     names = np.array(listed, dtype=str)
-    labelled = target.any(axis=1) | ~readable  # what is wrong with these, reading them tells
-    keep, without = select_labelled(names, labelled, task, unlabelled)
+    labelled = target.any(axis=1) | ~is_readable  # read_records reports the unreadable ones
+    mask, unlabelled_names = select_labelled(names, labelled, task, unlabelled)
     metadata = pd.DataFrame(comments, index=names, dtype=str).fillna("")
-    target, names = target[keep], names[keep]
-    layout = Layout(wanted_leads, sampling_rate, duration)
+    target, names = target[mask], names[mask]
     bunch = read_records(
-        names, folder, layout, trust, n_jobs=n_jobs, out=out, skip=on_error == "skip"
+        names, root, target_format, policy, n_jobs=n_jobs, out=out, skip=on_error == "skip"
     )
-    read = ~np.isin(names, [*bunch.skipped])
+    is_read = ~np.isin(names, [*bunch.skipped])
     if return_X_y:
-        return bunch.data, target[read]
+        return bunch.data, target[is_read]
     bunch.update(
-        target=target[read],
+        target=target[is_read],
         target_names=target_names,
-        groups=np.arange(read.sum()),
-        metadata=metadata.loc[names[read]],
-        skipped=without | bunch.skipped,
+        groups=np.arange(is_read.sum()),
+        metadata=metadata.loc[names[is_read]],
+        skipped=unlabelled_names | bunch.skipped,
         DESCR=_DESCR,
     )
     return bunch
+
+
+def fetch_cpsc2018(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:
+    """Download CPSC2018 if missing, and load it.
+
+    6,877 records of 6 to 60 s at 500 Hz [1]_, in the version of the Challenge 2021: about 1.3 GB.
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        The folder around ``challenge-2021``. By default that of :func:`get_data_home`.
+    **options
+        Other parameters of :func:`load_challenge`, which returns the Bunch.
+
+    References
+    ----------
+    .. [1] Liu et al., "An Open Access Database for Evaluating the Algorithms of Electrocardiogram
+       Rhythm and Morphology Abnormality Detection", Journal of Medical Imaging and Health
+       Informatics 8(7), 1368-1373 (2018), doi:10.1166/jmihi.2018.2442
+
+    Examples
+    --------
+    >>> from sklearn_bell.datasets import fetch_cpsc2018
+    >>> ecg = fetch_cpsc2018(sampling_rate=100, duration=10)  # doctest: +SKIP
+    """
+    sources = ["cpsc_2018"]
+    return load_challenge(data_home, sources=sources, download_if_missing=True, **options)
+
+
+def fetch_chapman(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:
+    """Download Chapman-Shaoxing and Ningbo if missing, and load them.
+
+    45,152 records of 10 s at 500 Hz, of as many patients of two hospitals [1]_: about 5.4 GB.
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        The folder around ``challenge-2021``. By default that of :func:`get_data_home`.
+    **options
+        Other parameters of :func:`load_challenge`, which returns the Bunch.
+
+    References
+    ----------
+    .. [1] Zheng et al., "A 12-lead electrocardiogram database for arrhythmia research covering more
+       than 10,000 patients", Scientific Data 7, 48 (2020), doi:10.1038/s41597-020-0386-x
+
+    Examples
+    --------
+    >>> from sklearn_bell.datasets import fetch_chapman
+    >>> ecg = fetch_chapman(on_error="skip", out="chapman.npy")  # doctest: +SKIP
+    """
+    sources = ["chapman_shaoxing", "ningbo"]
+    return load_challenge(data_home, sources=sources, download_if_missing=True, **options)
+
+
+def fetch_georgia(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:
+    """Download the Georgia 12-lead ECG Challenge Database if missing, and load it.
+
+    10,344 records of up to 10 s at 500 Hz, from the southeast of the United States: about 1.2 GB.
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        The folder around ``challenge-2021``. By default that of :func:`get_data_home`.
+    **options
+        Other parameters of :func:`load_challenge`, which returns the Bunch.
+
+    Examples
+    --------
+    >>> from sklearn_bell.datasets import fetch_georgia
+    >>> ecg = fetch_georgia(sampling_rate=100)  # doctest: +SKIP
+    """
+    sources = ["georgia"]
+    return load_challenge(data_home, sources=sources, download_if_missing=True, **options)
+
+
+def _list_records(root: Path, sources: Sequence[str] | None) -> list[str]:
+    """Return the paths of all records inside `root`, sorted within each source."""
+    records: list[str] = []
+    for folder in [root] if sources is None else [root / source for source in sources]:
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f"There is no folder {folder}. Check its name, or download "
+                f"{CHALLENGE_2021.name} with {CHALLENGE_2021.fetcher}."
+            )
+        names = [path.relative_to(root).as_posix()[:-4] for path in folder.rglob("*.hea")]
+        if not names:
+            raise InvalidECGError(
+                f"There is no record (file with the extension .hea) in {folder}. Pass a folder "
+                "that holds some."
+            )
+        records += sorted(names)
+    return records
 
 
 def _codes(comments: dict[str, str]) -> list[str]:
@@ -258,13 +337,13 @@ def _codes(comments: dict[str, str]) -> list[str]:
 
 
 def _encode(codes: list[list[str]], task: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indicator (n_records, n_classes) of a task, and the names of its classes."""
+    """Return the label indicator (n_records, n_classes) and the class names of a task."""
     classes = _TASKS[task]
     if classes is None:
-        target_names = sorted({code for found in codes for code in found})
+        target_names = sorted({code for row in codes for code in row})
     else:
-        class_of = {code: name for name, same in classes.items() for code in same}
-        codes = [[class_of[code] for code in found if code in class_of] for found in codes]
+        class_of = {code: name for name, synonyms in classes.items() for code in synonyms}
+        codes = [[class_of[code] for code in row if code in class_of] for row in codes]
         target_names = sorted(classes)
     target = MultiLabelBinarizer(classes=target_names).fit_transform(codes)
     return target.astype(np.int64, copy=False), np.array(target_names, dtype=str)

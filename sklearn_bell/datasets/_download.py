@@ -1,44 +1,48 @@
-"""Download data sets from their publishers, file by file, each held against its checksum."""
+"""Downloads of data sets from their publishers, verified by checksums."""
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from sklearn_bell.datasets._base import find_dataset
-from sklearn_bell.datasets._sources import Source
+from sklearn_bell.datasets._base import Source, find_dataset, get_data_home
 from sklearn_bell.exceptions import InvalidECGError
 
-_CHECKSUMS = "SHA256SUMS.txt"  # which PhysioNet has for each data set
+_CHECKSUMS = "SHA256SUMS.txt"  # published by PhysioNet for each data set
 _TIMEOUT = 30  # s without a byte
-_ATTEMPTS = 5  # at a file, with a pause of 1 s, 2 s, ... before each but the first
+_ATTEMPTS = 5  # for each file, with a pause of 1 s, 2 s, ... before each but the first
 
 
-def is_there(source: Source, home: Path) -> bool:
-    """Return whether there is a copy that somebody else has made."""
-    own = home / source.folders[0]
-    try:
-        return find_dataset(source, home) != own or not (own / _CHECKSUMS).exists()
-    except FileNotFoundError:
-        return False
-
-
-def download(
-    source: Source, home: Path, wanted: tuple[str, ...], n_connections: int, verbose: bool
+def download_if_absent(
+    source: Source,
+    data_home: str | os.PathLike[str] | None,
+    prefixes: tuple[str, ...],
+    n_connections: int,
+    verbose: bool,
 ) -> None:
-    """Download what is not there yet of the files whose names start as is wanted."""
+    """Download the missing files whose names start with one of the prefixes.
+
+    A complete copy from elsewhere, recognised by its lack of the checksum file, stays untouched.
+    """
+    folder = get_data_home(data_home) / source.folders[0]
+    try:
+        is_own = find_dataset(source, data_home) == folder and (folder / _CHECKSUMS).exists()
+    except FileNotFoundError:
+        is_own = True
+    if not is_own:
+        return
     try:
         import pooch
     except ImportError as error:
         raise ImportError(
-            "Downloads need pooch, which is not installed: pip install 'sklearn_bell[fetch]'"
+            "Downloads need pooch, which is not installed. Run: pip install 'sklearn_bell[fetch]'"
         ) from error
-    folder = home / source.folders[0]
     files = pooch.create(
         path=folder,
         base_url=source.files,
@@ -51,22 +55,25 @@ def download(
             files.fetch(name, downloader=pooch.HTTPDownloader(timeout=_TIMEOUT))
         except (OSError, ValueError) as error:
             raise OSError(
-                f"{name} of {source.name} could not be downloaded from {source.files}: {error}. "
-                f"What was downloaded is kept in {folder}; call again to go on from there."
+                f"Could not download {name} of {source.name} from {source.files}: {error}. Call "
+                f"again to resume; files already in {folder} are kept."
             ) from error
 
-    with _silent(pooch.get_logger()):
+    with _quiet(pooch.get_logger()):
         fetch(_CHECKSUMS)
         files.registry = {
             name: f"sha256:{checksum}"
-            for name, checksum in _checksums(folder / _CHECKSUMS)
-            if name.startswith(wanted)
+            for name, checksum in _read_checksums(folder / _CHECKSUMS)
+            if name.startswith(prefixes)
         }
-        # what has its name is whole: it was given that once its checksum had been found right
+        if not files.registry:
+            raise InvalidECGError(
+                f"Expected files of {source.name} under {', '.join(prefixes)}, got none in "
+                f"{folder / _CHECKSUMS}. Choose folders that are listed there."
+            )
+        # pooch names a file only once its checksum is verified, so every present file is complete
         missing = [name for name in files.registry if not (folder / name).exists()]
-        if not missing:
-            return
-        if verbose:
+        if verbose and missing:
             print(
                 f"Downloading {len(missing)} files of {source.name} to {folder}.\n"
                 f"Source: {source.url} (licence {source.licence}). Please cite:\n{source.citation}",
@@ -77,35 +84,34 @@ def download(
         with ThreadPoolExecutor(n_connections) as executor:
             jobs = [executor.submit(fetch, name) for name in missing]
             try:
-                for job in _progress(as_completed(jobs), len(jobs), verbose):
+                done: Iterable[Future] = as_completed(jobs)
+                if verbose and missing:
+                    from rich.console import Console
+                    from rich.progress import track
+
+                    done = track(done, "Downloading", len(jobs), console=Console(stderr=True))
+                for job in done:
                     job.result()
             except BaseException:
                 executor.shutdown(cancel_futures=True)
                 raise
 
 
-def _checksums(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the files that a publisher lists, each with its SHA-256."""
+def _read_checksums(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield name and SHA-256 of each published file."""
     for line in path.read_text("utf-8").splitlines():
-        found = re.fullmatch(r"([0-9a-f]{64}) [ *]?(\S.*)", line)
-        name = PurePosixPath(found[2]) if found else None
-        if not found or not name or name.is_absolute() or ".." in name.parts or "\\" in line:
-            raise InvalidECGError(f"{path} has a line that makes no sense: {line[:100]!r}.")
-        yield found[2], found[1]
-
-
-def _progress(jobs: Iterator[Future], total: int, verbose: bool) -> Iterator[Future]:
-    if not verbose:
-        return jobs
-    from rich.console import Console
-    from rich.progress import track
-
-    return iter(track(jobs, "Downloading", total, console=Console(stderr=True)))
+        match = re.fullmatch(r"([0-9a-f]{64}) [ *]?(\S.*)", line)
+        name = PurePosixPath(match[2]) if match else None
+        if not match or not name or name.is_absolute() or ".." in name.parts or "\\" in line:
+            raise InvalidECGError(
+                f"{path} has an invalid line: {line[:100]!r}. Delete this file to download it anew."
+            )
+        yield match[2], match[1]
 
 
 @contextmanager
-def _silent(logger: logging.Logger) -> Iterator[None]:
-    """Keep pooch from telling of each of thousands of files."""
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """Silence pooch, which logs each of thousands of files."""
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

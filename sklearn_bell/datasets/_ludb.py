@@ -1,33 +1,54 @@
-"""LUDB, the Lobachevsky University Database, from the files of its publisher."""
+"""LUDB, the Lobachevsky University Database: loader, download and source."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
+from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import MultiLabelBinarizer
-from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from sklearn_bell.datasets._base import (
+    Loaded,
+    Source,
     find_dataset,
-    naming,
     read_table,
+    reraise_with_path,
     select_labelled,
 )
-from sklearn_bell.datasets._record import Layout
-from sklearn_bell.datasets._sources import LUDB
-from sklearn_bell.datasets._wfdb import check_leads, read_policy, read_records
+from sklearn_bell.datasets._download import download_if_absent
+from sklearn_bell.datasets._record import ReadPolicy, TargetFormat
+from sklearn_bell.datasets._wfdb import LOAD_CONSTRAINTS, check_leads, read_records
 
+LUDB = Source(
+    name="LUDB",
+    marker="ludb.csv",
+    folders=(
+        "ludb",
+        "lobachevsky-university-electrocardiography-database-1.0.1",
+        "physionet.org/files/ludb/1.0.1",
+    ),
+    url="https://physionet.org/content/ludb/1.0.1/",
+    files="https://physionet.org/files/ludb/1.0.1/",
+    size="about 25 MB unpacked",
+    licence="ODC-By 1.0",
+    citation="""\
+Kalyakulina et al., LUDB: A New Open-Access Validation Tool for Electrocardiogram Delineation
+Algorithms. IEEE Access 8, 186181-186190 (2020), doi:10.1109/ACCESS.2020.3029211,
+doi:10.13026/eegm-h675
+""",
+    fetcher="fetch_ludb",
+)
 _DESCR = f"""\
 LUDB: 200 12-lead ECGs of 10 s at 500 Hz, one of each of 200 patients and healthy volunteers,
 recorded 2017-2018 in Nizhny Novgorod, with the diagnoses of cardiologists.
 
 The gains in its headers scale every lead to a peak-to-peak amplitude of 1 and are not used: the
-digital values are taken as microvolts. They obey Einthoven's law (III = II - I), and are of the
-size that ECGs are.
+digital values are taken as microvolts. They obey Einthoven's law (III = II - I), and have the
+usual amplitudes of ECGs.
 
 Source: {LUDB.url} ({LUDB.licence})
 {LUDB.citation}"""
@@ -47,12 +68,7 @@ _UNITS_PER_MV = 1000.0  # the digital values are microvolts
         "data_home": [str, os.PathLike, None],
         "task": [StrOptions(set(_COLUMNS))],
         "sampling_rate": [Interval(Real, 0, None, closed="neither")],
-        "leads": ["array-like", None],
-        "unlabelled": ["boolean"],
-        "n_jobs": [Integral, None],
-        "out": [str, os.PathLike, None],
-        "allow_links": ["boolean"],
-        "return_X_y": ["boolean"],
+        **LOAD_CONSTRAINTS,
     },
     prefer_skip_nested_validation=True,
 )
@@ -66,12 +82,16 @@ def load_ludb(
     n_jobs: int | None = None,
     out: str | os.PathLike[str] | None = None,
     allow_links: bool = False,
+    download_if_missing: bool = False,
+    n_connections: int = 4,
+    verbose: bool = True,
     return_X_y: bool = False,
-) -> Bunch | tuple[np.ndarray, np.ndarray]:
+) -> Loaded:
     """Load LUDB, 200 12-lead ECGs with rhythm, axis, conduction and hypertrophy.
 
-    The files are those of the publisher: ``ludb.csv`` and the folder ``data``. Nothing is
-    downloaded.
+    The files are those of the publisher: ``ludb.csv`` and the folder ``data``. The gains in the
+    headers scale every lead to a peak-to-peak amplitude of 1 and are not used: the digital values
+    are microvolts [1]_.
 
     Parameters
     ----------
@@ -79,73 +99,49 @@ def load_ludb(
         The folder of LUDB, or the one around its folder ``ludb``. By default that of
         :func:`get_data_home`.
     task : {"rhythm", "axis", "conduction", "hypertrophy"}, default="rhythm"
-        What the target is. ``"rhythm"`` and ``"axis"`` have one class for each record (where the
-        publisher adds a second rhythm, as to 4 records, the first counts); the 10 records with a
-        pacemaker have no axis. ``"conduction"`` and ``"hypertrophy"`` are multi-label: a record
-        may have several abnormalities, or none.
+        The target. ``"rhythm"`` and ``"axis"`` have one class for each record (of two rhythms, as
+        4 records have, the first counts); the 10 records with a pacemaker have no axis.
+        ``"conduction"`` and ``"hypertrophy"`` are multi-label: a record may have several
+        abnormalities, or none.
     sampling_rate : float, default=500
         Sampling rate in Hz; the records have 500 and are resampled to any other.
-    leads : sequence of str of length n_leads, default=None
-        Names of the leads to load, in this order. By default all twelve.
     unlabelled : bool, default=False
-        Whether to keep records without an axis, with the target -1. By default they are left out,
-        and a warning says how many. Of the other tasks every record has a label.
-    n_jobs : int, default=None
-        Number of records read at the same time; see :func:`read_wfdb`.
-    out : str or path-like, default=None
-        Path of a ``.npy`` file to write the records to instead of holding them in memory; see
-        :func:`read_wfdb`.
-    allow_links : bool, default=False
-        Whether files may be symbolic links out of the folder of the data set.
-    return_X_y : bool, default=False
-        Whether to return ``(data, target)`` instead of the Bunch.
+        Keep records without an axis, with the target -1. By default they are left out, with a
+        warning. For the other tasks every record has a label.
+    leads, n_jobs, out, allow_links, download_if_missing, n_connections, verbose, return_X_y
+        As in :func:`load_ptbxl`. The download has about 25 MB.
 
     Returns
     -------
     bunch : :class:`~sklearn.utils.Bunch`
-        data : ndarray of shape (n_records, n_leads, n_samples)
-            The records in mV, float32; with `out` a read-only memory map.
+        As from :func:`load_ptbxl`, but without `fold`, and with:
+
         target : ndarray of shape (n_records,) or (n_records, n_classes)
             Class indices for ``"rhythm"`` and ``"axis"``; for the others 1 where the record has
             the abnormality, else 0.
         target_names : ndarray of shape (n_classes,)
             The classes in the publisher's words, sorted.
         groups : ndarray of shape (n_records,)
-            The patients, of whom each has one record.
-        lead_names : list of str of length n_leads
-            By default I, II, III, aVR, aVL, aVF, V1-V6.
-        sampling_rate : float
-            In Hz.
-        units : str
-            ``"mV"``.
+            The patients, with one record each.
         record_names : ndarray of shape (n_records,)
             The publisher's file names, such as ``data/1``.
         metadata : DataFrame of n_records rows
-            The publisher's table, with age, sex and all findings, as text, indexed by ``ID``. A
-            cell has one finding on each line, and is empty if there is none.
-        skipped : dict
-            Why a record was left out, by its name.
-        DESCR : str
-            What the data set is, and what to cite.
+            The publisher's table as text, indexed by ``ID``. A cell has one finding on each line.
 
     Raises
     ------
     FileNotFoundError
-        If the data set is not there; it says where to get it.
+        If the data set is missing.
     InvalidECGError
-        If a record cannot be read, or if the table is not as the publisher has made it. It names
-        the record or the table.
+        If a record cannot be read, or if the table differs from the published one. The message
+        names the record or the table.
+    OSError, ImportError
+        If a download fails; see :func:`load_ptbxl`.
 
     Warns
     -----
     RecordWarning
-        If records without a label of the task are left out.
-
-    Notes
-    -----
-    The gains in the headers scale every lead to a peak-to-peak amplitude of 1, so what other
-    readers return is not millivolts. Here the digital values are taken as microvolts: they obey
-    Einthoven's law, and are of the size that ECGs are.
+        If records without an axis are left out.
 
     References
     ----------
@@ -160,15 +156,17 @@ def load_ludb(
     >>> load_ludb("an_empty_folder")
     Traceback (most recent call last):
         ...
-    FileNotFoundError: LUDB is not in an_empty_folder: ... Get it from https://physionet.org/...
+    FileNotFoundError: Expected LUDB in an_empty_folder ... Download it with fetch_ludb, ...
     """
-    wanted_leads = check_leads(leads)
+    target_format = TargetFormat(check_leads(leads), sampling_rate, adc_gain=_UNITS_PER_MV)
+    if download_if_missing:
+        download_if_absent(LUDB, data_home, ("",), n_connections, verbose)
     folder = find_dataset(LUDB, data_home)
     path = folder / LUDB.marker
     table = read_table(
         path, _COLUMNS.values(), allow_links=allow_links, dtype=str, keep_default_na=False
     )
-    with naming(path):
+    with reraise_with_path(path):
         table.index = table.index.astype(int)
     table = table.apply(lambda column: column.str.strip())  # cells end in line breaks
     findings = [cell.splitlines() for cell in table[_COLUMNS[task]]]
@@ -176,14 +174,13 @@ def load_ludb(
 
     names = np.array([f"data/{number}" for number in table.index])
     labelled = np.ones(len(names), dtype=bool) if task in _MULTI_LABEL else target >= 0
-    keep, skipped = select_labelled(names, labelled, task, unlabelled)
-    table, target, names = table[keep], target[keep], names[keep]
-    layout = Layout(wanted_leads, sampling_rate, adc_gain=_UNITS_PER_MV)
-    trust = read_policy(folder, allow_links=allow_links)
-    bunch = read_records(names, folder, layout, trust, n_jobs=n_jobs, out=out)
+    mask, skipped = select_labelled(names, labelled, task, unlabelled)
+    table, target, names = table[mask], target[mask], names[mask]
+    policy = ReadPolicy(folder, allow_links=allow_links)
+    bunch = read_records(names, folder, target_format, policy, n_jobs=n_jobs, out=out)
     if return_X_y:
         return bunch.data, target
-    del bunch["padded"]  # no duration is asked for
+    del bunch["padded"]  # empty without a duration
     bunch.update(
         target=target,
         target_names=target_names,
@@ -193,6 +190,26 @@ def load_ludb(
         DESCR=_DESCR,
     )
     return bunch
+
+
+def fetch_ludb(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:
+    """Download LUDB (about 25 MB) if it is missing, and load it.
+
+    The same as :func:`load_ludb` with ``download_if_missing=True``.
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        The folder around ``ludb``. By default that of :func:`get_data_home`.
+    **options
+        Other parameters of :func:`load_ludb`, whose result and errors apply.
+
+    Examples
+    --------
+    >>> from sklearn_bell.datasets import fetch_ludb
+    >>> ecg = fetch_ludb(task="axis")  # doctest: +SKIP
+    """
+    return load_ludb(data_home, download_if_missing=True, **options)
 
 
 def _class_indices(findings: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
@@ -205,7 +222,7 @@ def _class_indices(findings: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _indicator(findings: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return which findings each record has, (n_records, n_classes)."""
+    """Return an indicator (n_records, n_classes) of the findings, and their names."""
     binarizer = MultiLabelBinarizer()
     target = binarizer.fit_transform([[line.strip() for line in lines] for lines in findings])
     return target.astype(np.int64, copy=False), binarizer.classes_.astype(str)

@@ -1,4 +1,4 @@
-"""PTB-XL, from the files in which its publisher distributes it."""
+"""PTB-XL: loader, download and source."""
 
 from __future__ import annotations
 
@@ -7,29 +7,49 @@ import os
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.preprocessing import MultiLabelBinarizer
-from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Options, StrOptions, validate_params
 
 from sklearn_bell.datasets._base import (
+    Loaded,
+    Source,
     find_dataset,
-    naming,
     read_table,
+    reraise_with_path,
     select_labelled,
 )
-from sklearn_bell.datasets._record import Layout
-from sklearn_bell.datasets._sources import PTB_XL
-from sklearn_bell.datasets._wfdb import check_leads, read_policy, read_records
+from sklearn_bell.datasets._download import download_if_absent
+from sklearn_bell.datasets._record import ReadPolicy, TargetFormat
+from sklearn_bell.datasets._wfdb import LOAD_CONSTRAINTS, check_leads, read_records
 from sklearn_bell.exceptions import InvalidECGError
 
+PTB_XL = Source(
+    name="PTB-XL",
+    marker="ptbxl_database.csv",
+    folders=(
+        "ptb-xl",
+        "ptb-xl-a-large-publicly-available-electrocardiography-dataset-1.0.3",
+        "physionet.org/files/ptb-xl/1.0.3",
+    ),
+    url="https://physionet.org/content/ptb-xl/1.0.3/",
+    files="https://physionet.org/files/ptb-xl/1.0.3/",
+    size="about 3 GB unpacked",
+    licence="CC BY 4.0",
+    citation="""\
+Wagner et al., PTB-XL, a large publicly available electrocardiography dataset. Scientific Data 7,
+154 (2020), doi:10.1038/s41597-020-0495-6, doi:10.13026/kfzx-aw45
+""",
+    fetcher="fetch_ptbxl",
+)
 _DESCR = f"""\
 PTB-XL: clinical 12-lead ECGs of 10 s, recorded 1989-1996, with the statements (SCP-ECG codes) of
-one or two cardiologists. The whole of version 1.0.3 has 21,799 records of 18,869 patients, at
-100 Hz and 500 Hz. Folds 1-8 are meant for training, 9 for validation, 10 for the final test;
-patients do not cross folds, and folds 9 and 10 hold labels of the highest quality.
+one or two cardiologists. Version 1.0.3 has 21,799 records of 18,869 patients, at 100 Hz and 500 Hz.
+Folds 1-8 are meant for training, 9 for validation, 10 for the final test; patients do not cross
+folds, and folds 9 and 10 hold labels of the highest quality.
 
 Labels are aggregated from the codes as in the benchmark of Strodthoff et al.: a code counts
 whatever its likelihood, even 0 (unknown).
@@ -41,7 +61,8 @@ doi:10.1109/JBHI.2020.3022989
 """
 
 _FILE_COLUMNS = {100: "filename_lr", 500: "filename_hr"}
-# the columns of scp_statements.csv that say which codes count, and their class if not the code
+_FOLDS = range(1, 11)
+# columns of scp_statements.csv that select the codes of a task, and that hold their classes
 _TASKS: dict[str, tuple[str | None, str | None]] = {
     "all": (None, None),
     "diagnostic": ("diagnostic", None),
@@ -58,12 +79,7 @@ _TASKS: dict[str, tuple[str | None, str | None]] = {
         "task": [StrOptions(set(_TASKS))],
         "sampling_rate": [Options(Integral, set(_FILE_COLUMNS))],
         "folds": "no_validation",
-        "leads": ["array-like", None],
-        "unlabelled": ["boolean"],
-        "n_jobs": [Integral, None],
-        "out": [str, os.PathLike, None],
-        "allow_links": ["boolean"],
-        "return_X_y": ["boolean"],
+        **LOAD_CONSTRAINTS,
     },
     prefer_skip_nested_validation=True,
 )
@@ -78,13 +94,16 @@ def load_ptbxl(
     n_jobs: int | None = None,
     out: str | os.PathLike[str] | None = None,
     allow_links: bool = False,
+    download_if_missing: bool = False,
+    n_connections: int = 4,
+    verbose: bool = True,
     return_X_y: bool = False,
-) -> Bunch | tuple[np.ndarray, np.ndarray]:
+) -> Loaded:
     """Load PTB-XL, 12-lead ECGs with the statements of cardiologists (multi-label).
 
     The files are those of the publisher: ``ptbxl_database.csv``, ``scp_statements.csv`` and the
-    folders ``records100`` and ``records500``, of which one is enough. Nothing is downloaded. A
-    part of the data set loads if its ``ptbxl_database.csv`` lists the records of that part.
+    folders ``records100`` and ``records500``, of which one is enough. A part of the data set loads
+    if its ``ptbxl_database.csv`` lists the records of that part.
 
     Parameters
     ----------
@@ -93,26 +112,26 @@ def load_ptbxl(
         :func:`get_data_home`.
     task : {"all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm"}, \
             default="superdiagnostic"
-        Which statements are the classes: all 71, the 44 diagnostic ones, their 23 subclasses,
+        The statements that are the classes: all 71, the 44 diagnostic ones, their 23 subclasses,
         their 5 superclasses (CD, HYP, MI, NORM, STTC), the 19 of form or the 12 of rhythm.
     sampling_rate : {100, 500}, default=100
-        Which of the publisher's files to read, in Hz.
+        Sampling rate of the files to read, in Hz.
     folds : iterable of int, default=None
         The folds to load, of 1 to 10. By default all.
-    leads : sequence of str of length n_leads, default=None
-        Names of the leads to load, in this order. By default all twelve.
     unlabelled : bool, default=False
-        Whether to keep records that have no label of the task; their row of `target` is zero. By
-        default they are left out, as in the benchmark, and a warning says how many.
-    n_jobs : int, default=None
-        Number of records read at the same time; see :func:`read_wfdb`.
-    out : str or path-like, default=None
-        Path of a ``.npy`` file to write the records to instead of holding them in memory; see
-        :func:`read_wfdb`. At 500 Hz the whole data set takes 5.2 GB.
-    allow_links : bool, default=False
-        Whether files may be symbolic links out of the folder of the data set.
+        Keep records without a label of the task; their row of `target` is zero. By default they
+        are left out, as in the benchmark, with a warning.
+    leads, n_jobs, out, allow_links
+        As in :func:`read_wfdb`; by default all twelve leads. All records at 500 Hz have 5.2 GB.
+    download_if_missing : bool, default=False
+        Download the missing files of this sampling rate: 0.6 GB at 100 Hz, 2.6 GB at 500 Hz. A copy
+        from elsewhere is loaded unchanged.
+    n_connections : int, default=4
+        Number of files downloaded in parallel.
+    verbose : bool, default=True
+        Print source, licence and citation before a download, and show a progress bar.
     return_X_y : bool, default=False
-        Whether to return ``(data, target)`` instead of the Bunch.
+        Return ``(data, target)`` instead of the Bunch.
 
     Returns
     -------
@@ -122,35 +141,32 @@ def load_ptbxl(
         target : ndarray of shape (n_records, n_classes)
             1 where the record has the class, else 0.
         target_names : ndarray of shape (n_classes,)
-            The classes, sorted: every one that the task has, whatever the folds, so that all
-            parts of the data set have the same columns.
+            All classes of the task, sorted, whatever the folds.
         groups : ndarray of shape (n_records,)
             The patients.
         fold : ndarray of shape (n_records,)
             The publisher's fold.
-        lead_names : list of str of length n_leads
-            By default I, II, III, aVR, aVL, aVF, V1-V6.
-        sampling_rate : float
-            In Hz.
-        units : str
-            ``"mV"``.
+        lead_names, sampling_rate, units
+            As from :func:`read_wfdb`.
         record_names : ndarray of shape (n_records,)
             The publisher's file names, such as ``records100/00000/00001_lr``.
         metadata : DataFrame of n_records rows
             The publisher's table, with age, sex and the rest, indexed by ``ecg_id``.
         skipped : dict
-            Why a record was left out, by its name.
+            The reason for each record left out, by its name.
         DESCR : str
-            What the data set is, and what to cite.
+            A description, with the citation.
 
     Raises
     ------
     FileNotFoundError
-        If the data set, or the part of it with this sampling rate, is not there; it says where to
-        get it.
+        If the data set, or its part with this sampling rate, is missing.
     InvalidECGError
-        If a record cannot be read, if there is none to read, or if a table is not as the publisher
-        has made it. It names the record or the table.
+        If a record cannot be read, if there is none to read, or if a table differs from the
+        published one. The message names the record or the table.
+    OSError, ImportError
+        If a file cannot be downloaded, or fails its checksum, in five attempts, or if pooch is not
+        installed. Complete files are kept, and the next call resumes.
 
     Warns
     -----
@@ -159,9 +175,11 @@ def load_ptbxl(
 
     Notes
     -----
-    Statements become labels as in ``compute_label_aggregations`` of the benchmark [2]_
-    (https://github.com/helme/ecg_ptbxl_benchmarking): every code that a record lists counts,
-    whatever its likelihood, even 0, which stands for unknown.
+    Statements become labels as in the benchmark [2]_: every code that a record lists counts,
+    whatever its likelihood, even 0 (unknown).
+
+    Downloads are compared with the checksums of the publisher, and a file gets its name only once
+    it is complete. Delete the folder to start again.
 
     References
     ----------
@@ -177,28 +195,34 @@ def load_ptbxl(
     >>> load_ptbxl("an_empty_folder")
     Traceback (most recent call last):
         ...
-    FileNotFoundError: PTB-XL is not in an_empty_folder: ... Get it from https://physionet.org/...
+    FileNotFoundError: Expected PTB-XL in an_empty_folder ... Download it with fetch_ptbxl, ...
     """
-    wanted_leads = check_leads(leads)
+    target_format = TargetFormat(check_leads(leads))
+    folds = _FOLDS if folds is None else _check_folds(folds, _FOLDS)
+    records = f"records{sampling_rate}"
+    if download_if_missing:
+        prefixes = (PTB_XL.marker, "scp_statements.csv", "LICENSE.txt", f"{records}/")
+        download_if_absent(PTB_XL, data_home, prefixes, n_connections, verbose)
     folder = find_dataset(PTB_XL, data_home)
-    if not (folder / f"records{sampling_rate}").is_dir():
+    if not (folder / records).is_dir():
         raise FileNotFoundError(
-            f"{folder} has no folder records{sampling_rate}, where the records of {sampling_rate} "
-            f"Hz are. Get it from {PTB_XL.url}, or load the records of the other sampling_rate."
+            f"Expected a folder {records} in {folder}. Download it with fetch_ptbxl, or from "
+            f"{PTB_XL.url}, or load the other sampling_rate."
         )
     table = _read_records(folder, _FILE_COLUMNS[sampling_rate], allow_links)
-    if folds is not None:
-        table = _select_folds(table, folds)
+    if folds is not _FOLDS:
+        _check_folds(folds, table["strat_fold"])
+        table = table[table["strat_fold"].isin(folds)]
     target, target_names = _encode(table["scp_codes"], folder, task, allow_links)
 
     names = np.array(table[_FILE_COLUMNS[sampling_rate]], dtype=str)
-    keep, skipped = select_labelled(names, np.asarray(target.any(axis=1)), task, unlabelled)
-    table, target, names = table[keep], target[keep], names[keep]
-    trust = read_policy(folder, allow_links=allow_links)
-    bunch = read_records(names, folder, Layout(wanted_leads), trust, n_jobs=n_jobs, out=out)
+    mask, skipped = select_labelled(names, np.asarray(target.any(axis=1)), task, unlabelled)
+    table, target, names = table[mask], target[mask], names[mask]
+    policy = ReadPolicy(folder, allow_links=allow_links)
+    bunch = read_records(names, folder, target_format, policy, n_jobs=n_jobs, out=out)
     if return_X_y:
         return bunch.data, target
-    del bunch["padded"]  # no duration is asked for
+    del bunch["padded"]  # empty without a duration
     bunch.update(
         target=target,
         target_names=target_names,
@@ -211,34 +235,52 @@ def load_ptbxl(
     return bunch
 
 
-def _select_folds(table: pd.DataFrame, folds: Iterable[int]) -> pd.DataFrame:
-    """Return the rows of the folds, each of which must be there."""
-    folds, there = set(folds), set(table["strat_fold"])
-    if not folds or not folds <= there:
-        raise InvalidECGError(
-            f"folds must be some of {sorted(map(int, there))}, but got {sorted(folds)}."
-        )
-    return table[table["strat_fold"].isin(folds)]
+def fetch_ptbxl(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:
+    """Download PTB-XL if it is missing, and load it.
+
+    The same as :func:`load_ptbxl` with ``download_if_missing=True``.
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        The folder around ``ptb-xl``. By default that of :func:`get_data_home`.
+    **options
+        Other parameters of :func:`load_ptbxl`, whose result and errors apply.
+
+    Examples
+    --------
+    >>> from sklearn_bell.datasets import fetch_ptbxl
+    >>> ecg = fetch_ptbxl(sampling_rate=100, folds=[1, 2])  # doctest: +SKIP
+    """
+    return load_ptbxl(data_home, download_if_missing=True, **options)
+
+
+def _check_folds(folds: Iterable[int], available: Iterable[int]) -> list[int]:
+    checked = list(folds) if isinstance(folds, Iterable) else []
+    if not checked or not set(checked) <= set(available):
+        allowed = sorted(map(int, set(available)))
+        raise InvalidECGError(f"Expected folds out of {allowed}, got {checked or folds!r}.")
+    return checked
 
 
 def _read_records(folder: Path, file_column: str, allow_links: bool) -> pd.DataFrame:
-    """Return the table of records, in which what is used makes sense."""
+    """Return the table of records, with the columns used here checked."""
     path = folder / PTB_XL.marker
     columns = ["patient_id", "strat_fold", "scp_codes", file_column]
     table = read_table(path, columns, allow_links=allow_links)
-    with naming(path):
+    with reraise_with_path(path):
         for column in ("patient_id", "strat_fold"):
             if (table[column].astype(np.int64) != table[column]).any():
-                raise ValueError(f"its column {column} is not of whole numbers")
+                raise ValueError(f"its column {column} has values that are not whole numbers")
         for column in ("scp_codes", file_column):
             if not table[column].map(lambda cell: isinstance(cell, str)).all():
-                raise ValueError(f"its column {column} is not of text")
+                raise ValueError(f"its column {column} has values that are not text")
         for cell in table["scp_codes"]:
-            _codes(cell)
+            _parse_codes(cell)
     return table
 
 
-def _codes(cell: str) -> dict[str, float]:
+def _parse_codes(cell: str) -> dict[str, float]:
     """Return codes and their likelihoods, as of ``{'NORM': 100.0, 'SR': 0.0}``."""
     codes = json.loads(cell.replace("'", '"'))
     if not isinstance(codes, dict):
@@ -247,22 +289,21 @@ def _codes(cell: str) -> dict[str, float]:
 
 
 def _encode(
-    codes: pd.Series, folder: Path, task: str, allow_links: bool
+    cells: pd.Series, folder: Path, task: str, allow_links: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indicator (n_records, n_classes) of a task, and the names of its classes."""
-    kind, column = _TASKS[task]
-    path = folder / "scp_statements.csv"
-    columns = [name for name in (kind, column) if name is not None]
-    statements = read_table(path, columns, allow_links=allow_links)
-    if kind is not None:
-        statements = statements[statements[kind] == 1]
-    classes = statements.index.to_series() if column is None else statements[column].dropna()
-    class_of = {
-        # some excerpts of PTB-XL write NT for NT_
-        **{str(code).rstrip("_"): name for code, name in classes.items()},
-        **classes,
-    }
-    labels = [[class_of[code] for code in _codes(cell) if code in class_of] for cell in codes]
+    """Return the label indicator (n_records, n_classes) and the class names of a task."""
+    selector, class_column = _TASKS[task]
+    columns = [name for name in (selector, class_column) if name is not None]
+    statements = read_table(folder / "scp_statements.csv", columns, allow_links=allow_links)
+    if selector is not None:
+        statements = statements[statements[selector] == 1]
+    if class_column is None:
+        classes = statements.index.to_series()
+    else:
+        classes = statements[class_column].dropna()
+    # some excerpts of PTB-XL write NT for NT_
+    class_of = {str(code).rstrip("_"): name for code, name in classes.items()} | dict(classes)
+    labels = [[class_of[code] for code in _parse_codes(cell) if code in class_of] for cell in cells]
     target_names = sorted(set(classes))
     target = MultiLabelBinarizer(classes=target_names).fit_transform(labels)
     return target.astype(np.int64, copy=False), np.array(target_names, dtype=str)

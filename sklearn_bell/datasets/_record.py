@@ -1,7 +1,7 @@
-"""One WFDB record, read and brought to the wanted leads, sampling rate and length.
+"""One WFDB record, decoded and converted to a target format.
 
-Nobody vouches for the files: what they say is held against what is there before memory is asked
-for, and no file is opened that lies elsewhere.
+The files are not trusted: sizes are checked against the header before memory is allocated, and no
+file outside the allowed folder is opened.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 import os
 import stat
+import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,236 +26,242 @@ from sklearn_bell.exceptions import InvalidECGError
 
 with warnings.catch_warnings():  # wfdb 4.3 uses what pandas 3 deprecates
     warnings.filterwarnings("ignore", module=r"wfdb\.")
-    from wfdb.io import _signal as wfdb_signal
+    import wfdb
 
 _MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "\u00b5v": 1e-3, "\u03bcv": 1e-3}  # two letters mu
-_BYTES = {  # per sample, by WFDB format
+_FLAC = ("508", "516", "524")
+_BYTES = {  # per sample, by WFDB format; of compressed files "bytes" count samples
     **{"8": 1, "80": 1, "16": 2, "61": 2, "160": 2, "24": 3, "32": 4},
     **{"212": 3 / 2, "310": 4 / 3, "311": 4 / 3},
+    **dict.fromkeys(_FLAC, 1),
 }
-_SAMPLES_OF_BLOCK = {"212": 2, "310": 3, "311": 3}  # the last may be filled up
-_FLAC = ("508", "516", "524")
-_MOST_SAMPLES = 2**28  # of all leads, unpacked or resampled: a day of twelve at 250 Hz
-_LEAST_RATIO, _LARGEST_RATIO = 1e-3, 50  # of sampling rates
+_BLOCK = {"212": 2, "310": 3, "311": 3}  # samples; the last block may be padded
+_INVALID = {  # digital value of an invalid sample; format 8 has none
+    **dict.fromkeys(("80", "508"), -(2**7)),
+    **dict.fromkeys(("310", "311"), -(2**9)),
+    **dict.fromkeys(("16", "61", "160", "516"), -(2**15)),
+    **{"212": -(2**11), "24": -(2**23), "524": -(2**23), "32": -(2**31)},
+}
+_MAX_SAMPLES = 2**28  # of all leads, decoded or resampled: a day of twelve leads at 250 Hz
+_MIN_RATIO, _MAX_RATIO = 1e-3, 50  # of sampling rates
 T = TypeVar("T")
 
 
-class Layout(NamedTuple):
-    """What a record has to become; None where the record itself decides.
+class TargetFormat(NamedTuple):
+    """Leads, rate and length of the result; None where the record decides.
 
-    Where `duration` is None a record must have `n_samples`, else it is cropped or padded.
+    Without `duration` a record must have `n_samples`, else it is cropped or padded.
     """
 
     leads: tuple[str, ...] | None = None
     sampling_rate: float | None = None  # Hz
     duration: float | None = None  # seconds
     n_samples: int | None = None
-    adc_gain: float | None = None  # units of the digital values per mV, if the headers are wrong
+    adc_gain: float | None = None  # digital values per mV, to replace wrong gains of the headers
 
 
 class ReadPolicy(NamedTuple):
-    """What is believed of the files."""
+    """Checks of the files."""
 
-    root: str | None = None  # no file may lie outside of it; None: of the folder of its record
-    verify: bool = True  # whether samples are held against number and checksum in the header
-
-
-class LengthMismatch(str):
-    """What is wrong with a record is a length that differs from that of the first."""
+    root: str | os.PathLike[str] | None = None  # holds all files; None: the folder of the record
+    verify: bool = True  # compare samples with length and checksum in the header
+    allow_links: bool = False  # out of the root
+    scratch: str | None = None  # folder for temporary headers; needed for reading samples
 
 
-class LengthError(InvalidECGError):
+class LengthMismatch(InvalidECGError):
     """A record differs in length from the first."""
 
 
-class Reading(NamedTuple):
-    """A record as it was read."""
+class DecodedRecord(NamedTuple):
+    """Signal of one record."""
 
     signal: np.ndarray  # float32 (n_leads, n_samples), mV
-    layout: Layout  # without None, except for duration and adc_gain
+    format: TargetFormat  # without None, except for duration and adc_gain
     padded: bool
 
 
-def try_read(path: str, layout: Layout, trust: ReadPolicy) -> Reading | str:
-    """Read a record, or return what is wrong with it. See :func:`read_record`."""
-    try:
-        return read_record(path, layout, trust)
-    except LengthError as error:
-        return LengthMismatch(error)
-    except (InvalidECGError, MemoryError) as error:
-        return str(error)
+def try_each(read: Callable[..., T], paths: Iterable[str], *args: Any) -> list[T | Exception]:
+    """Apply a reader of one record to each path; return errors in place of results."""
+    results: list[T | Exception] = []
+    for path in paths:
+        try:
+            results.append(read(path, *args))
+        except (InvalidECGError, MemoryError) as error:
+            results.append(error)
+    return results
 
 
-def try_read_all(paths: Sequence[str], layout: Layout, trust: ReadPolicy) -> list[Reading | str]:
-    """Read several records, one after the other. See :func:`try_read`."""
-    return [try_read(path, layout, trust) for path in paths]
+def read_record_comments(path: str, policy: ReadPolicy) -> dict[str, str]:
+    """Return the named comments in the header of the record at an absolute path."""
+    return _from_header(read_comments, path, policy)
 
 
-def read_record(path: str, layout: Layout, trust: ReadPolicy) -> Reading:
-    """Read the record at an absolute path without extension; an error says the cause alone."""
-    folder, root = os.path.dirname(path), _root(path, trust)
-    header = _with_length(_from_header(read_header, path, root), folder, root, trust.verify)
+def read_record(path: str, target: TargetFormat, policy: ReadPolicy) -> DecodedRecord:
+    """Read the record at an absolute path without extension. Errors state the cause only."""
+    folder = os.path.dirname(path)
+    header = _check_files(_from_header(read_header, path, policy), folder, policy)
 
     names = [standard_name(signal.name) for signal in header.signals]
-    leads = layout.leads or _in_standard_order(names)
+    leads = target.leads or _in_standard_order(names)
     chosen = lead_positions(leads, names)
     repeated = [name for name, n in Counter(map(str.lower, names)).items() if n > 1]
     if any(names[i].lower() in repeated for i in chosen):
         raise InvalidECGError(f"it has more than one lead named {', '.join(repeated)}.")
 
     rate = _common_rate(header, chosen)
-    wanted_rate = float(layout.sampling_rate or rate)
-    signal = _in_millivolts(header, chosen, _digital_values(header, chosen, folder), layout, trust)
-    if layout.duration is not None:  # a second more, so that the filter sees how it goes on
-        signal = signal[:, : math.ceil((layout.duration + 1) * rate)]
+    target_rate = float(target.sampling_rate or rate)
+    digital = _read_digital(header, folder, str(policy.scratch))
+    signal = np.stack(
+        [_to_millivolts(header.signals[i], digital[i], target, policy) for i in chosen]
+    )
+    if target.duration is not None:  # one second more, for the edge of the filter
+        signal = signal[:, : math.ceil((target.duration + 1) * rate)]
     _check_finite(signal, leads)
 
-    if not _LEAST_RATIO <= wanted_rate / rate <= _LARGEST_RATIO:
-        raise InvalidECGError(f"it is not to be resampled from {rate:g} to {wanted_rate:g} Hz.")
-    _check_size(len(leads) * signal.shape[1] * wanted_rate / rate)
-    signal = resample(signal, rate, wanted_rate)
+    if not _MIN_RATIO <= target_rate / rate <= _MAX_RATIO:
+        raise InvalidECGError(
+            f"resampling from {rate:g} to {target_rate:g} Hz is not supported. Choose a rate "
+            f"between {_MIN_RATIO:g} and {_MAX_RATIO} times that of the record."
+        )
+    _check_size(len(leads) * signal.shape[1] * target_rate / rate)
+    signal = resample(signal, rate, target_rate)
     _check_finite(signal, leads)  # a filter overshoots
     n_available = signal.shape[1]
-    n_samples = _wanted_length(layout, wanted_rate, n_available)
+    n_samples = _target_length(target, target_rate, n_available)
     _check_size(len(leads) * n_samples)
     fitted = np.zeros((len(leads), n_samples), dtype=np.float32)
     fitted[:, :n_available] = signal[:, :n_samples]
-    layout = layout._replace(leads=tuple(leads), sampling_rate=wanted_rate, n_samples=n_samples)
-    return Reading(fitted, layout, padded=n_available < n_samples)
+    target = target._replace(leads=tuple(leads), sampling_rate=target_rate, n_samples=n_samples)
+    return DecodedRecord(fitted, target, padded=n_available < n_samples)
 
 
-def try_comments(path: str, trust: ReadPolicy) -> dict[str, str] | str:
-    """Read the comments in the header of a record, by name, or return what is wrong with it."""
-    try:
-        return _from_header(read_comments, path, _root(path, trust))
-    except InvalidECGError as error:
-        return str(error)
+def resolve_inside(folder: str | os.PathLike[str], name: str, policy: ReadPolicy) -> str:
+    """Return the path of a regular file, inside the root of the policy once links are followed."""
+    if name in (".", "..") or any(separator in name for separator in "/\\:\0"):
+        raise InvalidECGError(f"its header points outside its own folder, to {name}.")
+    path = os.path.join(folder, name)
+    root = os.path.realpath(policy.root or folder)
+    if not policy.allow_links and os.path.commonpath([os.path.realpath(path), root]) != root:
+        raise InvalidECGError(
+            f"its file {name} is a link out of {root}. Pass allow_links=True if you trust it."
+        )
+    if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would block
+        raise InvalidECGError(f"its file {name} is not a regular file.")
+    return path
 
 
-def _root(path: str, trust: ReadPolicy) -> str:
-    return os.path.realpath(trust.root or os.path.dirname(path))
-
-
-def _from_header(read: Callable[[str], T], path: str, root: str) -> T:
+def _from_header(read: Callable[[str], T], path: str, policy: ReadPolicy) -> T:
     folder, name = os.path.split(path)
     try:
-        return read(resolve_inside(folder, f"{name}.hea", root))
+        return read(resolve_inside(folder, f"{name}.hea", policy))
     except OSError as error:
         raise InvalidECGError(
             f"its header {name}.hea cannot be read ({error.strerror})."
         ) from error
 
 
-def resolve_inside(folder: str, name: str, root: str) -> str:
-    """Return the path of a file, which has to be one and to lie in `root`, links followed.
-
-    An error says the cause alone.
-    """
-    if name in (".", "..") or any(separator in name for separator in "/\\:\0"):
-        raise InvalidECGError(
-            f"its header points outside its own folder, to {name}; this is refused."
-        )
-    path = os.path.join(folder, name)
-    target = os.path.realpath(path)
-    if os.path.commonpath([target, root]) != root:
-        raise InvalidECGError(
-            f"its file {name} is a link out of {root}; this is refused, unless allow_links=True."
-        )
-    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would keep us waiting
-        raise InvalidECGError(f"its file {name} is no ordinary file.")
-    return path
+def _by_file(header: Header) -> list[tuple[str, list[Signal]]]:
+    """Return the signals of each file: a file holds all its signals, frame by frame."""
+    return [(file, list(group)) for file, group in groupby(header.signals, lambda s: s.file)]
 
 
-def _with_length(header: Header, folder: str, root: str, verify: bool) -> Header:
-    """Return the header with a number of frames that its signal files have, or say what is wrong.
-
-    Each file holds its signals one after the other, frame by frame, in one format.
-    """
-    files: dict[str, list[Signal]] = {}
-    for signal in header.signals:
-        files.setdefault(signal.file, []).append(signal)
-    if [signal for signals in files.values() for signal in signals] != list(header.signals):
-        raise InvalidECGError("its header names the signals of a file in several places.")
+def _check_files(header: Header, folder: str, policy: ReadPolicy) -> Header:
+    """Check that the signal files hold the declared samples; fill in the number of frames."""
     n_frames = header.n_frames
-    for file, signals in files.items():
-        form, offset = signals[0].format, signals[0].offset
-        if any((signal.format, signal.offset) != (form, offset) for signal in signals):
-            raise InvalidECGError(f"its header gives several formats to its file {file}.")
-        if form not in _BYTES and form not in _FLAC:
-            raise InvalidECGError(f"its file {file} has the unknown format {form}.")
+    files = _by_file(header)
+    if len({file for file, _ in files}) < len(files):
+        raise InvalidECGError("its header lists the signals of one file in several places.")
+    for file, signals in files:
+        fmt, offset = signals[0].format, signals[0].offset
+        if any((signal.format, signal.offset) != (fmt, offset) for signal in signals):
+            raise InvalidECGError(f"its header declares several formats for its file {file}.")
+        if fmt not in _BYTES:
+            raise InvalidECGError(f"its file {file} has the unknown format {fmt}.")
         try:
-            size = _size_of_file(resolve_inside(folder, file, root), form, offset)
+            size = _file_size(resolve_inside(folder, file, policy), fmt, offset)
         except OSError as error:
-            what = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
-            raise InvalidECGError(f"its file {file} {what} ({error.strerror}).") from error
-        n_samples = math.floor(size / _BYTES.get(form, 1))
+            problem = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
+            raise InvalidECGError(f"its file {file} {problem} ({error.strerror}).") from error
+        n_samples = math.floor(size / _BYTES[fmt])
         per_frame = sum(signal.per_frame for signal in signals)
         if n_frames is None and per_frame:
             n_frames = n_samples // per_frame
         expected = per_frame * (n_frames or 0)
         if n_samples < expected:
             raise InvalidECGError(
-                f"its signal file {file} is truncated: it has {n_samples} of {expected} samples."
+                f"its signal file {file} is truncated: expected {expected} samples, got "
+                f"{n_samples}. Download it again."
             )
-        n_too_many = size - _size(expected, form)
-        if verify and n_too_many > 0:
+        block = _BLOCK.get(fmt, 1)
+        excess = size - math.ceil(expected / block) * round(block * _BYTES[fmt])
+        if policy.verify and excess > 0:
             raise InvalidECGError(
-                f"its signal file {file} has {n_samples} samples, but its header promises "
-                f"{expected}: {n_too_many} {'samples' if form in _FLAC else 'bytes'} too many."
+                f"its signal file {file} is too long: expected {expected} samples, got {n_samples} "
+                f"({excess} {'samples' if fmt in _FLAC else 'bytes'} too many). Download it again, "
+                "or pass verify=False where the reader has this option."
             )
     _check_size((n_frames or 0) * sum(signal.per_frame for signal in header.signals))
     if not n_frames or any(not signal.per_frame for signal in header.signals):
         raise InvalidECGError("it has no samples.")
     if any(signal.skew >= n_frames for signal in header.signals):
-        raise InvalidECGError("its leads are skewed by more than their length.")
+        raise InvalidECGError("the skew of a lead exceeds the length of the record.")
     return header._replace(n_frames=n_frames)
 
 
-def _size_of_file(path: str, form: str, offset: int) -> int:
-    """Return how many bytes of samples there are in a file, or samples where it is compressed."""
-    if form in _BYTES:
+def _file_size(path: str, fmt: str, offset: int) -> int:
+    """Return the number of bytes of samples, or of samples if the file is compressed."""
+    if fmt not in _FLAC:
         return max(0, os.path.getsize(path) - offset)
     import soundfile  # a dependency of wfdb, for compressed files alone
 
     try:
         stream = soundfile.info(path)
     except RuntimeError as error:
-        raise InvalidECGError(f"its signal file is no FLAC file ({error}).") from error
+        raise InvalidECGError(f"its signal file is not a FLAC file ({error}).") from error
     return max(0, (stream.frames - offset) * stream.channels)
 
 
-def _size(n_samples: int, form: str) -> int:
-    """Return the greatest such size of so many samples: the last block may be filled up."""
-    block = _SAMPLES_OF_BLOCK.get(form, 1)
-    return math.ceil(n_samples / block) * round(block * _BYTES.get(form, 1))
+def _read_digital(header: Header, folder: str, scratch: str) -> list[np.ndarray]:
+    """Return the digital values of all signals, float64, NaN where marked as invalid.
 
-
-def _digital_values(header: Header, chosen: Sequence[int], folder: str) -> list[np.ndarray]:
-    """Return the samples of the chosen signals as they are in the files."""
-    signals = header.signals
+    wfdb gets a minimal header of its own, beside links to the checked files in a scratch folder:
+    so it never parses the original, whose dates or file names it may reject or misread. Signals
+    of a file are declared as one where its format allows, since wfdb parses lines slowly.
+    """
+    lines, joined = [], []  # joined: for each declared signal, the signals that it consists of
+    name = f"{os.getpid()}-{threading.get_ident()}"  # workers share the folder
     try:
-        return wfdb_signal._rd_segment(
-            file_name=[signal.file for signal in signals],
-            dir_name=folder,
-            pn_dir=None,
-            fmt=[signal.format for signal in signals],
-            n_sig=len(signals),
-            sig_len=header.n_frames,
-            byte_offset=[signal.offset for signal in signals],
-            samps_per_frame=[signal.per_frame for signal in signals],
-            skew=[0 for _ in signals],  # checksums are of all samples
-            init_value=[signal.initial for signal in signals],
-            sampfrom=0,
-            sampto=header.n_frames,
-            channels=list(chosen),
-            ignore_skew=False,
-        )
-    except Exception as error:  # whatever it trips over in a file that is not as it should be
+        for number, (file, signals) in enumerate(_by_file(header)):
+            link = Path(scratch, f"{name}-{number}.dat")
+            link.unlink(missing_ok=True)  # of the previous record
+            link.symlink_to(os.path.join(folder, file))
+            separate = signals[0].format in ("8", *_FLAC)
+            groups = [[signal] for signal in signals] if separate else [signals]
+            lines += [_signal_line(link.name, group) for group in groups]
+            joined += groups
+        path = Path(scratch, f"{name}.hea")
+        path.unlink(missing_ok=True)  # on some file systems faster than truncating
+        path.write_text("\n".join([f"record {len(lines)} 1 {header.n_frames}", *lines]))
+        # a gain of 1 gives digital values
+        record = wfdb.rdrecord(path.with_suffix(""), smooth_frames=False)
+    except Exception as error:  # any failure of wfdb on an invalid file
         raise InvalidECGError(f"wfdb cannot read it ({type(error).__name__}: {error}).") from error
+    digital = []
+    for values, signals in zip(record.e_p_signal, joined, strict=True):
+        ends = np.cumsum([signal.per_frame for signal in signals])
+        frames = values.reshape(-1, ends[-1])  # (n_frames, samples per frame)
+        digital += [part.ravel() for part in np.split(frames, ends[:-1], axis=1)]
+    return digital
+
+
+def _signal_line(file: str, signals: Sequence[Signal]) -> str:
+    first, per_frame = signals[0], sum(signal.per_frame for signal in signals)
+    return f"{file} {first.format}x{per_frame}+{first.offset} 1(0)/mV 16 0 {first.initial}"
 
 
 def _in_standard_order(names: Sequence[str]) -> list[str]:
-    """Put the twelve leads first, in their order, if all are there."""
+    """Put the twelve leads first, in their order, if all are present."""
     if not set(STANDARD_LEADS) <= set(names):
         return list(names)
     return [*STANDARD_LEADS, *(name for name in names if name not in STANDARD_LEADS)]
@@ -263,71 +272,62 @@ def _common_rate(header: Header, chosen: Sequence[int]) -> float:
     rates = {header.rate * header.signals[i].per_frame for i in chosen}
     if len(rates) > 1:
         listed = ", ".join(f"{rate:g}" for rate in sorted(rates))
-        raise InvalidECGError(f"its leads differ in sampling rate ({listed} Hz).")
+        raise InvalidECGError(
+            f"its leads differ in sampling rate ({listed} Hz). Select leads of one rate."
+        )
     return rates.pop()
 
 
-def _in_millivolts(
-    header: Header,
-    chosen: Sequence[int],
-    digital: Sequence[np.ndarray],
-    layout: Layout,
-    trust: ReadPolicy,
+def _to_millivolts(
+    signal: Signal, digital: np.ndarray, target: TargetFormat, policy: ReadPolicy
 ) -> np.ndarray:
-    """Return the chosen signals as float64 (n_leads, n_samples), NaN where marked as invalid."""
-    rows = []
-    for i, integers in zip(chosen, digital, strict=True):
-        signal, values = header.signals[i], integers.astype(float)
-        if trust.verify and signal.checksum is not None:
-            found = int(integers.sum(dtype=np.int64)) % 2**16
-            if found != signal.checksum:
-                raise InvalidECGError(
-                    f"its lead {signal.name} is not what was recorded: its samples add up to "
-                    f"{found}, but the checksum in its header is {signal.checksum}."
-                )
-        if layout.adc_gain is not None:
-            row = values / layout.adc_gain
-        elif (unit := signal.unit.lower()) in _MILLIVOLTS:
-            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is told later
-                row = (values - signal.baseline) * (_MILLIVOLTS[unit] / signal.gain)
-        else:
+    """Convert the digital values of one signal to mV, float64 (n_samples,)."""
+    if policy.verify and signal.checksum is not None:
+        integers = np.nan_to_num(digital, nan=_INVALID.get(signal.format, 0)).astype(np.int64)
+        checksum = int(integers.sum()) % 2**16
+        if checksum != signal.checksum:
             raise InvalidECGError(
-                f"its lead {signal.name} is in the unknown unit {signal.unit!r}, not mV, uV or V."
+                f"its lead {signal.name} is corrupt: expected the checksum {signal.checksum}, got "
+                f"{checksum}. Download it again."
             )
-        invalid = wfdb_signal.INVALID_SAMPLE_VALUE[signal.format]
-        if invalid is not None:
-            row[integers == invalid] = np.nan
-        n_skewed = signal.skew * signal.per_frame  # which other leads do not have
-        rows.append(np.concatenate([row[n_skewed:], np.full(n_skewed, np.nan)]))
-    return np.stack(rows)
+    if target.adc_gain is not None:
+        values = digital / target.adc_gain
+    elif (unit := signal.unit.lower()) in _MILLIVOLTS:
+        with np.errstate(over="ignore", invalid="ignore"):  # _check_finite reports overflow
+            values = (digital - signal.baseline) * (_MILLIVOLTS[unit] / signal.gain)
+    else:
+        raise InvalidECGError(
+            f"its lead {signal.name} has the unknown unit {signal.unit!r}. Expected mV, uV or V."
+        )
+    n_skewed = signal.skew * signal.per_frame  # missing at the end
+    return np.concatenate([values[n_skewed:], np.full(n_skewed, np.nan)])
 
 
 def _check_size(n_samples: float) -> None:
-    """Refuse what would ask for too much memory."""
-    if n_samples > _MOST_SAMPLES:
+    """Refuse to allocate too much memory."""
+    if n_samples > _MAX_SAMPLES:
         raise InvalidECGError(
-            f"it has, or would have, {n_samples:.0f} samples in all leads, more than the "
-            f"{_MOST_SAMPLES} that are read at once."
+            f"expected at most {_MAX_SAMPLES} samples in all leads, got {n_samples:.0f}."
         )
 
 
-def _wanted_length(layout: Layout, rate: float, n_available: int) -> int:
-    """Return the number of samples that a record with `n_available` of them has to have."""
-    if layout.duration is not None:
-        n_samples = round(layout.duration * rate)
+def _target_length(target: TargetFormat, rate: float, n_available: int) -> int:
+    """Return the number of samples in the result, for a record of `n_available` samples."""
+    if target.duration is not None:
+        n_samples = round(target.duration * rate)
         if n_samples < 1:
-            raise InvalidECGError(f"{layout.duration:g} s hold no sample at {rate:g} Hz.")
+            raise InvalidECGError(f"{target.duration:g} s hold no sample at {rate:g} Hz.")
         return n_samples
-    if layout.n_samples not in (None, n_available):
-        raise LengthError(
-            f"it has {n_available} samples at {rate:g} Hz where the first record has "
-            f"{layout.n_samples}; give duration= (seconds) to crop longer and pad shorter records."
+    if target.n_samples not in (None, n_available):
+        raise LengthMismatch(
+            f"expected {target.n_samples} samples at {rate:g} Hz as in the first record, got "
+            f"{n_available}. Pass duration= (seconds) to crop longer and pad shorter records."
         )
     return n_available
 
 
 def _check_finite(signal: np.ndarray, leads: Sequence[str]) -> None:
-    """Refuse NaN (which marks invalid samples), infinities and what float32 cannot hold."""
+    """Refuse NaN (which marks invalid samples), infinities and overflow of float32."""
     bad = ~(np.abs(signal) <= np.finfo(np.float32).max)
     if bad.any():
         lead, sample = np.argwhere(bad)[0]

@@ -1,15 +1,19 @@
-"""Read WFDB records into one array, in memory or on disk."""
+"""Reader of WFDB records into one array, in memory or on disk."""
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
+import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import chain
 from numbers import Integral, Real
 from pathlib import Path, PurePath
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -18,36 +22,48 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_bell._utils.leads import standard_name
-from sklearn_bell.datasets._base import warn_of_records
+from sklearn_bell.datasets._base import warn_about_records
 from sklearn_bell.datasets._record import (
-    Layout,
+    DecodedRecord,
     LengthMismatch,
-    Reading,
     ReadPolicy,
+    TargetFormat,
+    read_record,
+    read_record_comments,
     resolve_inside,
-    try_comments,
-    try_read,
-    try_read_all,
+    try_each,
 )
 from sklearn_bell.exceptions import InvalidECGError
 
-_BYTES_AT_ONCE = 2**26  # of records, at most, held in memory when writing is slower than reading
+_BYTES_AT_ONCE = 2**26  # of records held in memory, at most, when writing is slower than reading
 _RECORDS_PER_TASK = 16  # a task costs some milliseconds, and a record takes two
-_IDLE = 30  # s until workers end that have nothing more to read
+_IDLE = 30  # s until idle workers end
 _EXTENSIONS = (".hea", ".dat", ".mat")
+T = TypeVar("T")
+
+READ_CONSTRAINTS: dict[str, list] = {  # of parameters that all readers share
+    "leads": ["array-like", None],
+    "n_jobs": [Integral, None],
+    "out": [str, os.PathLike, None],
+    "allow_links": ["boolean"],
+}
+LOAD_CONSTRAINTS: dict[str, list] = READ_CONSTRAINTS | {  # that all loaders share
+    "unlabelled": ["boolean"],
+    "download_if_missing": ["boolean"],
+    "n_connections": [Interval(Integral, 1, None, closed="left")],
+    "verbose": ["boolean"],
+    "return_X_y": ["boolean"],
+}
 
 
 @validate_params(
     {
         "records": "no_validation",
-        "leads": ["array-like", None],
         "sampling_rate": [Interval(Real, 0, None, closed="neither"), None],
         "duration": [Interval(Real, 0, None, closed="neither"), None],
-        "n_jobs": [Integral, None],
-        "out": [str, os.PathLike, None],
         "on_error": [StrOptions({"raise", "skip"})],
         "verify": ["boolean"],
-        "allow_links": ["boolean"],
+        **READ_CONSTRAINTS,
     },
     prefer_skip_nested_validation=True,
 )
@@ -65,48 +81,45 @@ def read_wfdb(
 ) -> Bunch:
     """Read WFDB records into one array of millivolts.
 
-    What is not given (leads, sampling rate, length) is taken from the first record that can be
-    read. Only local files are read, and only from the folders of the records' own headers.
+    Leads, sampling rate and length default to those of the first record that can be read. Only
+    local files are read, and only from the folders of the records' own headers.
 
     Parameters
     ----------
     records : str, path-like or iterable of str or path-like
-        The paths of the records, with or without extension; or one folder, whose file ``RECORDS``
-        names its records.
+        Paths of the records, with or without extension; or one folder, whose file ``RECORDS``
+        lists its records.
     leads : sequence of str of length n_leads, default=None
-        Names of the leads to read, in this order, whatever their case. By default those of the
-        first record: in the order I, II, III, aVR, aVL, aVF, V1-V6 if it has all of these
-        (others follow), else in its own order.
+        Names of the leads to read, in this order; case does not matter. By default those of the
+        first record: in the order I, II, III, aVR, aVL, aVF, V1-V6 if it has all twelve (others
+        follow), else in its own order.
     sampling_rate : float, default=None
-        Sampling rate of the array in Hz. Records with another rate are resampled with
-        :func:`scipy.signal.resample_poly`. By default the rate of the first record.
+        In Hz. Records with another rate are resampled by :func:`scipy.signal.resample_poly`.
     duration : float, default=None
-        Length of the records in seconds. What is longer is cropped at its end; what is shorter is
-        padded with zeros at its end, and a warning says which. By default nothing is cropped or
-        padded, and a record whose length differs from that of the first is an error, whatever
-        `on_error`: it may be the first that is wrong.
+        Length in seconds. Longer records are cropped at their end; shorter ones are padded with
+        zeros at their end, with a warning. By default another length than that of the first
+        record is an error even with ``on_error="skip"``: the first record may be the wrong one.
     n_jobs : int, default=None
-        Number of records read at the same time, as in scikit-learn: None is 1 unless in a
-        :func:`joblib.parallel_config` context, -1 all processors. It changes nothing but the time.
+        Number of records read in parallel, as in scikit-learn: None is 1 unless in a
+        :func:`joblib.parallel_config` context, -1 all processors. The result is the same.
     out : str or path-like, default=None
-        Path of a ``.npy`` file that the array is written to, record by record, so that it need not
-        fit into memory. It appears, or replaces the one that is there, only when all is read.
+        Path of a ``.npy`` file to write the array to, record by record, so that it need not fit
+        into memory. The file appears, or replaces an older one, only when it is complete.
     on_error : {"raise", "skip"}, default="raise"
-        What to do with a record that cannot be read: raise an error, or leave it out and warn.
+        Raise an error if a record cannot be read, or leave it out with a warning.
     verify : bool, default=True
-        Whether samples are held against what the header says of them: their number, and the
-        checksums where it has any. Without, a signal file may have more samples, which are not
-        read; fewer are always an error.
+        Compare samples with their number and checksums in the header. Without, surplus samples in
+        a signal file are ignored; missing ones are always an error.
     allow_links : bool, default=False
-        Whether files may be symbolic links to elsewhere, as in data sets that are managed by
-        git-annex or DataLad. By default all files of a record have to lie in its folder, or in the
-        one folder that is given as `records`.
+        Follow symbolic links out of the folder, as in data sets managed by git-annex or DataLad. By
+        default all files of a record must lie in its folder, or in the folder `records`.
 
     Returns
     -------
     bunch : :class:`~sklearn.utils.Bunch`
         data : ndarray of shape (n_records, n_leads, n_samples)
-            The records in mV, float32, in the order given; with `out` a read-only memory map.
+            The records in mV, float32, in the order of `records`; with `out` a read-only memory
+            map.
         lead_names : list of str of length n_leads
             The leads; the twelve standard ones in their usual spelling.
         sampling_rate : float
@@ -114,21 +127,21 @@ def read_wfdb(
         units : str
             ``"mV"``.
         record_names : ndarray of shape (n_records,)
-            The records read, as given but without extension.
+            The records read, as passed but without extension.
         skipped : dict
-            Why a record was left out, by its name.
+            The reason for each record left out, by its name.
         padded : list of str
             Names of the records that were padded with zeros.
 
     Raises
     ------
     InvalidECGError
-        If a record cannot be read and `on_error` is ``"raise"``, if none can be read, if none or
-        one of them twice is given, or if a parameter makes no sense. The error names the record and
-        the cause: a file that is missing, truncated or too long, a header that does not follow its
-        specification or points outside its own folder, checksums that do not fit, a missing lead,
-        a unit other than mV, uV and V, several segments, leads of different rates, samples that
-        are not finite (invalid ones are NaN), a differing length, or more than 2**28 samples.
+        If a record cannot be read and `on_error` is ``"raise"``, if none can be read, if `records`
+        is empty or has duplicates, or if a parameter is invalid. The message names the record and
+        the cause: a file that is missing, truncated or too long, a header that violates its
+        specification or points outside its own folder, a wrong checksum, a missing lead, a unit
+        other than mV, uV and V, several segments, leads of different rates, samples that are not
+        finite (invalid ones are NaN), another length, or more than 2**28 samples.
 
     Warns
     -----
@@ -148,187 +161,184 @@ def read_wfdb(
     ((1, 2, 1000), ['I', 'aVR'], 100.0)
     """
     names, folder = _list_records(records, allow_links)
-    layout = Layout(check_leads(leads), sampling_rate, duration)
-    trust = read_policy(folder, verify=verify, allow_links=allow_links)
+    target = TargetFormat(check_leads(leads), sampling_rate, duration)
+    policy = ReadPolicy(folder, verify, allow_links)
     skip = on_error == "skip"
-    return read_records(names, folder, layout, trust, n_jobs=n_jobs, out=out, skip=skip)
-
-
-def read_policy(
-    folder: Path | None, *, verify: bool = True, allow_links: bool = False
-) -> ReadPolicy:
-    """Return what is believed of the files in a folder."""
-    root = None if folder is None else str(folder)
-    return ReadPolicy(os.sep if allow_links else root, verify)
+    return read_records(names, folder, target, policy, n_jobs=n_jobs, out=out, skip=skip)
 
 
 def read_records(
     names: Sequence[str],
     folder: Path | None,
-    layout: Layout,
-    trust: ReadPolicy,
+    target: TargetFormat,
+    policy: ReadPolicy,
     *,
     n_jobs: int | None = None,
     out: str | os.PathLike[str] | None = None,
     skip: bool = False,
 ) -> Bunch:
-    """Read the records `names`, which lie in `folder` if that is given. See :func:`read_wfdb`."""
+    """Read the records `names`, relative to `folder` if it is not None. See :func:`read_wfdb`."""
     paths = _local_paths(names, folder)
-    reader = _Reader(names, paths, trust, skip)
-    layout = reader.first_layout(layout)
-    lead_names = list(cast("tuple[str, ...]", layout.leads))
-    shape = (len(lead_names), cast("int", layout.n_samples))
-    signals = reader.signals(layout, n_jobs)
-    data = _stack(signals, len(paths), shape) if out is None else _write(signals, shape, out)
-    if reader.skipped:
-        warn_of_records(
+    names_read: list[str] = []
+    padded: list[str] = []
+    skipped: dict[str, str] = {}
+
+    def refuse(name: str, error: Exception) -> None:
+        if not skip or isinstance(error, LengthMismatch):
+            raise InvalidECGError(f"Record {name}: {error}") from error
+        skipped[name] = str(error)
+
+    def read_signals() -> Generator[np.ndarray, None, None]:
+        chunk = _BYTES_AT_ONCE // (4 * math.prod(shape))
+        records = _read_parallel(read_record, paths, n_jobs, chunk, target, policy)
+        for name, record in zip(names, records, strict=True):
+            if isinstance(record, DecodedRecord):
+                names_read.append(name)
+                if record.padded:
+                    padded.append(name)
+                yield record.signal
+            else:
+                refuse(name, record)
+
+    with _scratch_folder() as scratch:
+        policy = policy._replace(scratch=scratch)
+        for name, path in zip(names, paths, strict=True):
+            (record,) = try_each(read_record, [path], target, policy)
+            if isinstance(record, DecodedRecord):
+                target = record.format  # the first valid record sets the format of all
+                break
+            refuse(name, record)
+        else:
+            name, cause = next(iter(skipped.items()))
+            raise InvalidECGError(
+                f"None of the {len(names)} records could be read; the first, {name}: {cause}"
+            )
+        shape = (len(target.leads or ()), target.n_samples or 0)
+        with closing(read_signals()) as signals:
+            data = _write(signals, shape, out) if out else _stack(signals, len(paths), shape)
+    if skipped:
+        warn_about_records(
             f"of {len(names)} records could not be read and are left out",
-            (f"{name} ({cause.rstrip('.')})" for name, cause in reader.skipped.items()),
+            (f"{name} ({cause.rstrip('.')})" for name, cause in skipped.items()),
             "See skipped.",
         )
-    if reader.padded:
-        warn_of_records(
-            f"of {len(reader.kept)} records are too short and were padded with zeros",
-            reader.padded,
+    if padded:
+        warn_about_records(
+            f"of {len(names_read)} records are too short and were padded with zeros",
+            padded,
             "See padded.",
         )
     return Bunch(
         data=data,
-        lead_names=lead_names,
-        sampling_rate=layout.sampling_rate,
+        lead_names=list(target.leads or ()),
+        sampling_rate=target.sampling_rate,
         units="mV",
-        record_names=np.array(reader.kept, dtype=str),
-        skipped=reader.skipped,
-        padded=reader.padded,
+        record_names=np.array(names_read, dtype=str),
+        skipped=skipped,
+        padded=padded,
     )
 
 
-def comments_of(
-    names: Sequence[str], folder: Path, trust: ReadPolicy, *, n_jobs: int | None = None
-) -> list[dict[str, str] | str]:
-    """Return the comments in the headers of records, by name, or what is wrong with a header."""
+@contextmanager
+def _scratch_folder() -> Iterator[str]:
+    """Create a temporary folder. After an error, workers may add files while it is removed."""
+    scratch = tempfile.mkdtemp(prefix="sklearn_bell-")
+    try:
+        yield scratch
+    finally:
+        for _ in range(100):
+            shutil.rmtree(scratch, ignore_errors=True)
+            if not os.path.exists(scratch):
+                break
+
+
+def read_all_comments(
+    names: Sequence[str], folder: Path, policy: ReadPolicy, *, n_jobs: int | None = None
+) -> list[dict[str, str] | Exception]:
+    """Return the named comments of each record, or the error if its header cannot be read."""
     paths = _local_paths(names, folder)
-    with Parallel(n_jobs=n_jobs, idle_worker_timeout=_IDLE) as parallel:
-        return list(parallel(delayed(try_comments)(path, trust) for path in paths))
+    return list(_read_parallel(read_record_comments, paths, n_jobs, len(paths), policy))
 
 
-class _Reader:
-    """Read records in order, and keep account of what became of each."""
-
-    def __init__(
-        self, names: Sequence[str], paths: Sequence[str], trust: ReadPolicy, skip: bool
-    ) -> None:
-        self.names, self.paths, self.trust, self.skip = names, paths, trust, skip
-        self.kept: list[str] = []
-        self.padded: list[str] = []
-        self.skipped: dict[str, str] = {}
-
-    def first_layout(self, layout: Layout) -> Layout:
-        """Return the layout that the first good record gives to all."""
-        for name, path in zip(self.names, self.paths, strict=True):
-            reading = try_read(path, layout, self.trust)
-            if isinstance(reading, Reading):
-                return reading.layout
-            self._refuse(name, reading)
-        name, cause = next(iter(self.skipped.items()))
-        raise InvalidECGError(
-            f"None of the {len(self.names)} records could be read; the first, {name}: {cause}"
-        )
-
-    def signals(self, layout: Layout, n_jobs: int | None) -> Iterator[np.ndarray]:
-        """Yield the signals of the good records, (n_leads, n_samples), a chunk read at a time."""
-        size = 4 * len(cast("tuple[str, ...]", layout.leads)) * cast("int", layout.n_samples)
-        chunk = max(2 * _RECORDS_PER_TASK * effective_n_jobs(n_jobs), _BYTES_AT_ONCE // size)
-        # workers of their own, by another timeout: those that have read without PyTorch would seem
-        # to joblib to leak memory once they fit, and it would warn and end them
-        with Parallel(
-            n_jobs=n_jobs, batch_size=1, idle_worker_timeout=_IDLE, return_as="generator"
-        ) as parallel:
-            for start in range(0, len(self.paths), chunk):
-                names, paths = (x[start : start + chunk] for x in (self.names, self.paths))
-                readings = parallel(
-                    delayed(try_read_all)(
-                        paths[first : first + _RECORDS_PER_TASK], layout, self.trust
-                    )
-                    for first in range(0, len(paths), _RECORDS_PER_TASK)
-                )
-                try:
-                    for name, reading in zip(names, chain.from_iterable(readings), strict=True):
-                        if isinstance(reading, str):
-                            self._refuse(name, reading)
-                            continue
-                        self.kept.append(name)
-                        if reading.padded:
-                            self.padded.append(name)
-                        yield reading.signal
-                finally:  # joblib warns of what was read and is not wanted after an error
-                    with warnings.catch_warnings():
-                        warnings.simplefilter("ignore", UserWarning)
-                        readings.close()
-
-    def _refuse(self, name: str, cause: str) -> None:
-        if not self.skip or isinstance(cause, LengthMismatch):
-            raise InvalidECGError(f"Record {name}: {cause}")
-        self.skipped[name] = cause
+def _read_parallel(
+    read: Callable[..., T], paths: Sequence[str], n_jobs: int | None, chunk: int, *args: Any
+) -> Iterator[T | Exception]:
+    """Yield the result of each path in order, or its error; at most a chunk waits in memory."""
+    chunk = max(2 * _RECORDS_PER_TASK * effective_n_jobs(n_jobs), chunk)
+    # separate workers, by another timeout: workers without PyTorch grow once they fit, which
+    # joblib takes for a memory leak: it would warn and end them
+    with Parallel(
+        n_jobs=n_jobs, batch_size=1, idle_worker_timeout=_IDLE, return_as="generator"
+    ) as parallel:
+        for start in range(0, len(paths), chunk):
+            end = min(start + chunk, len(paths))
+            batches = parallel(
+                delayed(try_each)(read, paths[first : min(first + _RECORDS_PER_TASK, end)], *args)
+                for first in range(start, end, _RECORDS_PER_TASK)
+            )
+            try:
+                yield from chain.from_iterable(batches)
+            finally:  # after an error joblib warns about the unused results
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", UserWarning)
+                    batches.close()
 
 
 def _list_records(
     records: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], allow_links: bool
 ) -> tuple[list[str], Path | None]:
-    """Return the names of the records, and the folder that they are in if one is given."""
+    """Return the names of the records, and their folder if `records` is one."""
     if not isinstance(records, str | os.PathLike):
-        return [_without_extension(os.fsdecode(record)) for record in records], None
-    folder = os.fsdecode(records)
+        return [_strip_extension(os.fsdecode(record)) for record in records], None
     try:
-        listed = resolve_inside(
-            folder, "RECORDS", os.sep if allow_links else os.path.realpath(folder)
-        )
-        lines = Path(listed).read_text("utf-8").splitlines()
+        policy = ReadPolicy(allow_links=allow_links)
+        index = resolve_inside(os.fsdecode(records), "RECORDS", policy)
+        lines = Path(index).read_text("utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise InvalidECGError(
-            f"{records} is not a folder with a file RECORDS ({error}). Give such a folder, or a "
-            "list of the paths of records."
+            f"Expected a folder with a file RECORDS, got {records} ({error}). Pass such a folder, "
+            "or a list of the paths of records."
         ) from error
-    return [_without_extension(line.strip()) for line in lines if line.strip()], Path(records)
+    return [_strip_extension(line.strip()) for line in lines if line.strip()], Path(records)
 
 
-def _without_extension(path: str) -> str:
+def _strip_extension(path: str) -> str:
     stem, extension = os.path.splitext(path)
     return stem if extension.lower() in _EXTENSIONS else path
 
 
 def _local_paths(names: Sequence[str], folder: Path | None) -> list[str]:
-    """Return the absolute paths of the records, each of which must be local and given once."""
+    """Return the absolute paths of the records, which must be local and different."""
     if not len(names):
-        raise InvalidECGError("There are no records to read.")
+        raise InvalidECGError("There are no records to read. Pass at least one.")
     for name in names:
         if folder is not None and (os.path.isabs(name) or ".." in PurePath(name).parts):
-            raise InvalidECGError(f"Record {name} is outside its folder {folder}; this is refused.")
+            raise InvalidECGError(f"Record {name} is outside its folder {folder}.")
     paths = [os.path.abspath(os.path.join(folder or "", name)) for name in names]
     for name, path in zip(names, paths, strict=True):
-        if "://" in name or "::" in path:  # wfdb would fetch it
-            raise InvalidECGError(f"Record {name}: only local files are read; download it first.")
+        if "://" in name or "::" in path:  # wfdb would download it
+            raise InvalidECGError(f"Record {name}: only local files are read. Download it first.")
         if "\0" in name:
-            raise InvalidECGError(f"Record {str(name)!r}: there can be no such file.")
+            raise InvalidECGError(f"Record {str(name)!r}: a file name has no null character.")
     path, n = Counter(paths).most_common(1)[0]
     if n > 1:
         name = names[paths.index(path)]
-        raise InvalidECGError(f"Record {name} is given {n} times; give each record once.")
+        raise InvalidECGError(f"Record {name} is listed {n} times. Pass each record once.")
     return paths
 
 
 def check_leads(leads: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return the names of the wanted leads in their usual spelling, each once."""
+    """Return the lead names in their usual spelling; they must be different."""
     if leads is None:
         return None
     names = tuple(standard_name(lead) for lead in leads)
     if not names or len({name.lower() for name in names}) < len(names):
-        raise InvalidECGError(f"leads must be a list of different names, but got {leads!r}.")
+        raise InvalidECGError(f"Expected leads to be a list of different names, got {leads!r}.")
     return names
 
 
 def _stack(signals: Iterator[np.ndarray], n_max: int, shape: tuple[int, int]) -> np.ndarray:
-    """Put up to `n_max` signals into one array."""
+    """Collect up to `n_max` signals in one array."""
     data = np.empty((n_max, *shape), dtype=np.float32)
     n = 0
     for signal in signals:
@@ -340,7 +350,7 @@ def _stack(signals: Iterator[np.ndarray], n_max: int, shape: tuple[int, int]) ->
 def _write(
     signals: Iterator[np.ndarray], shape: tuple[int, int], out: str | os.PathLike[str]
 ) -> np.ndarray:
-    """Write the signals one by one to a file that appears as `out` when it is complete."""
+    """Write the signals one by one to a file, which is renamed to `out` when complete."""
     unfinished = f"{os.fspath(out)}.{os.getpid()}.part"
     try:
         with open(unfinished, "wb") as file:
@@ -352,7 +362,7 @@ def _write(
             file.seek(0)
             _write_header(file, (n, *shape))  # numpy leaves room for the first axis to grow
             if file.tell() != start:
-                raise RuntimeError("The header of the .npy file has changed its size.")
+                raise RuntimeError("The header of the .npy file changed its size.")
         os.replace(unfinished, out)
     except BaseException:
         Path(unfinished).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""load_challenge: records of the Challenges 2020 and 2021, as each of their sources has them."""
+"""Tests of load_challenge, on small records in the layout of several sources."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def digital(seed, n_samples):
 
 
 def write(folder, name, *, seed, rate=500, seconds=10, comments, date="", fields="16+24 1000/mV"):
-    """Write a record as the Challenge has it: a MATLAB file, whose first 24 bytes are not read."""
+    """Write a record as the Challenge does: a MATLAB file, whose first 24 bytes are skipped."""
     folder.mkdir(parents=True, exist_ok=True)
     values = digital(seed, seconds * rate)
     scipy.io.savemat(folder / f"{name}.mat", {"val": values}, format="4")
@@ -28,10 +28,9 @@ def write(folder, name, *, seed, rate=500, seconds=10, comments, date="", fields
     (folder / f"{name}.hea").write_text("\n".join([*lines, *comments, ""]))
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Return a folder of three sources, one of the Challenge 2020 and two of 2021."""
-    folder = tmp_path / "training"
+def make_folder(home):
+    """Write three sources, one of the Challenge 2020 and two of 2021."""
+    folder = home / "challenge-2021" / "training"
     write(
         folder / "cpsc_2018" / "g1", "A0002", seed=0, seconds=12, date="12-Feb-2020 17:05:50",
         comments=["#Age: 74", "#Sex: Male", "#Dx: 164909002,17338001", "#Rx: Unknown"],
@@ -48,11 +47,16 @@ def folder(tmp_path):
     return folder
 
 
-def has(bunch):
+@pytest.fixture
+def folder(tmp_path):
+    return make_folder(tmp_path / "home")
+
+
+def labels_of(bunch):
     return [sorted(bunch.target_names[row == 1].tolist()) for row in bunch.target]
 
 
-def test_all_sources_are_read_by_one_function(folder):
+def test_load_challenge_reads_all_sources(folder):
     with pytest.warns(RecordWarning) as seen:
         bunch = load_challenge(folder)
     assert "no label of the task 'challenge2021'" in str(seen[0].message)
@@ -71,27 +75,27 @@ def test_all_sources_are_read_by_one_function(folder):
     assert len(set(bunch.groups)) == 3
 
 
-def test_codes_that_are_scored_as_the_same_are_one_class(folder):
+def test_synonymous_codes_are_one_class(folder):
     with pytest.warns(RecordWarning):
         bunch = load_challenge(folder)
-    # a left bundle branch block is one, complete or not, and so is a ventricular beat
-    assert has(bunch) == [["AF", "BBB", "CRBBB|RBBB"], *2 * [["CLBBB|LBBB", "PVC|VPB"]]]
+    # complete and other left bundle branch blocks count as one, as do ventricular beats
+    assert labels_of(bunch) == [["AF", "BBB", "CRBBB|RBBB"], *2 * [["CLBBB|LBBB", "PVC|VPB"]]]
     assert len(bunch.target_names) == 26
     assert bunch.target_names.tolist() == sorted(bunch.target_names)
 
 
-def test_the_first_challenge_scored_fewer(folder):
+def test_task_challenge2020_has_24_classes(folder):
     with pytest.warns(RecordWarning):
         bunch = load_challenge(folder, task="challenge2020")
-    # the complete block of the left bundle branch was not scored yet, nor that of any
-    assert has(bunch) == [["AF", "CRBBB|RBBB"], ["LBBB", "PVC|VPB"], ["PVC|VPB"]]
+    # neither the complete left bundle branch block nor BBB was scored
+    assert labels_of(bunch) == [["AF", "CRBBB|RBBB"], ["LBBB", "PVC|VPB"], ["PVC|VPB"]]
     assert len(bunch.target_names) == 24
 
 
-def test_all_codes_are_classes_of_their_own(folder):
+def test_task_all_has_class_per_code(folder):
     with pytest.warns(RecordWarning, match="padded"):
         bunch = load_challenge(folder, task="all")
-    assert has(bunch) == [
+    assert labels_of(bunch) == [
         ["164889003", "59118001", "6374002"],
         ["55827005"],
         ["164909002", "17338001"],
@@ -100,7 +104,7 @@ def test_all_codes_are_classes_of_their_own(folder):
     assert bunch.skipped == {}
 
 
-def test_metadata_are_the_comments_of_each_record(folder):
+def test_metadata_holds_comments(folder):
     with pytest.warns(RecordWarning, match="padded"):
         bunch = load_challenge(folder, unlabelled=True)
     assert bunch.metadata.index.tolist() == bunch.record_names.tolist()
@@ -110,11 +114,11 @@ def test_metadata_are_the_comments_of_each_record(folder):
     assert not bunch.target[1].any()
 
 
-def test_one_source_other_rates_leads_and_out_are_those_of_read_wfdb(folder, tmp_path):
+def test_load_challenge_agrees_with_read_wfdb(folder, tmp_path):
     out = tmp_path / "chapman.npy"
     source = folder / "chapman_shaoxing"
     options = {"sampling_rate": 100, "leads": ["V6", "ii"]}
-    bunch = load_challenge(source, unlabelled=True, out=out, n_jobs=2, **options)
+    bunch = load_challenge(source, unlabelled=True, out=out, **options)
     expected = read_wfdb([source / "JS00001", source / "JS00002"], **options)
     np.testing.assert_array_equal(bunch.data, expected.data)
     assert bunch.lead_names == ["V6", "II"]
@@ -124,13 +128,13 @@ def test_one_source_other_rates_leads_and_out_are_those_of_read_wfdb(folder, tmp
     np.testing.assert_array_equal(y, bunch.target)
 
 
-def test_records_of_differing_length_need_a_duration(folder):
+def test_different_lengths_need_duration(folder):
     with pytest.raises(InvalidECGError, match=r"Record cpsc_2018/g1/A0002: .*duration="):
         load_challenge(folder, duration=None, unlabelled=True)
 
 
 @pytest.mark.parametrize("broken", ["header", "signal"])
-def test_records_that_cannot_be_read_are_named_or_left_out(folder, broken):
+def test_broken_record_raises_or_is_skipped(folder, broken):
     source = folder / "chapman_shaoxing"
     if broken == "header":
         (source / "JS00001.hea").write_bytes(b"\xff")
@@ -145,7 +149,7 @@ def test_records_that_cannot_be_read_are_named_or_left_out(folder, broken):
     assert len(bunch.data) == len(bunch.target) == len(bunch.groups) == 1
 
 
-def test_a_changed_sample_is_noticed_unless_told_not_to(folder):
+def test_corrupt_sample_raises_unless_unverified(folder):
     file = folder / "chapman_shaoxing" / "JS00001.mat"
     content = bytearray(file.read_bytes())
     content[1000] ^= 1
@@ -155,12 +159,12 @@ def test_a_changed_sample_is_noticed_unless_told_not_to(folder):
     assert len(load_challenge(file.parent, unlabelled=True, verify=False).data) == 2
 
 
-def test_a_folder_without_records_is_refused(tmp_path):
-    with pytest.raises(InvalidECGError, match=r"no record, .*\.hea"):
+def test_folder_without_records_raises(tmp_path):
+    with pytest.raises(InvalidECGError, match=r"no record .*\.hea"):
         load_challenge(tmp_path)
 
 
-def test_headers_may_not_be_links_out_of_the_folder(folder, tmp_path):
+def test_header_link_needs_allow_links(folder, tmp_path):
     source = folder / "chapman_shaoxing"
     header = tmp_path / "elsewhere.hea"
     (source / "JS00001.hea").rename(header)
@@ -170,7 +174,7 @@ def test_headers_may_not_be_links_out_of_the_folder(folder, tmp_path):
     assert len(load_challenge(source, unlabelled=True, allow_links=True).data) == 2
 
 
-def test_a_record_whose_header_cannot_be_read_is_not_one_without_labels(folder):
+def test_unreadable_header_is_not_unlabelled(folder):
     source = folder / "georgia"
     write(source / "g1", "E00002", seed=4, seconds=5, comments=["# Dx: 55827005"])
     (source / "g1" / "E00001.hea").write_bytes(b"\xff")
@@ -179,3 +183,10 @@ def test_a_record_whose_header_cannot_be_read_is_not_one_without_labels(folder):
         pytest.raises(InvalidECGError, match=r"g1/E00001: its header is not text"),
     ):
         load_challenge(source, duration=5)
+
+
+def test_sources_select_folders(folder):
+    bunch = load_challenge(folder, sources=["georgia"], duration=5)
+    assert bunch.record_names.tolist() == ["georgia/g1/E00001"]
+    with pytest.raises(FileNotFoundError, match=r"no folder .*ptb\..*fetch_chapman"):
+        load_challenge(folder, sources=["georgia", "ptb"])

@@ -1,22 +1,26 @@
-"""What all fuzzers share: how files are mutated, and what no file may bring about."""
+"""Shared parts of the fuzz tests: mutation of files, and limits on what a file may cause."""
 
 import faulthandler
+import inspect
 import os
 import re
 import sys
+import tempfile
 import tracemalloc
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-N_CASES = int(os.environ.get("SKLEARN_BELL_FUZZ", "200"))  # of each test
+N_CASES = int(os.environ.get("SKLEARN_BELL_FUZZ", "200"))  # of each slow test
+N_SAMPLE = min(N_CASES, 30)  # of each test in every run
 LONG = N_CASES > 1000
 
-# a short run is the same every time, so that it fails for those who change something
+# a short run is reproducible, so that it fails for those who change something
 FUZZ = settings(
     max_examples=N_CASES,
     deadline=None,
@@ -24,10 +28,31 @@ FUZZ = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-# where networks are made, which takes a tenth of a second
+# for tests that train networks, which takes a tenth of a second
 FUZZ_SLOW = settings(FUZZ, max_examples=max(40, N_CASES // 20))
-SECONDS = 60  # a case that takes longer hangs: the interpreter tells where, and ends
-MOST_BYTES = 2**28  # that a case may allocate in Python and numpy; the files have a few KB
+SECONDS = 60  # a longer case hangs: the interpreter prints its stack and exits
+MOST_BYTES = 2**28  # limit on allocations of Python and numpy; the files have a few KB
+
+
+def fuzz(check):
+    """Turn ``check(data, **fixtures)`` into a test of a small sample, and a slow one of N_CASES."""
+    fixtures = [name for name in inspect.signature(check).parameters if name != "data"]
+
+    def test(n_cases, **values):
+        @settings(FUZZ, max_examples=n_cases)
+        @given(data=st.data())
+        def run(data):
+            check(data=data, **values)
+
+        run()
+
+    test.__name__, test.__doc__ = check.__name__, check.__doc__
+    test.__signature__ = inspect.Signature(
+        [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in ["n_cases", *fixtures]]
+    )
+    cases = [N_SAMPLE, pytest.param(N_CASES, marks=pytest.mark.slow)]
+    return pytest.mark.parametrize("n_cases", cases, ids=["sample", "long"])(test)
+
 
 NUMBERS = [b"0", b"-1", b"1", b"2", b"3.5", b"1000000", b"1000000000000", b"999999999999999",
            b"9" * 400, b"1e12", b"1e400", b"1e-400", b"nan", b"inf", b"-0", b"0x10", b"1_000",
@@ -39,10 +64,10 @@ WORDS = [b"", b" ", b"~", b".", b"..", b"../outside.dat", b"/etc/passwd", b"link
 
 
 def mutated(content, text, aims=()):
-    """Return the content with one to four things changed, as a strategy.
+    """Return a strategy of the content after one to four changes.
 
-    `aims` are pairs of a pattern and of what may be put in its place. A case is one seed: where
-    thousands of bytes could be drawn one by one, hypothesis is slow, and has little to shrink.
+    `aims` are pairs of a pattern and its replacements. A case is one seed: hypothesis is slow at
+    drawing thousands of bytes one by one, and shrinks them little.
     """
     return SEEDED.map(lambda random: _mutate(random, content, text, aims))
 
@@ -61,18 +86,18 @@ def _mutate(random, content, text, aims):
     return content
 
 
-def _aimed(pattern, new, all_of_them=0.5):
-    """Return what puts one of the new in place of a match, or at times of all of them."""
+def _aimed(pattern, new, p_all=0.5):
+    """Return a change that replaces a match, or at times all matches."""
 
     def change(random, content):
-        places = [found.span() for found in re.finditer(pattern, content)]
+        places = [match.span() for match in re.finditer(pattern, content)]
         if not places:
             return content
-        other = random.choice(new)
-        if random.random() < all_of_them:
-            return re.sub(pattern, lambda _: other, content)
+        replacement = random.choice(new)
+        if random.random() < p_all:
+            return re.sub(pattern, lambda _: replacement, content)
         start, end = random.choice(places)
-        return content[:start] + other + content[end:]
+        return content[:start] + replacement + content[end:]
 
     return change
 
@@ -118,24 +143,25 @@ def _truncate(random, content):
 
 
 def _line(random, content):
-    """Leave a line out, or have it twice, or exchange two."""
+    """Delete a line, repeat it, or swap two."""
     lines = content.split(b"\n")
     i, j = (random.randrange(len(lines)) for _ in range(2))
-    how = random.choice(["out", "twice", "exchanged"])
-    if how == "out":
+    change = random.choice(["delete", "repeat", "swap"])
+    if change == "delete":
         del lines[i]
-    elif how == "twice":
+    elif change == "repeat":
         lines.insert(i, lines[i])
     else:
         lines[i], lines[j] = lines[j], lines[i]
     return b"\n".join(lines)
 
 
-# What no file may bring about ---------------------------------------------------------------------
+# Limits on what a file may cause ------------------------------------------------------------------
 
 _watched: dict = {}
 _FORBIDDEN = ("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.spawn", "ctypes.",
               "pickle.find", "urllib.", "ftplib.", "webbrowser.", "shutil.")  # fmt: skip
+_SCRATCH = os.path.realpath(os.path.join(tempfile.gettempdir(), "sklearn_bell-"))  # of readers
 _PYTHON = (sys.prefix, sys.base_prefix, str(Path(__file__).parents[2] / "sklearn_bell"),
            "/proc/self", "/sys/", "/dev/null")  # fmt: skip
 
@@ -143,12 +169,14 @@ _PYTHON = (sys.prefix, sys.base_prefix, str(Path(__file__).parents[2] / "sklearn
 def _hook(event, args):
     if not _watched:
         return
+    if event == "shutil.rmtree" and os.path.realpath(args[0]).startswith(_SCRATCH):
+        return
     if event.startswith(_FORBIDDEN):
-        _watched["seen"].append(f"{event} {args}")
+        _watched["events"].append(f"{event} {args}")
     elif event == "open" and isinstance(args[0], str | bytes):
         path = os.path.realpath(os.fsdecode(args[0]))
-        if not path.startswith((_watched["folder"], *_PYTHON)):
-            _watched["seen"].append(f"open {path}")
+        if not path.startswith((_watched["folder"], _SCRATCH, *_PYTHON)):
+            _watched["events"].append(f"open {path}")
 
 
 sys.addaudithook(_hook)
@@ -156,29 +184,29 @@ sys.addaudithook(_hook)
 
 @contextmanager
 def watched(folder):
-    """Fail if a file outside the folder is opened, or a hang, a network or much memory comes of it.
+    """Fail on opening files outside the folder, hanging, networking or allocating much memory.
 
-    The interpreter reports whatever is opened, started or connected to by audit events.
+    Audit events of the interpreter report every file, process and connection.
     """
-    seen = []
+    events = []
     faulthandler.dump_traceback_later(SECONDS, exit=True)
     tracemalloc.start(1)
-    _watched.update(folder=os.path.realpath(folder) + os.sep, seen=seen)
+    _watched.update(folder=os.path.realpath(folder) + os.sep, events=events)
     try:
         yield
     finally:
         _watched.clear()
-        _, most = tracemalloc.get_traced_memory()
+        _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         faulthandler.cancel_dump_traceback_later()
-    assert not seen, seen
-    assert most < MOST_BYTES, f"{most / 1e6:.0f} MB were allocated"
+    assert not events, events
+    assert peak < MOST_BYTES, f"{peak / 1e6:.0f} MB were allocated"
 
 
 class Outcomes(Counter):
-    """What became of the cases, printed by a long run."""
+    """Counts of outcomes, printed after a long run."""
 
-    def report(self, what):
+    def report(self, name):
         if LONG and self:
-            said = ", ".join(f"{n:,} {outcome}" for outcome, n in self.most_common())
-            print(f"\n{what}: {sum(self.values()):,} cases: {said}")
+            counts = ", ".join(f"{n:,} {outcome}" for outcome, n in self.most_common())
+            print(f"\n{name}: {sum(self.values()):,} cases: {counts}")

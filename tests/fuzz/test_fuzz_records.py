@@ -1,4 +1,4 @@
-"""Whatever stands in the files of a WFDB record, it is read rightly, or the record is refused."""
+"""Fuzz tests of WFDB records: mutated files are read correctly or rejected."""
 
 import os
 import re
@@ -6,12 +6,11 @@ import re
 import numpy as np
 import pytest
 import wfdb
-from hypothesis import given
 from hypothesis import strategies as st
 
 from sklearn_bell.datasets import read_wfdb
 from sklearn_bell.exceptions import InvalidECGError
-from tests.fuzz._fuzzing import FUZZ, Outcomes, mutated, watched
+from tests.fuzz._fuzzing import Outcomes, fuzz, mutated, watched
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* were padded with zeros")
 
@@ -24,7 +23,7 @@ KINDS = {  # format, whether the header has checksums
 }
 FILES = [b"link.dat", b"pipe.dat", b"../outside.dat", b"/etc/passwd", b"..", b"none.dat", b"b.dat",
          b"a.hea", b"s3://bucket/a.dat", b"http://127.0.0.1:9/a.dat"]  # fmt: skip
-AIMS = [  # at what a header promises
+AIMS = [  # declarations of a header
     (rb"\w+\.dat", FILES),
     (
         rb"(?<=\.dat )\d+",
@@ -43,7 +42,7 @@ outcomes = Outcomes()
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Return a folder of records, with a link out of it and a pipe, and what they are made of."""
+    """Return a folder of records, with a link out of it and a pipe."""
     home = tmp_path_factory.mktemp("home")
     folder = home / "records"
     folder.mkdir()
@@ -64,14 +63,14 @@ def folder(tmp_path_factory):
     (folder / "link.dat").symlink_to("../outside.dat")
     (folder / "link.hea").symlink_to("../outside.hea")
     os.mkfifo(folder / "pipe.dat")
-    for name in KINDS:  # before anything is watched: what is imported when it is first used
+    for name in KINDS:  # before any watching: the first read imports modules
         read_wfdb([folder / name])
     yield folder
     outcomes.report("records")
 
 
 def plain_read(folder, name):
-    """Read a record of formats 16, 61 and 212 as its header says, one field after the other.
+    """Read a record of formats 16, 61 and 212 in plain Python.
 
     Return the leads as a dict of lists of mV, and the rate; or None for other formats.
     """
@@ -104,13 +103,13 @@ def plain_read(folder, name):
             order = "<i2" if fmt == "16" else ">i2"
             assert len(content) % 2 == 0
             digital = np.frombuffer(content, order).tolist()
-        # no sample is left out in silence, but that which fills a pair up
+        # surplus samples raise, except for the padding of a pair
         frames = n or len(digital) // len(fields_of_file)
         left = len(digital) - frames * len(fields_of_file)
-        assert left <= (fmt == "212" and left % 2), f"{left} left out"
+        assert left <= (fmt == "212" and left % 2), f"{left} left over"
         for place, fields in enumerate(fields_of_file):
-            found = re.fullmatch(r"([^(/]+)(?:\((.+?)\))?(?:/(.+))?", (fields[2:3] or ["0"])[0])
-            gain, baseline, unit = found.groups()
+            match = re.fullmatch(r"([^(/]+)(?:\((.+?)\))?(?:/(.+))?", (fields[2:3] or ["0"])[0])
+            gain, baseline, unit = match.groups()
             if baseline is None:
                 baseline = fields[4] if len(fields) > 4 else 0
             unit = (unit or "mV").lower().replace("\u00b5", "u").replace("\u03bc", "u")
@@ -121,9 +120,8 @@ def plain_read(folder, name):
     return leads, rate
 
 
-@given(data=st.data())
-@FUZZ
-def test_a_record_is_read_rightly_or_refused(folder, data):
+@fuzz
+def test_record_is_read_correctly_or_rejected(folder, data):
     name = data.draw(st.sampled_from(sorted(KINDS)))
     path = folder / (name + data.draw(st.sampled_from([".hea", ".hea", ".dat"])))
     options = data.draw(st.sampled_from([{}, {}, {"sampling_rate": 100}, {"duration": 1.5}]))
@@ -137,7 +135,7 @@ def test_a_record_is_read_rightly_or_refused(folder, data):
                 bunch = read_wfdb([folder / name], **options)
         except InvalidECGError as error:
             assert str(folder / name) in str(error)  # noqa: PT017
-            outcomes["refused"] += 1
+            outcomes["rejected"] += 1
             return
         outcomes["read"] += 1
         assert np.isfinite(bunch.data).all()
@@ -149,48 +147,46 @@ def test_a_record_is_read_rightly_or_refused(folder, data):
         leads, rate = expected
         assert bunch.sampling_rate == pytest.approx(rate)
         assert bunch.data.shape[1:] == (len(leads), len(leads[0]))
-        # leads are told by their values: names may have changed, and with them the order
-        found = sorted(map(tuple, bunch.data[0].tolist()))
-        wanted = sorted(tuple(np.float32(values).tolist()) for values in leads.values())
-        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-30)
+        # sorted by values: names, and with them the order, may have changed
+        observed = sorted(map(tuple, bunch.data[0].tolist()))
+        expected = sorted(tuple(np.float32(values).tolist()) for values in leads.values())
+        np.testing.assert_allclose(observed, expected, rtol=1e-5, atol=1e-30)
     finally:
         path.write_bytes(original)
 
 
-@given(data=st.data())
-@FUZZ
-def test_no_wrong_sample_gets_past_a_checksum(folder, data):
+@fuzz
+def test_checksum_detects_wrong_samples(folder, data):
     path = folder / data.draw(st.sampled_from(["a.dat", "c.dat"]))
     expected = read_wfdb([path]).data
     original = path.read_bytes()
     path.write_bytes(data.draw(mutated(original, text=False)))
     try:
         with watched(folder):
-            found = read_wfdb([path]).data
+            observed = read_wfdb([path]).data
     except InvalidECGError as error:
         assert str(folder / path.stem) in str(error)  # noqa: PT017
-        outcomes["refused"] += 1
+        outcomes["rejected"] += 1
         return
     finally:
         path.write_bytes(original)
     outcomes["read"] += 1
-    # the same sum of all samples is not ruled out, but it takes two changes that make up for it
-    changed = (found != expected).any(axis=-1)[0]
+    # two changes may cancel in the sum of all samples
+    changed = (observed != expected).any(axis=-1)[0]
     for lead in np.flatnonzero(changed):
         scale = [1000.0, 1000.0, 200.0][lead]
-        difference = ((found - expected)[0, lead].astype(float) * scale).round()
+        difference = ((observed - expected)[0, lead].astype(float) * scale).round()
         assert difference.sum() % 2**16 == 0
 
 
-@given(data=st.data())
-@FUZZ
-def test_a_list_of_records_leads_nowhere_else(folder, data):
+@fuzz
+def test_index_stays_inside_folder(folder, data):
     (folder / "RECORDS").write_bytes(data.draw(mutated(b"a\nb\n\nc\nd\n", text=True, aims=NAMES)))
     try:
         with watched(folder):
             bunch = read_wfdb(folder)
     except InvalidECGError:
-        outcomes["refused"] += 1
+        outcomes["rejected"] += 1
         return
     outcomes["read"] += 1
     for name, record in zip(bunch.record_names, bunch.data, strict=True):

@@ -1,4 +1,4 @@
-"""Whatever stands in the tables of a data set, each record has its own labels, or it is refused."""
+"""Fuzz tests of tables: each record has the labels of its row, or the table is rejected."""
 
 import ast
 import csv
@@ -8,12 +8,11 @@ import re
 import numpy as np
 import pytest
 import wfdb
-from hypothesis import given
 from hypothesis import strategies as st
 
 from sklearn_bell.datasets import load_ludb, load_ptbxl
 from sklearn_bell.exceptions import InvalidECGError
-from tests.fuzz._fuzzing import FUZZ, Outcomes, mutated, watched
+from tests.fuzz._fuzzing import Outcomes, fuzz, mutated, watched
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* have no label of the task")
 
@@ -50,16 +49,16 @@ AIMS = [
     (rb"\{.*?\}", [b"{}", b"[]", b"1", b"{'NORM'}", b"{'NORM': 1", b"{'LVH': [1]}", b"__import__",
                    b"{'a': " * 3000]),
 ]  # fmt: skip
-# a record, or the choice of them, where it is not the table that makes no sense
-REFUSED = (
-    r"Record .+(: | is outside its folder | is given \d times)|None of the \d records could|"
+# errors on a record or on the list of records, instead of the table
+REJECTED = (
+    r"Record .+(: | is outside its folder | is listed \d times)|None of the \d records could|"
     "There are no records to read"
 )
 outcomes = Outcomes()
 
 
 def write(folder, name, number):
-    """Write a record whose samples are its number."""
+    """Write a record with its number as samples."""
     folder.mkdir(exist_ok=True)
     wfdb.wrsamp(
         name, fs=100, units=["mV"] * 12, sig_name=TWELVE, fmt=["16"] * 12, adc_gain=[1000.0] * 12,
@@ -85,14 +84,14 @@ def home(tmp_path_factory):
     outcomes.report("tables")
 
 
-def loaded(load, home, file, data, **options):
-    """Return what is loaded once the file has been changed, or nothing if it is refused."""
+def load_mutated(load, home, file, data, **options):
+    """Return the Bunch and the text of the mutated file, or None if it is rejected."""
     original = file.read_bytes()
     file.write_bytes(data.draw(mutated(original, text=True, aims=AIMS)))
     try:
         with watched(home):
             bunch = load(home, **options)
-        # every record is that whose name it has, and there is something to say of each
+        # the samples of a record are its number
         numbers = [int(name.split("/")[-1]) for name in bunch.record_names]
         np.testing.assert_allclose(bunch.data[:, 0, 0], np.array(numbers) / 1000, rtol=1e-6)
         n = len(bunch.data)
@@ -100,24 +99,23 @@ def loaded(load, home, file, data, **options):
         outcomes["loaded"] += 1
         return bunch, file.read_bytes().decode("utf-8", "replace")
     except InvalidECGError as error:
-        assert str(file) in str(error) or re.match(REFUSED, str(error), re.DOTALL)  # noqa: PT017
-        outcomes["refused"] += 1
+        assert str(file) in str(error) or re.match(REJECTED, str(error), re.DOTALL)  # noqa: PT017
+        outcomes["rejected"] += 1
         return None
     finally:
         file.write_bytes(original)
 
 
-@given(data=st.data())
-@FUZZ
-def test_records_of_ptbxl_have_the_labels_of_their_row(home, data):
+@fuzz
+def test_ptbxl_records_keep_their_labels(home, data):
     file = home / "ptb-xl" / "ptbxl_database.csv"
-    found = loaded(load_ptbxl, home, file, data, unlabelled=True)
-    if found is None:
+    result = load_mutated(load_ptbxl, home, file, data, unlabelled=True)
+    if result is None:
         return
-    bunch, text = found
+    bunch, text = result
     classes = {"NORM": "NORM", "IMI": "MI", "LVH": "HYP"}
     header, *lines = csv.reader(io.StringIO(text, newline=""))
-    # of two columns of one name the first counts
+    # the first of two columns of one name counts
     rows = [dict(reversed([*zip(header, line, strict=False)])) for line in lines if any(line)]
     assert len(rows) == len(bunch.data)
     for row, name, labels, patient in zip(
@@ -126,28 +124,26 @@ def test_records_of_ptbxl_have_the_labels_of_their_row(home, data):
         assert row["filename_lr"] == name
         assert float(row["patient_id"]) == patient
         codes = ast.literal_eval(row["scp_codes"])
-        wanted = {classes[code] for code in codes if code in classes}
-        assert set(bunch.target_names[labels == 1]) == wanted
+        expected = {classes[code] for code in codes if code in classes}
+        assert set(bunch.target_names[labels == 1]) == expected
 
 
-@given(data=st.data())
-@FUZZ
-def test_statements_of_ptbxl_make_classes_or_are_refused(home, data):
+@fuzz
+def test_ptbxl_statements_are_encoded_or_rejected(home, data):
     file = home / "ptb-xl" / "scp_statements.csv"
     task = data.draw(st.sampled_from(["superdiagnostic", "subdiagnostic", "rhythm", "all"]))
-    found = loaded(load_ptbxl, home, file, data, unlabelled=True, task=task)
-    if found is not None:
-        assert found[0].target.shape == (3, len(found[0].target_names))
+    result = load_mutated(load_ptbxl, home, file, data, unlabelled=True, task=task)
+    if result is not None:
+        assert result[0].target.shape == (3, len(result[0].target_names))
 
 
-@given(data=st.data())
-@FUZZ
-def test_records_of_ludb_have_the_findings_of_their_row(home, data):
+@fuzz
+def test_ludb_records_keep_their_findings(home, data):
     file = home / "ludb" / "ludb.csv"
     task = data.draw(st.sampled_from(["rhythm", "axis", "conduction", "hypertrophy"]))
-    found = loaded(load_ludb, home, file, data, unlabelled=True, task=task)
-    if found is not None:
-        bunch = found[0]
+    result = load_mutated(load_ludb, home, file, data, unlabelled=True, task=task)
+    if result is not None:
+        bunch = result[0]
         columns = bunch.target.ndim == 2 and bunch.target.shape[1]
         assert columns is False or columns == len(bunch.target_names)
         assert bunch.groups.tolist() == [int(name[5:]) for name in bunch.record_names]

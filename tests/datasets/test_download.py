@@ -1,7 +1,4 @@
-"""fetch_*: downloads that are whole or not there, from a publisher who drops, mangles and dawdles.
-
-A server on this machine has small data sets in the layout of PhysioNet.
-"""
+"""Tests of downloads from an unreliable publisher: a local server in the layout of PhysioNet."""
 
 import hashlib
 import os
@@ -21,8 +18,10 @@ import pytest
 import wfdb
 
 from sklearn_bell.datasets import (
+    _challenge,
     _download,
-    _fetch,
+    _ludb,
+    _ptbxl,
     fetch_chapman,
     fetch_cpsc2018,
     fetch_georgia,
@@ -31,10 +30,9 @@ from sklearn_bell.datasets import (
     load_challenge,
     load_ptbxl,
 )
-from sklearn_bell.datasets._sources import LUDB
 from sklearn_bell.exceptions import InvalidECGError
 
-# connections that the publisher has cut are closed when they are collected
+# connections cut by the publisher are closed at garbage collection
 pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -58,14 +56,14 @@ def sums(folder):
 
 
 class Publisher(SimpleHTTPRequestHandler):
-    """Serves files, and does to them what `mischief` has for their names, as often as it says."""
+    """Server of files with faults: by file name, a kind and a number of times."""
 
     def do_GET(self):
         name = self.path.rsplit("/", 1)[-1]
         with self.server.lock:
-            self.server.asked[name] += 1
-            kind, times = self.server.mischief.get(name, (None, 0))
-            self.server.mischief[name] = kind, times - 1
+            self.server.requests[name] += 1
+            kind, times = self.server.faults.get(name, (None, 0))
+            self.server.faults[name] = kind, times - 1
         if kind is None or times <= 0:
             return super().do_GET()
         with open(self.translate_path(self.path), "rb") as file:
@@ -100,7 +98,7 @@ class Publisher(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def publisher(tmp_path, monkeypatch):
-    """Return a server of three data sets; files are fetched from it, without long pauses."""
+    """Return a server of three data sets, which the loaders use, without long pauses."""
     files = tmp_path / "physionet"
     ptbxl = files / "ptb-xl"
     for i in range(4):
@@ -131,16 +129,16 @@ def publisher(tmp_path, monkeypatch):
     sums(files / "challenge-2021")
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *a: Publisher(*a, directory=files))
-    server.lock, server.asked, server.mischief = threading.Lock(), Counter(), {}
+    server.lock, server.requests, server.faults = threading.Lock(), Counter(), {}
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     address = f"http://127.0.0.1:{server.server_port}"
-    for name in ("PTB_XL", "LUDB", "CHALLENGE_2021"):
-        source = getattr(_fetch, name)
-        monkeypatch.setattr(_fetch, name, source._replace(files=f"{address}/{source.folders[0]}/"))
+    for module, name in [(_ptbxl, "PTB_XL"), (_ludb, "LUDB"), (_challenge, "CHALLENGE_2021")]:
+        source = getattr(module, name)
+        monkeypatch.setattr(module, name, source._replace(files=f"{address}/{source.folders[0]}/"))
     monkeypatch.setattr(_download, "_TIMEOUT", 0.5)
-    hasty = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 100))
-    monkeypatch.setattr(pooch.core, "time", hasty)
+    fast_clock = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 100))
+    monkeypatch.setattr(pooch.core, "time", fast_clock)
     server.files = files
     yield server
     server.shutdown()
@@ -148,16 +146,16 @@ def publisher(tmp_path, monkeypatch):
     server.server_close()
 
 
-def there(home):
+def list_files(home):
     return sorted(str(p.relative_to(home)) for p in home.rglob("*") if p.is_file())
 
 
-def test_what_is_asked_for_is_downloaded_and_loaded(publisher, tmp_path):
+def test_fetch_ptbxl_downloads_one_sampling_rate(publisher, tmp_path):
     home = tmp_path / "home"
     bunch = fetch_ptbxl(home, verbose=False, leads=["II"])
     expected = load_ptbxl(publisher.files, leads=["II"])
     np.testing.assert_array_equal(bunch.data, expected.data)
-    assert there(home) == [
+    assert list_files(home) == [
         "ptb-xl/LICENSE.txt",
         "ptb-xl/SHA256SUMS.txt",
         "ptb-xl/ptbxl_database.csv",
@@ -166,20 +164,20 @@ def test_what_is_asked_for_is_downloaded_and_loaded(publisher, tmp_path):
         ),
         "ptb-xl/scp_statements.csv",
     ]
-    for name in there(home):
+    for name in list_files(home):
         assert (home / name).read_bytes() == (publisher.files / name).read_bytes()
-    # the rest comes when it is asked for, and what is there is not asked for again
-    publisher.asked.clear()
+    # another call downloads only missing files
+    publisher.requests.clear()
     fetch_ptbxl(home, verbose=False, sampling_rate=500)
-    assert sorted(publisher.asked) == sorted(
+    assert sorted(publisher.requests) == sorted(
         f"0000{i}_hr.{x}" for i in range(4) for x in ("dat", "hea")
     )
-    publisher.asked.clear()
+    publisher.requests.clear()
     fetch_ptbxl(home, verbose=False, sampling_rate=500)
-    assert not publisher.asked
+    assert not publisher.requests
 
 
-def test_sources_of_the_challenge_share_a_folder(publisher, tmp_path):
+def test_fetchers_of_challenge_share_folder(publisher, tmp_path):
     names = {
         fetch_cpsc2018: ["cpsc_2018/g1/A0001"],
         fetch_georgia: ["georgia/g1/E00001"],
@@ -193,69 +191,70 @@ def test_sources_of_the_challenge_share_a_folder(publisher, tmp_path):
     assert len(everything.data) == 4
 
 
-def test_ludb_is_downloaded_whole(publisher, tmp_path):
+def test_fetch_ludb_downloads_all_files(publisher, tmp_path):
     home = tmp_path / "home"
     X, y = fetch_ludb(home, verbose=False, return_X_y=True)
     assert (X.shape, y.tolist()) == ((1, 2, 5000), [0])
-    assert there(home / "ludb") == ["SHA256SUMS.txt", "data/1.dat", "data/1.hea", "ludb.csv"]
+    assert list_files(home / "ludb") == ["SHA256SUMS.txt", "data/1.dat", "data/1.hea", "ludb.csv"]
 
 
-@pytest.mark.parametrize("mischief", ["dropped", "wrong", "silent", "slow", "gone"])
-def test_what_goes_wrong_at_times_is_tried_again(publisher, tmp_path, mischief):
-    publisher.mischief["1.dat"] = (mischief, 2)
-    publisher.mischief["SHA256SUMS.txt"] = (mischief if mischief != "wrong" else None, 1)
+@pytest.mark.parametrize("fault", ["dropped", "wrong", "silent", "slow", "gone"])
+def test_temporary_failure_is_retried(publisher, tmp_path, fault):
+    publisher.faults["1.dat"] = (fault, 2)
+    publisher.faults["SHA256SUMS.txt"] = (fault if fault != "wrong" else None, 1)
     home = tmp_path / "home"
     fetch_ludb(home, verbose=False)
     assert (home / "ludb" / "data" / "1.dat").read_bytes() == (
         publisher.files / "ludb" / "data" / "1.dat"
     ).read_bytes()
-    assert publisher.asked["1.dat"] == (1 if mischief == "slow" else 3)
+    assert publisher.requests["1.dat"] == (1 if fault == "slow" else 3)
 
 
-@pytest.mark.parametrize("mischief", ["dropped", "wrong", "silent", "gone"])
-def test_nothing_half_written_is_left_and_the_rest_is_kept(publisher, tmp_path, mischief):
+@pytest.mark.parametrize("fault", ["dropped", "wrong", "silent", "gone"])
+def test_permanent_failure_keeps_complete_files(publisher, tmp_path, fault):
     home = tmp_path / "home"
-    publisher.mischief["00002_lr.dat"] = (mischief, 99)
-    with pytest.raises(OSError, match=r"00002_lr\.dat of PTB-XL .* kept in .*; call again"):
+    publisher.faults["00002_lr.dat"] = (fault, 99)
+    with pytest.raises(OSError, match=r"download .*00002_lr\.dat of PTB-XL .* Call again"):
         fetch_ptbxl(home, n_connections=1, verbose=False)
-    assert publisher.asked["00002_lr.dat"] == 5
-    left = there(home)
-    assert "ptb-xl/records100/00000/00001_lr.dat" in left
-    for name in left:
+    assert publisher.requests["00002_lr.dat"] == 5
+    complete = list_files(home)
+    assert "ptb-xl/records100/00000/00001_lr.dat" in complete
+    for name in complete:
         assert (home / name).read_bytes() == (publisher.files / name).read_bytes()
-    publisher.mischief.clear()
-    publisher.asked.clear()
+    publisher.faults.clear()
+    publisher.requests.clear()
     assert len(fetch_ptbxl(home, verbose=False).data) == 4
-    assert not publisher.asked.keys() & {name.rsplit("/", 1)[-1] for name in left}
+    assert not publisher.requests.keys() & {name.rsplit("/", 1)[-1] for name in complete}
 
 
-def test_an_interruption_leaves_whole_files_and_the_next_call_goes_on(publisher, tmp_path):
-    publisher.mischief["00002_lr.dat"] = ("silent", 99)
-    source = _fetch.PTB_XL.files
+@pytest.mark.slow
+def test_killed_download_resumes(publisher, tmp_path):
+    publisher.faults["00002_lr.dat"] = ("silent", 99)
+    source = _ptbxl.PTB_XL.files
     script = f"""
-        from sklearn_bell.datasets import _fetch, fetch_ptbxl
-        _fetch.PTB_XL = _fetch.PTB_XL._replace(files={source!r})
+        from sklearn_bell.datasets import _ptbxl, fetch_ptbxl
+        _ptbxl.PTB_XL = _ptbxl.PTB_XL._replace(files={source!r})
         fetch_ptbxl({str(tmp_path / "home")!r}, n_connections=2, verbose=False)
     """
     child = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)], stderr=subprocess.PIPE
     )
     for _ in range(600):
-        if publisher.asked["00002_lr.dat"]:
+        if publisher.requests["00002_lr.dat"]:
             break
         time.sleep(0.1)
     child.kill()
     _, err = child.communicate()
-    assert publisher.asked["00002_lr.dat"], err.decode()
-    for name in there(tmp_path / "home"):
+    assert publisher.requests["00002_lr.dat"], err.decode()
+    for name in list_files(tmp_path / "home"):
         if not os.path.basename(name).startswith("tmp"):
             content = (tmp_path / "home" / name).read_bytes()
             assert content == (publisher.files / name).read_bytes()
-    publisher.mischief.clear()
+    publisher.faults.clear()
     assert len(fetch_ptbxl(tmp_path / "home", verbose=False).data) == 4
 
 
-def test_licence_and_citation_are_told_once(publisher, tmp_path, capsys):
+def test_verbose_prints_licence_once(publisher, tmp_path, capsys):
     fetch_ludb(tmp_path / "home")
     out, err = capsys.readouterr()
     assert "ODC-By 1.0" in err
@@ -266,85 +265,79 @@ def test_licence_and_citation_are_told_once(publisher, tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_files_come_over_several_connections(publisher, tmp_path, monkeypatch):
-    together, at_once = [], Counter()
+def test_n_connections_downloads_in_parallel(publisher, tmp_path, monkeypatch):
+    active, count = [], Counter()
     serve = Publisher.do_GET
 
     def counted(self):
         with self.server.lock:
-            at_once["now"] += 1
-            together.append(at_once["now"])
+            count["now"] += 1
+            active.append(count["now"])
         time.sleep(0.2)
         serve(self)
         with self.server.lock:
-            at_once["now"] -= 1
+            count["now"] -= 1
 
     monkeypatch.setattr(Publisher, "do_GET", counted)
     fetch_ptbxl(tmp_path / "home", n_connections=3, verbose=False)
-    assert 1 < max(together) <= 3
+    assert 1 < max(active) <= 3
 
 
-def test_a_copy_from_elsewhere_is_loaded_as_it_is(publisher, tmp_path):
+def test_foreign_copy_is_loaded_unchanged(publisher, tmp_path):
     (publisher.files / "ptb-xl" / "SHA256SUMS.txt").unlink()
     assert len(fetch_ptbxl(publisher.files, verbose=False).data) == 4
-    assert not publisher.asked
+    assert not publisher.requests
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a/../../b", "..\\b"])
-def test_no_file_is_written_outside_the_folder(publisher, tmp_path, name):
+def test_checksum_file_pointing_outside_raises(publisher, tmp_path, name):
     path = publisher.files / "ludb" / "SHA256SUMS.txt"
     path.write_text(f"{'0' * 64} {name}\n")
-    with pytest.raises(InvalidECGError, match=re.escape(f"makes no sense: '{'0' * 64} ")):
+    with pytest.raises(InvalidECGError, match=re.escape(f"an invalid line: '{'0' * 64} ")):
         fetch_ludb(tmp_path / "home", verbose=False)
-    assert there(tmp_path / "home") == ["ludb/SHA256SUMS.txt"]
+    assert list_files(tmp_path / "home") == ["ludb/SHA256SUMS.txt"]
 
 
 @pytest.mark.parametrize(
     ("fetch", "options", "error", "message"),
     [
-        (fetch_chapman, {"sources": ["ningbo"]}, TypeError, "fetch_chapman has no option sources"),
-        (
-            fetch_chapman,
-            {"samplingrate": 100},
-            TypeError,
-            "no option samplingrate; .*sampling_rate",
-        ),
-        (fetch_cpsc2018, {"folder": "x"}, TypeError, "fetch_cpsc2018 has no option folder"),
-        (fetch_georgia, {"task": "x"}, ValueError, "'task' parameter of fetch_georgia must be"),
-        (fetch_ludb, {"verify": True}, TypeError, "no option verify; those of load_ludb"),
+        (fetch_chapman, {"sources": ["ningbo"]}, TypeError, "multiple values .*'sources'"),
+        (fetch_chapman, {"samplingrate": 100}, TypeError, "unexpected .*'samplingrate'"),
+        (fetch_cpsc2018, {"folder": "x"}, TypeError, "multiple values .*'folder'"),
+        (fetch_georgia, {"task": "x"}, ValueError, "'task' parameter of load_challenge must be"),
+        (fetch_georgia, {"n_connections": 0}, ValueError, "'n_connections' parameter"),
+        (fetch_ludb, {"verify": True}, TypeError, "unexpected .*'verify'"),
         (fetch_ludb, {"leads": ["II", "II"]}, InvalidECGError, "leads"),
-        (fetch_ptbxl, {"sampling_rate": 250}, ValueError, "of fetch_ptbxl must be .*100.*500"),
-        (fetch_ptbxl, {"folds": [10, 11]}, InvalidECGError, r"folds must be .* got \[10, 11\]"),
-        (fetch_ptbxl, {"folds": 3}, InvalidECGError, "folds must be some of .*, but got 3"),
+        (fetch_ptbxl, {"sampling_rate": 250}, ValueError, "of load_ptbxl must be .*100.*500"),
+        (fetch_ptbxl, {"folds": [10, 11]}, InvalidECGError, r"Expected folds .* got \[10, 11\]"),
+        (fetch_ptbxl, {"folds": 3}, InvalidECGError, "Expected folds out of .*, got 3"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_anything_is_downloaded(
-    tmp_path, monkeypatch, fetch, options, error, message
-):
-    monkeypatch.setattr(_fetch, "download", lambda *args: pytest.fail("it is downloaded"))
+def test_invalid_option_raises_before_download(publisher, tmp_path, fetch, options, error, message):
     with pytest.raises(error, match=message):
         fetch(tmp_path, **options)
+    assert not publisher.requests
 
 
-def test_options_of_the_loaders_reach_them(publisher, tmp_path):
+def test_unknown_source_of_challenge_raises(publisher, tmp_path):
+    with pytest.raises(InvalidECGError, match=r"under training/mars/, got none"):
+        load_challenge(tmp_path, sources=["mars"], download_if_missing=True, verbose=False)
+
+
+def test_fetchers_pass_options_to_loader(publisher, tmp_path):
     folds = (number for number in [1, 1])
     bunch = fetch_ptbxl(tmp_path, verbose=False, folds=folds, leads=["II"], task="diagnostic")
     assert bunch.data.shape == (4, 1, 1000)
     assert fetch_georgia(tmp_path, verbose=False, duration=5).data.shape == (1, 2, 500)
 
 
-def test_the_size_that_is_told_is_the_same_everywhere():
-    size = re.search(r"about \d+ MB", LUDB.size)[0]
-    assert size in fetch_ludb.__doc__
-
-
-def test_pooch_is_as_talkative_afterwards_as_before(publisher, tmp_path):
+def test_log_level_of_pooch_is_restored(publisher, tmp_path):
     level = pooch.get_logger().level
     fetch_ludb(tmp_path / "home", verbose=False)
     assert pooch.get_logger().level == level
 
 
-def test_without_pooch_the_error_says_what_to_install(tmp_path, monkeypatch):
+def test_missing_pooch_names_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
     with pytest.raises(ImportError, match=r"sklearn_bell\[fetch\]"):
         fetch_ludb(tmp_path)
