@@ -1,4 +1,4 @@
-"""A prior of codes: what usually follows what in records of a class."""
+"""Autoregressive prior of the codes of a VQ-VAE, conditioned on classes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ __all__ = ["CodePrior"]
 
 
 class CodePrior(TrainableModule):
-    """A recurrent network that says how likely the next codes are, given those before and classes.
+    """Recurrent network that predicts codes from the codes before them and from classes.
 
-    From position to position goes a gated recurrent unit; at a position, each codebook's code is
-    told from the state and from the codes of the codebooks before it.
+    A gated recurrent unit runs over positions. At a position, the code of each codebook is
+    predicted from the state and from the codes of the codebooks before it.
 
     Parameters
     ----------
-    n_codebooks, n_codes : int
-        Codes of each position, and how many there are of each.
-    n_classes : int
-        Width of the indicator of classes.
+    n_codebooks, n_codes, n_classes : int
+        Codes per position, vectors per codebook, and columns of the class indicator.
     width : int, default=128
         Width of the state.
 
@@ -43,29 +41,25 @@ class CodePrior(TrainableModule):
     def __init__(self, n_codebooks: int, n_codes: int, n_classes: int, width: int = 128):
         super().__init__()
         self.n_codes = n_codes
-        # all codebooks in one table, with a row for what is before the first position
+        # one table for all codebooks; the last row stands for the start of a sequence
         self.embedding = nn.Embedding(n_codebooks * n_codes + 1, width)
         self.classes = nn.Linear(n_classes, width)
         self.recurrent = nn.GRU(width, width, batch_first=True)
         self.heads = nn.ModuleList(nn.Linear(width, n_codes) for _ in range(n_codebooks))
         self.offsets: Tensor
-        offsets = torch.arange(n_codebooks) * n_codes
-        self.register_buffer("offsets", offsets, persistent=False)
+        self.register_buffer("offsets", torch.arange(n_codebooks) * n_codes, persistent=False)
 
     def forward(self, batch: tuple[Tensor, Tensor], generator: Generator) -> dict[str, Tensor]:
-        """Return the loss in nats per code, of codes ``(batch, n_positions, n_codebooks)``.
-
-        With them come their classes, ``(batch, n_classes)``.
-        """
-        codes, classes = batch
+        """Return the mean cross-entropy of a batch of codes and classes, in nats per code."""
+        codes, classes = batch  # (batch, n_positions, n_codebooks), (batch, n_classes)
         embedded = self.embedding(codes + self.offsets)  # (batch, n_positions, n_codebooks, width)
         start = self.embedding.weight[-1].expand(len(codes), 1, -1)
         before = torch.cat([start, embedded.sum(2)[:, :-1]], dim=1)
         state = self.recurrent(before + self.classes(classes)[:, None])[0]
         losses = []
-        for number, head in enumerate(self.heads):
-            losses.append(F.cross_entropy(head(state).flatten(0, 1), codes[..., number].flatten()))
-            state = state + embedded[:, :, number]
+        for level, head in enumerate(self.heads):
+            losses.append(F.cross_entropy(head(state).flatten(0, 1), codes[..., level].flatten()))
+            state = state + embedded[:, :, level]
         return {"loss": torch.stack(losses).mean()}
 
     @torch.inference_mode()

@@ -275,7 +275,7 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         n_rows = min(len(records), _N_CALIBRATION_RECORDS)
         rows = np.linspace(0, len(records) - 1, n_rows).astype(int)
         sample = np.concatenate([records[part] for part in np.array_split(rows, 8)])
-        module.vqvae.settle(to_tensor(sample, "cpu"))
+        module.vqvae.fit_normalization(to_tensor(sample, "cpu"))
         self._set_module(module, seed)
 
     def _make_module(self, seed):
