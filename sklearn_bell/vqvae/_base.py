@@ -194,31 +194,31 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         return self
 
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """Describe records, or images, by codes.
+        """Encode records, or images, as codes.
 
         Parameters
         ----------
         X : array-like of shape (n_records, n_leads, n_samples) or (n_images, height, width)
-            Records in mV, or images, of the shape seen in `fit`.
+            Records in mV, or images, of the shape in `fit`.
 
         Returns
         -------
         codes : ndarray of shape (n_records, n_latents * n_codebooks), dtype int64
-            Numbers from 0 to ``n_codes - 1``: all codes of the first latent, then of the next.
+            Integers from 0 to ``n_codes - 1``: all codes of the first latent, then of the next.
         """
-        check_is_fitted(self, "_net")
+        check_is_fitted(self)
         records = self._check_X(self, X, reset=False)
         codes = np.empty((len(records), self._n_features_out), np.int64)
 
         def encode(x):
             return self.vqvae_.quantizer(self.vqvae_.encode(x))[1].flatten(1)
 
-        for rows, found in forward_batches(encode, records, self.batch_size, self._net.device):
-            codes[rows] = found
+        for rows, batch in forward_batches(encode, records, self.batch_size, self._net.device):
+            codes[rows] = batch
         return codes
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
-        """Make the records, or images, that codes describe.
+        """Decode records, or images, from codes.
 
         Parameters
         ----------
@@ -228,9 +228,9 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         Returns
         -------
         X_original : ndarray of shape (n_records, n_leads, n_samples) or (n_images, height, width)
-            Records in mV, or images, float32, in as many dimensions as `fit` has seen.
+            Records in mV, or images, float32, with as many dimensions as X in `fit`.
         """
-        check_is_fitted(self, "_net")
+        check_is_fitted(self)
         codes = self._check_codes(X)
         batches = forward_batches(
             lambda codes: self.vqvae_.decode(self.vqvae_.quantizer.lookup(codes), self._size),
@@ -238,30 +238,29 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
             self.batch_size,
             self._net.device,
         )
-        x = np.concatenate([found for _, found in batches])
+        x = np.concatenate([batch for _, batch in batches])
         return x if self._n_dimensions_in == 3 else x[:, 0]
 
     def get_feature_names_out(self, input_features: Names | None = None) -> np.ndarray:
-        """Return the names of the codes: numbers of the latent and the codebook, as ``code_7_0``.
+        """Return the names of the codes by latent and codebook, such as ``code_7_0``.
 
         Parameters
         ----------
         input_features : array-like of str or None, default=None
-            Only compared with the names seen in `fit`, if any.
+            Only compared with the names in `fit`, if any.
 
         Returns
         -------
         feature_names_out : ndarray of str
-            A name for each column that `transform` returns.
+            Names of the columns that `transform` returns.
         """
-        check_is_fitted(self, "_net")
+        check_is_fitted(self)
         _check_feature_names_in(self, input_features, generate_names=False)
-        n_codebooks = len(self.vqvae_.quantizer.codebooks)
-        names = [
-            f"code_{latent}_{codebook}"
-            for latent in range(math.prod(self._positions))
-            for codebook in range(n_codebooks)
-        ]
+        latents, n_codebooks = (
+            range(math.prod(self._positions)),
+            len(self.vqvae_.quantizer.codebooks),
+        )
+        names = [f"code_{latent}_{level}" for latent in latents for level in range(n_codebooks)]
         return np.array(names, dtype=object)
 
     def __sklearn_tags__(self):
@@ -282,7 +281,7 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         strides = tuple(self.strides)
         if not strides or not all(isinstance(n, Integral) and int(n) > 0 for n in strides):
             raise InvalidECGError(
-                f"Expected strides to be positive integers, such as (8,), got {strides}."
+                f"Expected strides to be positive integers, got {strides}."
             )
         with default_generators_seeded(seed):
             vqvae = self._make_network(
@@ -319,16 +318,16 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         return self._shape[-self.vqvae_.n_dimensions :]
 
     def _check_codes(self, X):
-        """Return codes ``(n_records, *positions, n_codebooks)``, or say what is wrong with them."""
+        """Return codes of shape ``(n_records, *positions, n_codebooks)``."""
         codes, n_codes = check_array(X), self.vqvae_.quantizer.n_codes
         if codes.shape[1] != self._n_features_out:
             raise InvalidECGError(
-                f"X has {codes.shape[1]} codes for each record, but {type(self).__name__} makes "
-                f"{self._n_features_out}."
+                f"Expected X of {self._n_features_out} codes per record, as transform returns, got "
+                f"{codes.shape[1]}."
             )
         if not np.isin(codes, np.arange(n_codes)).all():
             raise InvalidECGError(
-                f"Codes are whole numbers from 0 to {n_codes - 1}, but X has {codes.min()} to "
-                f"{codes.max()}."
+                f"Expected codes to be integers from 0 to {n_codes - 1}, got values from "
+                f"{codes.min()} to {codes.max()}."
             )
         return codes.astype(np.int64).reshape(len(codes), *self._positions, -1)

@@ -1,4 +1,4 @@
-"""ECGs as images: for those who have no signals, and to show what signals are."""
+"""Rendering of ECGs as images, and a VQ-VAE transformer of such images."""
 
 from __future__ import annotations
 
@@ -35,9 +35,7 @@ def render_ecg(
     lead_height: float = 20.0,
     line_width: float = 0.5,
 ) -> np.ndarray:
-    """Write ECGs on paper: grey images with a line for each lead, one below the other.
-
-    The paper runs at 25 mm/s, and 1 mV is 10 mm high, as usual. It has no grid.
+    """Render ECGs as grey images of paper at 25 mm/s and 10 mm/mV, one strip per lead, no grid.
 
     Parameters
     ----------
@@ -46,18 +44,16 @@ def render_ecg(
     sampling_rate : float, default=100
         Sampling rate of X in Hz.
     dots_per_mm : float, default=1.0
-        Resolution. 8 is about that of a scan at 200 dots per inch.
+        Resolution. A scan at 200 dots per inch has about 8.
     lead_height : float, default=20.0
-        Height of the strip of a lead in mm. Its middle is 0 mV; what goes beyond the strip is cut
-        off.
+        Height of a strip in mm, centred at 0 mV. The signal is clipped at the edges.
     line_width : float, default=0.5
         Width of the line in mm.
 
     Returns
     -------
     images : ndarray of shape (n_records, height, width), dtype float32
-        From 0 (paper) to 1 (ink). ``height`` is that of all strips, and ``width`` 25 mm for each
-        second, in dots.
+        From 0 (paper) to 1 (ink). ``height`` covers all strips, in dots.
 
     Examples
     --------
@@ -72,20 +68,20 @@ def render_ecg(
     width = max(1, round(n_samples / sampling_rate * PAPER_SPEED * dots_per_mm))
     height = max(1, round(lead_height * dots_per_mm))  # of a strip
     thickness = line_width * dots_per_mm
+    row = np.arange(height)[:, None]
     images = np.empty((n_records, n_leads * height, width), np.float32)
     for record, image in zip(X, images, strict=True):
-        lowest, highest = _extent(height / 2 - record * PAPER_GAIN * dots_per_mm, width)
+        lowest, highest = _column_extent(height / 2 - record * PAPER_GAIN * dots_per_mm, width)
         top, bottom = lowest - thickness / 2, highest + thickness / 2  # (n_leads, width), downwards
-        row = np.arange(height)[:, None]
         covered = np.minimum(row + 1, bottom[:, None]) - np.maximum(row, top[:, None])
         image[:] = covered.clip(0, 1).reshape(-1, width)
     return images
 
 
-def _extent(y, width):
-    """Return between what y ``(n_leads, n_samples)``, joined by lines, lies in each column."""
+def _column_extent(y, width):
+    """Return minimum and maximum ``(n_leads, width)`` of the polyline y in each pixel column."""
     last = max(1, y.shape[1] - 1)
-    position = np.linspace(0, last, width + 1)  # of the borders of columns
+    position = np.linspace(0, last, width + 1)  # of column borders, in samples
     before = np.minimum(position.astype(int), y.shape[1] - 1)
     after = np.minimum(before + 1, y.shape[1] - 1)
     border = y[:, before] + (position - before) * (y[:, after] - y[:, before])
@@ -98,111 +94,56 @@ def _extent(y, width):
 
 
 class ImageVQVAETransformer(BaseVQVAE):
-    """Describe grey images of ECGs by discrete codes, of which they can be made again.
+    """Transform grey images of ECGs to discrete codes, and codes back to images.
 
-    For those who have images, and no signals: :class:`sklearn_bell.VQVAETransformer` with layers in
-    two dimensions, over the same codebooks. Given to :class:`sklearn_bell.VQVAEOverSampler` it
-    makes new images of rare classes, as the paper does [1]_. Where there are signals, they are the
-    better choice: images of the same resolution are larger, and slower to learn. What comes back is
-    not bound to the range of the images.
+    :class:`sklearn_bell.VQVAETransformer` with two-dimensional layers, for data sets without
+    signals. As `vqvae` of :class:`sklearn_bell.VQVAEOverSampler` it synthesises images of rare
+    classes. Prefer signals where available: images of the same resolution are larger and slower to
+    learn. Reconstructions may leave the range of values of the images.
 
     Parameters
     ----------
-    n_codes : int, default=256
-        Vectors of each codebook.
-    n_codebooks : int, default=8
-        Codes of each latent: each codebook describes what the ones before it have left.
-    n_features : int, default=64
-        Width of latents and vectors.
-    width : int, default=128
-        Channels after the first layer of the encoder, and before the last one of the decoder. With
-        each further stride there are twice as many.
     strides : tuple of int, default=(8,)
-        Sides of the squares that the layers of the encoder make one of, in dots and then in
-        squares. There is a latent for as many lines, and columns, as their product.
-    beta : float, default=0.25
-        Weight of the commitment loss, which draws latents to the vectors that describe them.
-    decay : float, default=0.99
-        The vectors are moving averages of the latents they describe: what remains after a step.
-    max_epochs : int, default=40
-        How often all images are seen.
-    batch_size : int, default=16
-        Images per step, and per batch in `transform`. Batches differ in size by one at most.
-    lr : float, default=0.001
-        Learning rate of Adam. It falls to zero in the second half of the epochs.
-    device : str or torch.device, default="auto"
-        Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
-    precision : {"float32", "bfloat16", "auto"}, default="float32"
-        What the layers are computed in while training. ``"auto"`` is bfloat16 where the device has
-        instructions for it, which is faster; `transform` is always float32.
-    verbose : bool or int, default=False
-        Whether to print a line for each epoch: its number, the loss, and the seconds it took.
-    checkpoint : str, path or Checkpoint, default=None
-        Where to keep the state of training, so that `fit` goes on from it when it was ended: a
-        folder, or a :class:`sklearn_bell.training.Checkpoint`. None keeps nothing.
-    random_state : int, RandomState instance or None, default=None
-        Determines the first weights and vectors, and the order of the images.
+        Side of the square patches of each layer of the encoder: in dots, then in patches. Their
+        product is the number of lines, and of columns, per latent.
+    n_codes, n_codebooks, n_features, width, beta, decay
+    max_epochs, batch_size, lr, device, precision, verbose, checkpoint, random_state
+        As in :class:`sklearn_bell.VQVAETransformer`, with the same defaults.
 
     Attributes
     ----------
     vqvae_ : sklearn_bell.nn.vector_quantization.ImageVQVAE
-        The trained network: images ``(batch, height, width)`` to what comes back.
+        The trained network. It reconstructs images ``(batch, height, width)``.
     history_ : list of dict
-        For each epoch: the mean ``loss``; the ``reconstruction_error``, which is the part of the
-        variance of an image that does not come back; the ``commitment`` loss; the ``perplexity`` of
-        each codebook; and the ``duration`` in s.
-    n_features_in_ : int
-        Height, or width where X is 2-D.
+        As in :class:`sklearn_bell.VQVAETransformer`; ``reconstruction_error`` is one number, as a
+        fraction of the variance of an image.
     height_in_, width_in_ : int
-        Of an image.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, where X is a dataframe.
+        Size of an image.
+    n_features_in_, feature_names_in_
+        As in scikit-learn: height, or width for 2-D X, and column names, if X is a dataframe.
 
     Raises
     ------
-    InvalidECGError
-        A ``ValueError``: if X is not two images at least, of three dimensions (or two for images of
-        one line) and finite; or if codes are not as `transform` returns them.
-    DivergenceError
-        If the loss or a weight is no finite number any more. The transformer has the weights of the
-        last epoch that ended well then, and is not fitted if none did.
+    InvalidECGError, DivergenceError
+        As in :class:`sklearn_bell.VQVAETransformer`. 2-D X holds images of one line.
 
     See Also
     --------
-    render_ecg : Makes images of signals.
-
-    References
-    ----------
-    .. [1] Liu H, Zhao Z, Chen X, Yu R, She Q. Using the VQ-VAE to improve the recognition of
-       abnormalities in short-duration 12-lead electrocardiogram records. Comput Methods Programs
-       Biomed 2020;196:105639. doi:10.1016/j.cmpb.2020.105639
+    render_ecg : Render signals as images.
 
     Examples
     --------
-    Images of a rare class are made, and a classifier is trained with them:
-
-    >>> import numpy as np
-    >>> from imblearn.pipeline import make_pipeline
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> from sklearn.preprocessing import FunctionTransformer
-    >>> from sklearn_bell import VQVAEOverSampler
     >>> from sklearn_bell.datasets import make_ecg
     >>> from sklearn_bell.vqvae import ImageVQVAETransformer, render_ecg
-    >>> ecg = make_ecg(60, classes=["normal", "lbbb"], leads=["V1"], duration=2, random_state=0)
-    >>> rows = np.argsort(ecg.target)[:36]  # thirty normal records, and six with a block
-    >>> images, y = render_ecg(ecg.data[rows], ecg.sampling_rate), ecg.target[rows]
+    >>> ecg = make_ecg(30, leads=["V1"], duration=2, random_state=0)
+    >>> images = render_ecg(ecg.data, ecg.sampling_rate)
     >>> images.shape
-    (36, 20, 50)
-    >>> vqvae = ImageVQVAETransformer(n_codes=32, width=8, max_epochs=2)
-    >>> pipeline = make_pipeline(
-    ...     VQVAEOverSampler(vqvae=vqvae, random_state=0),
-    ...     FunctionTransformer(lambda images: images.reshape(len(images), -1)),
-    ...     LogisticRegression(),
-    ... )
-    >>> pipeline.fit(images, y).predict(images).shape
-    (36,)
-    >>> pipeline[0].parents_.shape  # there were twenty-four new images
-    (24, 2)
+    (30, 20, 50)
+    >>> vqvae = ImageVQVAETransformer(n_codes=32, width=8, max_epochs=2).fit(images)
+    >>> vqvae.transform(images).shape  # 3 x 7 latents, 8 codes for each latent
+    (30, 168)
+    >>> vqvae.inverse_transform(vqvae.transform(images)).shape
+    (30, 20, 50)
     """
 
     _check_X = staticmethod(check_images)

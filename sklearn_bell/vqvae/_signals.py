@@ -1,4 +1,4 @@
-"""Describe ECGs by codes, and make ECGs of codes: a VQ-VAE as a transformer."""
+"""VQ-VAE transformer of ECGs to discrete codes, and back."""
 
 from __future__ import annotations
 
@@ -16,35 +16,33 @@ if TYPE_CHECKING:
 
 
 class VQVAETransformer(BaseVQVAE):
-    """Describe ECGs by discrete codes along time, of which they can be made again.
+    """Transform ECGs to discrete codes along time, and codes back to ECGs.
 
-    A vector-quantised variational autoencoder [1]_ of all leads together: an encoder makes a latent
-    of every few samples, codebooks describe it by the numbers of their vectors, and a decoder makes
-    the record of these vectors. It learns from records without labels, and what it makes is of the
-    very length of the records that it has seen.
+    Vector-quantised variational autoencoder (VQ-VAE) [1]_ of all leads together. An encoder makes a
+    latent of every few samples, codebooks quantise it, and a decoder reconstructs the record. It
+    needs no labels. Reconstructions have the length of the records in `fit`.
 
     Parameters
     ----------
     n_codes : int, default=256
-        Vectors of each codebook.
+        Number of vectors in each codebook.
     n_codebooks : int, default=8
-        Codes of each latent: each codebook describes what the ones before it have left [2]_. With 1
-        it is the method of [1]_, which loses more.
+        Number of codes per latent: each codebook quantises the residual of those before it [2]_.
+        With 1 it is the method of [1]_, which loses more.
     n_features : int, default=64
         Width of latents and vectors.
     width : int, default=128
-        Channels after the first layer of the encoder, and before the last one of the decoder. With
-        each further stride there are twice as many.
+        Number of channels after the first layer of the encoder, and before the last layer of the
+        decoder. It doubles with each further stride.
     strides : tuple of int, default=(8,)
-        Length of the patches that the layers of the encoder make one of, in samples and then in
-        patches. There is a latent for as many samples as their product; the last one may stand for
-        fewer.
+        Patch length of each layer of the encoder: in samples, then in patches. Their product is the
+        number of samples per latent; the last latent may stand for fewer.
     beta : float, default=0.25
-        Weight of the commitment loss, which draws latents to the vectors that describe them.
+        Weight of the commitment loss, which pulls latents towards their vectors.
     decay : float, default=0.99
-        The vectors are moving averages of the latents they describe: what remains after a step.
+        Decay per step of the moving averages of latents that update the vectors.
     max_epochs : int, default=40
-        How often all records are seen.
+        Number of passes over all records.
     batch_size : int, default=16
         Records per step, and per batch in `transform`. Batches differ in size by one at most.
     lr : float, default=0.001
@@ -52,54 +50,51 @@ class VQVAETransformer(BaseVQVAE):
     lead_names : array-like of str of length n_leads, default=None
         Names of the leads of X, for the history.
     device : str or torch.device, default="auto"
-        Where to compute: ``"auto"`` is a GPU if there is one, or else the CPU.
+        Device to compute on. ``"auto"`` is a CUDA GPU if there is one, or else the CPU.
     precision : {"float32", "bfloat16", "auto"}, default="float32"
-        What the layers are computed in while training. ``"auto"`` is bfloat16 where the device has
-        instructions for it, which is faster; `transform` is always float32.
+        Precision of the layers in training. ``"auto"`` is bfloat16 if the device has instructions
+        for it, which is faster. `transform` always uses float32.
     verbose : bool or int, default=False
-        Whether to print a line for each epoch: its number, the loss, and the seconds it took.
+        Whether to print number, loss and duration of each epoch.
     checkpoint : str, path or Checkpoint, default=None
-        Where to keep the state of training, so that `fit` goes on from it when it was ended: a
-        folder, or a :class:`sklearn_bell.training.Checkpoint`. None keeps nothing.
+        Folder, or :class:`sklearn_bell.training.Checkpoint`, to save the state of training to, and
+        to resume from. None saves nothing.
     random_state : int, RandomState instance or None, default=None
-        Determines the first weights and vectors, and the order of the records.
+        Seed of the initial weights and vectors, and of the order of the records.
 
     Attributes
     ----------
     vqvae_ : sklearn_bell.nn.vector_quantization.VQVAE
-        The trained network: records in mV ``(batch, n_leads, n_samples)`` to what comes back.
+        The trained network. It reconstructs records in mV ``(batch, n_leads, n_samples)``.
     history_ : list of dict
-        For each epoch: the mean ``loss``; the ``reconstruction_error`` of each lead, by name, which
-        is the part of its variance that does not come back; the ``commitment`` loss; the
-        ``perplexity`` of each codebook, which is how many codes of equal frequency would be as
-        varied; and the ``duration`` in s.
+        For each epoch: mean ``loss``; ``reconstruction_error`` of each lead by name, as a fraction
+        of its variance; ``commitment`` loss; ``perplexity`` of each codebook, the number of equally
+        frequent codes with the same entropy; and ``duration`` in s.
     lead_names_ : list of str
-        Names of the leads, numbered where `lead_names` is None.
-    n_features_in_ : int
-        Number of leads, or of samples where X is 2-D.
+        Names of the leads, numbered if `lead_names` is None.
     n_leads_in_, n_samples_in_ : int
-        Number of leads, and of samples of a record.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, where X is a dataframe.
+        Number of leads and samples of a record.
+    n_features_in_, feature_names_in_
+        Number of leads, or of samples for 2-D X; column names, if X is a dataframe.
 
     Raises
     ------
     InvalidECGError
-        A ``ValueError``: if X is not two records at least, of three dimensions (or two for one
-        lead) and finite; or if codes are not as `transform` returns them.
+        A ``ValueError``: X is not at least two finite records in 3-D (or 2-D, one lead), or codes
+        do not have the form that `transform` returns.
     DivergenceError
-        If the loss or a weight is no finite number any more. The transformer has the weights of the
-        last epoch that ended well then, and is not fitted if none did.
+        If the loss or a weight becomes NaN or infinite. The transformer keeps the weights of the
+        last finite epoch, and is not fitted if there is none.
 
     See Also
     --------
-    sklearn_bell.over_sampling.VQVAEOverSampler : New records of rare classes, made of such latents.
+    sklearn_bell.over_sampling.VQVAEOverSampler : Synthetic records of rare classes.
 
     Notes
     -----
-    What is lost is measured in proportion to the variance of each lead of each record, so that
-    small leads come back as well as large ones, and so are the differences between neighbouring
-    samples, which are large in a QRS complex.
+    The reconstruction loss compares samples, and differences of neighbouring samples, which are
+    large in a QRS complex. It is relative to the variance of each lead of each record, so that
+    small leads count as much as large ones.
 
     References
     ----------
