@@ -1,4 +1,4 @@
-"""Bring the beats of one record to where those of another are."""
+"""Alignment of the beats of one record with those of another, by stretching between beats."""
 
 from __future__ import annotations
 
@@ -6,85 +6,73 @@ from itertools import pairwise
 
 import numpy as np
 
-# of the way from a beat to half way to the next, what keeps its length around the beat
-_KEPT_IF_SHORTER, _KEPT_IF_LONGER = 0.3, 0.8
-_OUTSIDE = 0.15  # of the way between beats: where the QRS complex of one is not in the record
+# fraction of the half interval around a beat that keeps its duration
+_RIGID_IF_SHORTER, _RIGID_IF_LONGER = 0.3, 0.8
+_MARGIN = 0.15  # of an interval: a beat so far outside the record has no QRS complex in it
 
 
-def aligned(x, beats, target_beats):
-    """Return a record with its beats, one by one, at other times.
+def align_beats(x, beats, target_beats):
+    """Warp a record ``(n_leads, n_samples)`` so that its beats occur at other samples.
 
-    Half the way from one beat to the next belongs to either. Where it is to be shorter, the QRS
-    complex keeps its length and the rest gives way evenly; where it is to be longer, all but the
-    end, in which the heart rests, keeps its length. When all beats have been used, they begin again
-    with a whole one; the step that there may be between is spread over half a beat.
-
-    Parameters
-    ----------
-    x : ndarray of shape (n_leads, n_samples)
-        The record.
-    beats : ndarray of shape (n_beats,)
-        Where its beats are, in samples.
-    target_beats : ndarray of shape (n_target_beats,)
-        Where they are to be.
-
-    Returns
-    -------
-    x : ndarray of shape (n_leads, n_samples)
-        The record as it is, where it or the target has fewer than two beats.
+    The half interval on either side of a beat belongs to it. Where it shrinks, the QRS complex
+    keeps its duration and the rest is compressed evenly; where it grows, only its end, in diastole,
+    is stretched. Once all beats are used, they repeat from the first complete one; the step at the
+    join is spread over half a beat. Fewer than two beats on either side leave it unchanged.
     """
     if min(len(beats), len(target_beats)) < 2:
         return x
     n_samples = x.shape[1]
-    source = _with_two_more(beats, np.inf, -np.inf)
-    target = _with_two_more(target_beats, 0, n_samples - 1)
-    whole = range(2, len(source) - 2)  # those that are really there
+    source = _pad_beats(beats, np.inf, -np.inf)
+    target = _pad_beats(target_beats, 0, n_samples - 1)
+    complete = range(2, len(source) - 2)  # without padding
 
-    at = np.empty(n_samples)  # where in the record each sample comes from
+    positions = np.empty(n_samples)  # in the record, of each sample of the result
     joins, beat = [], 0
     ends = np.ceil((target[:-1] + target[1:]) / 2).clip(0, n_samples).astype(int)
     for number, (start, end) in enumerate(pairwise(ends), 1):
         if start == end:
             continue
-        samples, next_one = np.arange(start, end), beat + 1
-        for beat in (next_one, *whole):
+        samples, next_beat = np.arange(start, end), beat + 1
+        for beat in (next_beat, *complete):
             if 1 <= beat < len(source) - 1:
-                found = _source_of(samples, target[number - 1 :], source[beat - 1 :])
-                if found[0] >= 0 and found[-1] <= n_samples - 1:
+                mapped = _map_samples(samples, target[number - 1 :], source[beat - 1 :])
+                if mapped[0] >= 0 and mapped[-1] <= n_samples - 1:
                     break
-        if beat != next_one and start > 0:
+        if beat != next_beat and start > 0:
             joins.append((start, max(1, round((target[number] - target[number - 1]) / 4))))
-        at[start:end] = found
-    at = at.clip(0, n_samples - 1)  # where no beat was whole
-    low = np.minimum(at.astype(int), n_samples - 2)
-    share = (at - low).astype(x.dtype)
-    x = (1 - share) * x[:, low] + share * x[:, low + 1]
+        positions[start:end] = mapped
+    positions = positions.clip(0, n_samples - 1)  # if no beat fits
+    left = np.minimum(positions.astype(int), n_samples - 2)
+    weight = (positions - left).astype(x.dtype)
+    x = (1 - weight) * x[:, left] + weight * x[:, left + 1]
     for start, width in joins:
         _spread_step(x, start, width)
     return x
 
 
-def _with_two_more(beats, first, last):
-    """Return beats with two more at either end, as often as usual, and outside of first to last."""
-    gap = np.median(np.diff(beats))
-    before = min(beats[0] - gap, first - _OUTSIDE * gap)
-    after = max(beats[-1] + gap, last + _OUTSIDE * gap)
-    return np.concatenate([[before - gap, before], beats, [after, after + gap]])
+def _pad_beats(beats, first, last):
+    """Add two beats at either end, the inner ones beyond `first` and `last`."""
+    interval = np.median(np.diff(beats))
+    before = min(beats[0] - interval, first - _MARGIN * interval)
+    after = max(beats[-1] + interval, last + _MARGIN * interval)
+    return np.concatenate([[before - interval, before], beats, [after, after + interval]])
 
 
-def _source_of(samples, target, source):
-    """Return where samples around the second target beat come from: around the second of source."""
-    there, here = [0.0], [0.0]  # distances from the beat
+def _map_samples(samples, target, source):
+    """Return the source positions of samples around the second beat of `target` and `source`."""
+    target_offsets, source_offsets = [0.0], [0.0]  # from the beat
     for side in (-1, 1):
-        wanted, found = (abs(beats[1 + side] - beats[1]) / 2 for beats in (target, source))
-        kept = _KEPT_IF_SHORTER * wanted if wanted < found else _KEPT_IF_LONGER * found
-        there += [side * kept, side * wanted]
-        here += [side * kept, side * found]
-    return source[1] + np.interp(samples - target[1], sorted(there), sorted(here))
+        target_half, source_half = (abs(b[1 + side] - b[1]) / 2 for b in (target, source))
+        shorter = target_half < source_half
+        rigid = _RIGID_IF_SHORTER * target_half if shorter else _RIGID_IF_LONGER * source_half
+        target_offsets += [side * rigid, side * target_half]
+        source_offsets += [side * rigid, side * source_half]
+    offsets = np.interp(samples - target[1], sorted(target_offsets), sorted(source_offsets))
+    return source[1] + offsets
 
 
 def _spread_step(x, start, width):
-    """Spread the step before a sample over so many samples on either side."""
+    """Spread the step before a sample over `width` samples on either side, in place."""
     step = x[:, start] - x[:, start - 1]
     ramp = np.arange(1, width + 1, dtype=x.dtype) / (width + 1)
     before, after = x[:, max(0, start - width) : start], x[:, start : start + width]

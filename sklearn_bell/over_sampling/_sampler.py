@@ -1,4 +1,4 @@
-"""New records of rare classes, made in the latent space of a VQ-VAE."""
+"""Over-sampling of rare classes in the latent space of a VQ-VAE."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_bell._utils.labels import read_labels
 from sklearn_bell._utils.validation import ECGInputMixin, check_groups
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
-from sklearn_bell.over_sampling._pairs import Parents, n_samples_to_generate
-from sklearn_bell.over_sampling._synthesis import Children, LatentOutlierFilter, fit_prior
+from sklearn_bell.over_sampling._pairs import PairSampler, n_samples_to_generate
+from sklearn_bell.over_sampling._synthesis import LatentOutlierFilter, LatentSynthesizer, fit_prior
 from sklearn_bell.training._checkpoint import Checkpoint, make_checkpoint_manager
 from sklearn_bell.training._random import derived_seed, resolve_seed, set_missing_params
 from sklearn_bell.vqvae import VQVAETransformer
@@ -35,134 +35,121 @@ if TYPE_CHECKING:
 
 
 class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
-    """Make new records of rare classes in the latent space of a VQ-VAE.
+    """Over-sample rare classes with synthetic records from the latent space of a VQ-VAE.
 
-    A VQ-VAE learns to describe records by codes; new records are decoded from codes that are mixed
-    of two records of a class, drawn near to those of one, or drawn from a prior [1]_. Records of
-    several classes (a multi-label y) are taken too.
+    Synthetic records are decoded from codes that interpolate between two records of a class, are
+    sampled near one record, or are drawn from a prior [1]_. y may be multi-label.
 
     Parameters
     ----------
     sampling_strategy : float, str, dict or callable, default="auto"
-        How many records of which class there are in the end, as everywhere in imbalanced-learn:
-
-        - a float is the ratio of the rarer class to the other one, of two classes;
-        - ``"minority"`` raises the rarest class to the number of the most frequent one,
-          ``"not minority"``, ``"not majority"`` (``"auto"``) and ``"all"`` those classes;
-        - a dict gives the number for each class that is raised, and a callable such a dict of y.
-
-        In a multi-label problem classes are the numbers of the columns of y.
+        Number of records per class after resampling, as in imbalanced-learn: the ratio of the rarer
+        to the other one of two classes; ``"minority"``, ``"not minority"``, ``"not majority"``
+        (``"auto"``) or ``"all"`` for the classes to raise to the most frequent one; a dict of
+        numbers by class; or a function of y that returns one. In a multi-label problem, classes are
+        column numbers of y.
     method : {"interpolate", "sample", "prior"}, default="interpolate"
-        How new codes come about:
+        Source of the codes:
 
-        - ``"interpolate"``: the latents of two records of the class, of different patients, are
-          mixed, ``(1 - a) * first + a * second``, and described by codes again. Before, the beats
-          of the second are brought to where those of the first are, see `sampling_rate`;
-        - ``"sample"``: each latent of a record is described by codes that are drawn, the nearer
-          the likelier, see `temperature`;
-        - ``"prior"``: a network that has learnt from all records which codes follow which, given
-          the classes, draws codes of no record.
+        - ``"interpolate"``: the latents of two records of the class, from different patients, are
+          mixed, ``(1 - a) * first + a * second``, and quantised. Before, the beats of the second
+          record are aligned with those of the first one, see `sampling_rate`;
+        - ``"sample"``: the codes of each latent of a record are drawn, see `temperature`;
+        - ``"prior"``: a recurrent network, trained on the codes of all records given their classes,
+          draws the codes.
     vqvae : VQVAETransformer, ImageVQVAETransformer or FrozenEstimator, default=None
-        What is cloned and fitted on X, by default ``VQVAETransformer()``. Of a FrozenEstimator the
-        transformer in it is used as it is: it may have learnt from all unlabelled records of the
-        training fold, once. With :class:`sklearn_bell.vqvae.ImageVQVAETransformer`, X has images.
+        Estimator to clone and fit on X, by default ``VQVAETransformer()``. A FrozenEstimator of a
+        fitted one is not refitted, so it can be fitted on all unlabelled records of the training
+        fold. With :class:`sklearn_bell.vqvae.ImageVQVAETransformer`, X holds images.
     alpha : float, default=0.5
-        For ``"interpolate"``: the share a of the second record is drawn evenly from 0 to this.
+        For ``"interpolate"``: upper limit of the uniformly distributed weight a.
     n_neighbors : int, default=None
-        For ``"interpolate"``: the second record is one of so many that are nearest to the first
-        in latent space. None takes any of the class.
+        For ``"interpolate"``: the second record is one of so many nearest neighbours of the first
+        one in latent space. None allows any record of the class.
     sampling_rate : float, default=100
-        For ``"interpolate"``: of X in Hz, so that beats can be found and aligned; what lies between
-        two beats is stretched. Otherwise there would be those of both records, at different times,
-        in the new one. None mixes records as they are, and so are images always.
+        For ``"interpolate"``: sampling rate of X in Hz, to detect and align beats. The second
+        record is stretched between its beats, so that those of the two records coincide. None does
+        not align; images are never aligned.
     temperature : float, default=1.0
-        For ``"sample"`` and ``"prior"``: how freely codes are drawn. For ``"sample"`` the chances
-        are the softmax of the negative squared distances over the temperature, in units of the
-        squared distance that latents usually have from the nearest vector.
+        For ``"sample"`` and ``"prior"``: temperature of the softmax that codes are drawn from. For
+        ``"sample"``, its logits are the negative squared distances between latent and vectors, in
+        units of the mean squared distance of latents from their nearest vectors.
     prior_epochs : int, default=20
-        For ``"prior"``: how often it sees all records.
+        For ``"prior"``: number of passes over all records.
     filter : "latent", classifier or None, default=None
-        Which new records are kept:
+        Condition for synthetic records, which are drawn again otherwise:
 
-        - ``"latent"``: those that lie, for each of their classes, no farther from its mean than
-          95 % of its records do. Compared are averages and deviations over time of the latents of
-          records that have been decoded. For a class of one or two records all are kept.
-        - a classifier is cloned, fitted on X and y, and has to find the classes of a new record,
-          besides which it may find others where records are of several.
-
-        Others are made again.
+        - ``"latent"``: for each of its classes, the record is no farther from the mean than 95 % of
+          the real records. Compared are mean and deviation over time of the latents of decoded
+          records. Classes of one or two records accept all.
+        - a classifier is cloned and fitted on X and y, and must predict the classes of the record.
+          In a multi-label problem it may predict others as well.
     max_redraws : int, default=10
-        How often they are made again at most; then they are kept after all, with a warning.
+        Largest number of redraws. Records that are rejected to the end are kept, with a warning.
     verbose : bool or int, default=False
-        Whether to print a line for each epoch: its number, the loss, and the seconds it took.
-        Those of the prior are meant; a VQ-VAE has a parameter of its own.
+        Whether to print number, loss and duration of each epoch of the prior.
     checkpoint : str, path or Checkpoint, default=None
-        Where to keep the state of training, so that `fit` goes on from it when it was ended: a
-        folder, or a :class:`sklearn_bell.training.Checkpoint`. None keeps nothing.
+        Folder, or :class:`sklearn_bell.training.Checkpoint`, to save the state of training to, and
+        to resume from. None saves nothing.
     random_state : int, RandomState instance or None, default=None
-        Determines all that is drawn; and what a VQ-VAE or a filter draws whose own
-        ``random_state`` is None.
+        Seed of all random numbers, and of a VQ-VAE or filter whose own ``random_state`` is None.
 
     Attributes
     ----------
     sampling_strategy_ : dict
-        The number of new records by class. In a multi-label problem, a record may count for
-        several.
+        Number of synthetic records by class. A record may count for several classes.
     vqvae_ : VQVAETransformer
         The fitted VQ-VAE.
     prior_ : sklearn_bell.nn.code_prior.CodePrior
-        The prior, where `method` is ``"prior"``.
-    parents_ : ndarray of shape (n_new, 2)
-        For each new record the rows of X that it was made of. ``"sample"`` has one, twice, and
-        ``"prior"`` -1, twice.
-    alpha_ : ndarray of shape (n_new,)
-        The share of the second one, 0 where there is none.
+        The fitted prior, with ``method="prior"`` only.
+    parents_ : ndarray of shape (n_synthetic, 2)
+        Rows of X that each synthetic record is made from: the same row twice with ``"sample"``, -1
+        with ``"prior"``.
+    alpha_ : ndarray of shape (n_synthetic,)
+        Weight of the second record, or 0.
     n_features_in_ : int
-        Number of leads, or of samples where X is 2-D.
+        Number of leads, or of samples for 2-D X.
     n_leads_in_, n_samples_in_ : int
-        Number of leads, and of samples of a record.
-    height_in_, width_in_ : int
-        Of an image, instead of these.
+        Number of leads and samples of a record; for images, `height_in_` and `width_in_` instead.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, where X is a dataframe.
+        Column names, if X is a dataframe.
 
     Raises
     ------
     InvalidECGError
-        A ``ValueError``: if X is not 3-D (or 2-D for one lead) and finite, if y or groups do not
-        fit, or if a class has too few records for what is asked.
+        A ``ValueError``: X is not 3-D (or 2-D, one lead) and finite, y or groups do not fit X, or a
+        class has too few records or patients.
 
     Warns
     -----
     RecordWarning
-        If new records are kept that the filter has refused.
+        If synthetic records are kept that the filter rejects.
 
     See Also
     --------
-    sklearn_bell.VQVAETransformer : The VQ-VAE by itself.
+    sklearn_bell.VQVAETransformer : Transformer of records to codes, and back.
 
     Notes
     -----
-    In a multi-label problem a new record is of the classes that both of its parents have. Classes
-    are raised one after the other, the rarest first; of many pairs drawn, those are taken whose
-    child has few labels that need not become more frequent, and whose parents have the same labels.
-    Labels may become more frequent all the same, where they always come along.
+    Multi-label: a synthetic record has the labels that both of its sources have. Classes are raised
+    in turn, the rarest first. Pairs are preferred that add few labels of classes with enough
+    records, and whose records have the same labels. Labels that always co-occur with a rare one
+    still become more frequent.
 
-    Rows of y of -1 are unlabelled, as in :class:`sklearn_bell.ECGClassifier`, where at least two
-    other classes occur: the VQ-VAE learns from them, and otherwise they stay as they are.
+    Unlabelled records have -1 in y, if there are at least two other classes, or a row of -1, as in
+    :class:`sklearn_bell.ECGClassifier`. The VQ-VAE learns from them; they are returned unchanged.
 
-    Resample inside the fold, after the split: in an :class:`imblearn.pipeline.Pipeline`, or by
-    ``ECGClassifier(sampler=...)``. New records then have parents of the training fold only. A
-    pipeline passes patients on where metadata routing is enabled and the sampler has asked for
-    them, and not otherwise::
+    Resample inside the fold: in an :class:`imblearn.pipeline.Pipeline`, or by
+    ``ECGClassifier(sampler=...)``. A pipeline passes groups on only if metadata routing is enabled
+    and requested::
 
         with sklearn.config_context(enable_metadata_routing=True):
             sampler = VQVAEOverSampler().set_fit_resample_request(groups=True)
             make_pipeline(sampler, classifier).fit(X, y, groups=patients)
 
-    The paper works on images of ECGs and says neither where it mixes nor how much [1]_. Here it is
-    before quantisation, and evenly up to a half, so that the rhythm of a new record is that of its
-    first parent.
+    The paper works on images of ECGs, and does not report where and how much it mixes [1]_. Here,
+    latents are mixed before quantisation, with weights up to a half, so that a synthetic record has
+    the rhythm of its first source.
 
     References
     ----------
@@ -200,7 +187,8 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         "checkpoint": [str, PathLike, Checkpoint, None],
     }
 
-    _children, _fit_prior = Children, staticmethod(fit_prior)  # what makes new records
+    # private hooks, which benchmarks replace on an instance
+    _synthesizer_class, _prior_fitter = LatentSynthesizer, staticmethod(fit_prior)
 
     def __init__(
         self,
@@ -235,49 +223,51 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Check X, y and the strategy; new records are made by `fit_resample` only.
+        """Check X, y and the strategy, as in `fit_resample`, without generating records.
 
         Parameters
         ----------
-        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            Records in mV; or images (n_images, height, width), see `vqvae`.
-        y : array-like of shape (n_records,) or (n_records, n_classes)
-            Classes, or an indicator.
+        X, y : array-like
+            As in `fit_resample`.
 
         Returns
         -------
         self : object
             The sampler.
         """
-        self._check(X, y, None)
+        self._check_X_y(X, y)
         return self
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit_resample(
         self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None
     ) -> tuple[Any, Any]:
-        """Make new records, as many as the strategy says.
+        """Append synthetic records to X and y, as many as the strategy asks for.
 
         Parameters
         ----------
         X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            Records in mV; or images (n_images, height, width), see `vqvae`.
+            Records in mV, or images (n_images, height, width), see `vqvae`.
         y : array-like of shape (n_records,) or (n_records, n_classes)
-            Classes, or an indicator of zeros and ones; -1, or a row of -1, is unlabelled (notes).
+            Classes, or an indicator of 0 and 1. -1, or a row of -1, is unlabelled, see Notes.
         groups : array-like of shape (n_records,), default=None
-            Patients: records are mixed with those of others. None takes every record for a patient.
+            Patients: only records of different patients are mixed. By default, each record is a
+            patient.
 
         Returns
         -------
-        X_resampled : array-like of the kind of X
-            The records that were given, as they are, and then the new ones.
-        y_resampled : array-like of the kind of y
-            What they are.
+        X_resampled : array-like of the type of X
+            X, unchanged, followed by the synthetic records.
+        y_resampled : array-like of the type of y
+            Their labels.
         """
-        kinds = ArraysTransformer(X, y)
-        X_new, y_new = kinds.transform(*self._fit_resample(*self._check(X, y, groups)))
-        kind: Any = type(y)
-        return X_new, kind(y_new) if sparse.issparse(y) else y_new
+        input_types = ArraysTransformer(X, y)
+        records, labels, indicator = self._check_X_y(X, y)
+        groups = check_groups(groups, len(records))
+        resampled = self._fit_resample(records, labels, indicator, groups)
+        X_resampled, y_resampled = input_types.transform(*resampled)
+        y_type: Any = type(y)
+        return X_resampled, y_type(y_resampled) if sparse.issparse(y) else y_resampled
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -285,141 +275,152 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         tags.target_tags.multi_output = True
         return tags
 
-    def _check(self, X, y, groups):
-        """Return records, y, what it says as an indicator, and patients; set the strategy."""
+    def _check_X_y(self, X, y):
+        """Return records, y as an array, and y as an indicator; set `sampling_strategy_`."""
         vqvae = VQVAETransformer() if self.vqvae is None else self.vqvae
-        if isinstance(vqvae, FrozenEstimator):
+        is_frozen = isinstance(vqvae, FrozenEstimator)
+        if is_frozen:
             check_is_fitted(vqvae)
             vqvae = vqvae.estimator
         if not isinstance(vqvae, BaseVQVAE):
             raise InvalidECGError(
-                "vqvae must be a VQVAETransformer, an ImageVQVAETransformer, or a FrozenEstimator "
-                f"of a fitted one, but is {vqvae!r}."
+                "Expected vqvae to be a VQVAETransformer, an ImageVQVAETransformer or a "
+                f"FrozenEstimator of a fitted one, got {vqvae!r}."
             )
-        records = vqvae._check_X(self, X, reset=True, dtype=(np.float32, np.float64), min_records=2)
-        if isinstance(self.vqvae, FrozenEstimator) and records.shape[1:] != vqvae._shape:
+        X = vqvae._check_X(self, X, reset=True, dtype=(np.float32, np.float64), min_records=2)[:]
+        if is_frozen and X.shape[1:] != vqvae._shape:
             raise InvalidECGError(
-                f"X has {records.names.axes[0]}s of shape {records.shape[1:]}, but the frozen "
-                f"{type(vqvae).__name__} was fitted on {vqvae._shape}."
+                f"X has records of shape {X.shape[1:]}, but the frozen {type(vqvae).__name__} was "
+                f"fitted on {vqvae._shape}. Fit it on records of the same shape."
             )
-        x = records[:]
         if y is not None:
             y = y.toarray() if sparse.issparse(y) else np.asarray(y)
-            y = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
-        labels = read_labels(y, len(x))
-        indicator = np.zeros((len(x), len(labels.classes)), bool)
-        if labels.codes.ndim == 2:
-            indicator[labels.rows] = labels.codes == 1
-        else:
-            indicator[labels.rows, labels.codes] = True
-        self._names = labels.classes
-        labelled = indicator[labels.rows]
-        self.sampling_strategy_ = n_samples_to_generate(
-            self.sampling_strategy, y[labels.rows], labelled
-        )
-        return x, y, indicator, check_groups(groups, len(x))
+            y = y.ravel() if y.shape[1:] == (1,) else y
+        rows, codes, self._classes = read_labels(y, len(X))
+        indicator = np.zeros((len(X), len(self._classes)), bool)
+        columns = np.arange(len(self._classes))
+        indicator[rows] = codes if codes.ndim == 2 else codes[:, None] == columns
+        strategy = self.sampling_strategy
+        self.sampling_strategy_ = n_samples_to_generate(strategy, y[rows], indicator[rows])
+        return X, y, indicator
 
-    def _fit_resample(self, x, y, indicator, groups):
-        """Make the new records, class by class."""
-        keeper = make_checkpoint_manager(self, (), x=x, classes=indicator, groups=groups)
-        seed = resolve_seed(self.random_state, keeper)
+    def _fit_resample(self, X, y, indicator, groups):
+        manager = make_checkpoint_manager(self, (), x=X, classes=indicator, groups=groups)
+        seed = resolve_seed(self.random_state, manager)
         rng = np.random.default_rng(derived_seed(seed))
-        parents = Parents(indicator, groups, rng, alone=self.method != "interpolate")
-        wanted = np.array([int(self.sampling_strategy_.get(name, 0)) for name in self._names])
-        rarest_first = sorted(np.flatnonzero(wanted), key=indicator.sum(axis=0).__getitem__)
-        for column in rarest_first:  # errors come before the work
-            parents.check_partners(column, self._names[column], self.n_neighbors)
-        self._fit_vqvae(x, seed)
-        vqvae = self.vqvae_.vqvae_
-        sampling_rate = self.sampling_rate if vqvae.n_dimensions == 1 else None
-        children = self._children(vqvae, x, seed, sampling_rate)
+        is_single_source = self.method != "interpolate"
+        pair_sampler = PairSampler(indicator, groups, rng, is_single_source, self.n_neighbors)
+        n_missing = np.array([int(self.sampling_strategy_.get(name, 0)) for name in self._classes])
+        rarest_first = sorted(np.flatnonzero(n_missing), key=indicator.sum(axis=0).__getitem__)
+        for column in rarest_first:  # fail before training
+            pair_sampler.check_partners(column, self._classes[column])
+
+        self._fit_vqvae(X, seed)
+        synthesizer = self._make_synthesizer(X, seed)
         for column in rarest_first:
-            parents.find_partners(column, self.n_neighbors, children.latents)
-        make = self._maker(children, indicator, rng, seed, keeper)
-        agrees = self._filter(children, x, y, indicator, seed)
+            pair_sampler.find_partners(column, synthesizer.latents)
+        self._fit_prior(synthesizer, indicator, seed, manager)
+        accepts = self._make_filter(synthesizer, X, y, indicator, seed)
 
-        n_new = wanted.sum()  # fewer in the end where a record is of several of these classes
-        new = np.empty((n_new, *x.shape[1:]), np.float32)
-        labels, pairs = np.empty((n_new, len(wanted)), bool), np.empty((n_new, 2), np.int64)
-        alpha = np.zeros(n_new)
-        several, left, start, n_refused = (indicator.sum(axis=1) > 1).any(), wanted.copy(), 0, 0
-        for column in rarest_first:
-            while left[column] > 0:  # some at a time, since they may be of other classes, too
-                n_some = -(-left[column] // 4) if several else left[column]
-                unwanted = several & (left < n_some)
-                rows, n_redraws = np.arange(start, start + n_some), -1
-                while len(rows) and n_redraws < self.max_redraws:
-                    pairs[rows] = parents.draw(column, len(rows), unwanted)
-                    labels[rows] = parents.labels(pairs[rows])
-                    new[rows], alpha[rows] = make(pairs[rows], labels[rows])
-                    rows = rows[~agrees(new[rows], labels[rows])]
-                    n_redraws += 1
-                n_refused += len(rows)
-                left -= labels[start : start + n_some].sum(axis=0)
-                start += n_some
-        if n_refused:
-            warnings.warn(
-                f"{n_refused} of {start} new records are kept although the filter has refused them "
-                f"and {self.max_redraws} made in their place. Give a larger max_redraws, or "
-                "another filter.",
-                RecordWarning,
-                stacklevel=4,
-            )
-        self.parents_ = np.full((start, 2), -1) if self.method == "prior" else pairs[:start]
-        self.alpha_, labels = alpha[:start], labels[:start]
-        new_y = labels.astype(y.dtype) if y.ndim == 2 else self._names[labels.argmax(axis=1)]
-        return self._as_given(np.concatenate([x, new[:start]])), np.concatenate([y, new_y])
+        def synthesize(column, n_records, saturated):
+            pairs = pair_sampler.draw(column, n_records, saturated)
+            labels = pair_sampler.labels(pairs)
+            return *self._synthesize(synthesizer, pairs, labels, rng), labels, pairs
 
-    def _as_given(self, x):
-        """Return records in as many dimensions as they were given in."""
-        return x[:, 0] if self._n_dimensions_in == 2 else x
+        batches = self._generate(indicator, n_missing, rarest_first, synthesize, accepts)
+        batches.append((X[:0], np.empty(0), indicator[:0], np.empty((0, 2), np.int64)))
+        records, self.alpha_, labels, pairs = map(np.concatenate, zip(*batches, strict=True))
+        self.parents_ = np.full_like(pairs, -1) if self.method == "prior" else pairs
+        y_new = labels.astype(y.dtype) if y.ndim == 2 else self._classes[labels.argmax(axis=1)]
+        return self._restore_ndim(np.concatenate([X, records])), np.concatenate([y, y_new])
 
-    def _fit_vqvae(self, x, seed):
-        """Fit the VQ-VAE, unless it is frozen."""
+    def _fit_vqvae(self, X, seed):
         if isinstance(self.vqvae, FrozenEstimator):
             self.vqvae_ = self.vqvae.estimator
         else:
             self.vqvae_ = VQVAETransformer() if self.vqvae is None else clone(self.vqvae)
             set_missing_params(self.vqvae_, random_state=seed, checkpoint=self.checkpoint)
-            self.vqvae_.fit(x)
+            self.vqvae_.fit(X)
 
-    def _maker(self, children, indicator, rng, seed, keeper):
-        """Return what makes records and alpha of pairs and labels; fit a prior where that does."""
+    def _make_synthesizer(self, X, seed):
+        vqvae = self.vqvae_.vqvae_
+        sampling_rate = self.sampling_rate if vqvae.n_dimensions == 1 else None
+        return self._synthesizer_class(vqvae, X, seed, sampling_rate)
+
+    def _fit_prior(self, synthesizer, indicator, seed, manager):
         self.__dict__.pop("prior_", None)
-        if self.method == "interpolate":
+        if self.method == "prior":
+            name = type(self).__name__ if self.verbose else None
+            n_epochs = self.prior_epochs
+            self.prior_ = self._prior_fitter(synthesizer, indicator, n_epochs, seed, manager, name)
 
-            def make(pairs, labels):
-                alpha = rng.uniform(0, self.alpha, len(pairs))
-                return children.interpolate(pairs, alpha), alpha
-
-            return make
+    def _synthesize(self, synthesizer, pairs, labels, rng):
+        """Return synthetic records of pairs, and the weights of their second records."""
+        alpha = np.zeros(len(pairs))
         if self.method == "sample":
-            return lambda pairs, labels: (children.sample(pairs[:, 0], self.temperature), 0)
-        name = type(self).__name__ if self.verbose else None
-        self.prior_ = self._fit_prior(children, indicator, self.prior_epochs, seed, keeper, name)
-        return lambda pairs, labels: (children.draw(self.prior_, labels, self.temperature), 0)
+            return synthesizer.sample(pairs[:, 0], self.temperature), alpha
+        if self.method == "prior":
+            return synthesizer.draw(self.prior_, labels, self.temperature), alpha
+        alpha = rng.uniform(0, self.alpha, len(pairs))
+        return synthesizer.interpolate(pairs, alpha), alpha
 
-    def _filter(self, children, x, y, indicator, seed):
-        """Return what says which new records are kept: ``(x, labels)`` to bool."""
+    def _make_filter(self, synthesizer, X, y, indicator, seed):
+        """Return a function of records and their labels ``(n, n_classes)`` to a mask."""
         if self.filter is None:
-            return lambda new, labels: np.ones(len(new), bool)
+            return lambda records, labels: np.ones(len(records), bool)
         if isinstance(self.filter, str):
-            near = LatentOutlierFilter(children.places(), indicator)
-            return lambda new, labels: near(children.places(new), labels)
+            pool = synthesizer.pooled_latents
+            near = LatentOutlierFilter(pool(synthesizer.reconstructions()), indicator)
+            return lambda records, labels: near(pool(records), labels)
         classifier = clone(self.filter)
         set_missing_params(classifier, random_state=seed, checkpoint=self.checkpoint)
         labelled = indicator.any(axis=1) if y.ndim == 1 else (y >= 0).all(axis=1)
-        classifier.fit(self._as_given(x[labelled]), y[labelled])
+        classifier.fit(self._restore_ndim(X[labelled]), y[labelled])
         classes = getattr(classifier, "classes_", None)
-        if y.ndim == 1 and classes is not None and not np.isin(self._names, classes).all():
+        if y.ndim == 1 and classes is not None and not np.isin(self._classes, classes).all():
             raise InvalidECGError(
-                f"filter knows the classes {list(classes)}, but y has {list(self._names)}."
+                f"filter predicts the classes {list(classes)}, but y has {list(self._classes)}. "
+                "Use a filter that was fitted on the classes of y."
             )
 
-        def found(new, labels):
-            y_new = np.asarray(classifier.predict(self._as_given(new)))
+        def accepts(records, labels):
+            predicted = np.asarray(classifier.predict(self._restore_ndim(records)))
             if y.ndim == 1:
-                return y_new == self._names[labels.argmax(axis=1)]
-            return (y_new.astype(bool) | ~labels).all(axis=1)
+                return predicted == self._classes[labels.argmax(axis=1)]
+            return (predicted.astype(bool) | ~labels).all(axis=1)
 
-        return found
+        return accepts
+
+    def _generate(self, indicator, n_missing, rarest_first, synthesize, accepts):
+        """Return batches of synthetic records, alpha, labels and pairs; redraw rejected ones."""
+        is_multilabel = (indicator.sum(axis=1) > 1).any()
+        batches, n_rejected, n_missing = [], 0, n_missing.copy()
+        for column in rarest_first:
+            while n_missing[column] > 0:
+                # in quarters if they may count for other classes as well
+                n_records = -(-n_missing[column] // 4) if is_multilabel else n_missing[column]
+                saturated = is_multilabel & (n_missing < n_records)
+                batch = records, _, labels, _ = synthesize(column, n_records, saturated)
+                rejected, n_redraws = np.flatnonzero(~accepts(records, labels)), 0
+                while len(rejected) and n_redraws < self.max_redraws:
+                    redrawn = synthesize(column, len(rejected), saturated)
+                    for values, new_values in zip(batch, redrawn, strict=True):
+                        values[rejected] = new_values
+                    rejected = rejected[~accepts(records[rejected], labels[rejected])]
+                    n_redraws += 1
+                batches.append(batch)
+                n_rejected += len(rejected)
+                n_missing -= labels.sum(axis=0)
+        if n_rejected:
+            n_records = sum(len(batch[0]) for batch in batches)
+            message = (
+                f"The filter rejects {n_rejected} of {n_records} synthetic records, also after "
+                f"max_redraws={self.max_redraws} redraws. They are kept. Increase max_redraws or "
+                "use another filter."
+            )
+            warnings.warn(message, RecordWarning, stacklevel=5)
+        return batches
+
+    def _restore_ndim(self, X):
+        """Drop the axis of leads if X had none."""
+        return X[:, 0] if self._n_dimensions_in == 2 else X

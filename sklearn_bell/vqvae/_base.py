@@ -280,9 +280,7 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
     def _make_module(self, seed):
         strides = tuple(self.strides)
         if not strides or not all(isinstance(n, Integral) and int(n) > 0 for n in strides):
-            raise InvalidECGError(
-                f"Expected strides to be positive integers, got {strides}."
-            )
+            raise InvalidECGError(f"Expected strides to be positive integers, got {strides}.")
         with default_generators_seeded(seed):
             vqvae = self._make_network(
                 width=self.width,
