@@ -1,4 +1,4 @@
-"""What is predicted has not been seen: tests that would fail if it had."""
+"""No estimator sees the records that it predicts."""
 
 import numpy as np
 import pytest
@@ -19,15 +19,17 @@ SMALL = {"head_width": 16, "max_epochs": 1, "batch_size": 16, "random_state": 0}
 PATIENTS = np.arange(90) // 3
 
 
-def seen_by(estimator):
-    """The rows of ECG that an estimator was fitted on."""
+def rows_of(records):
+    """Return the rows of ECG that are among records."""
     return {
-        row for row, x in enumerate(ECG.data) if any(np.array_equal(x, one) for one in estimator)
+        row
+        for row, x in enumerate(ECG.data)
+        if any(np.array_equal(x, record) for record in records)
     }
 
 
 class Pretrainer(BELLPretrainer):
-    """Remembers what it has seen."""
+    """Stores the records of fit."""
 
     def fit(self, X, y=None):
         self.seen_ = np.array(X)
@@ -35,7 +37,7 @@ class Pretrainer(BELLPretrainer):
 
 
 class Sampler(VQVAEOverSampler):
-    """Remembers what it has seen, and what it has made."""
+    """Stores the records of fit, and the synthetic ones."""
 
     def _fit_resample(self, x, y, indicator, groups):
         self.seen_ = x.copy()
@@ -51,21 +53,21 @@ def sampler():
     return Sampler(vqvae=vqvae, random_state=0)
 
 
-def test_nothing_before_the_classifier_sees_the_test_fold():
+def test_pipeline_steps_see_the_training_fold_only():
     rare = np.flatnonzero((ECG.target == 0) | (np.arange(90) % 4 == 0))
     pipeline = make_sampling_pipeline(
         sampler(), Pretrainer(**SMALL), StandardScaler(), LogisticRegression()
     )
-    found = cross_validate(
+    results = cross_validate(
         pipeline, ECG.data[rare], ECG.target[rare], groups=PATIENTS[rare], cv=GroupKFold(3),
         return_estimator=True, return_indices=True,
     )  # fmt: skip
     for fitted, train, test in zip(
-        found["estimator"], found["indices"]["train"], found["indices"]["test"], strict=True
+        results["estimator"], results["indices"]["train"], results["indices"]["test"], strict=True
     ):
         assert not set(PATIENTS[rare[train]]) & set(PATIENTS[rare[test]])
-        assert seen_by(fitted[0].seen_) == set(rare[train])
-        assert seen_by(fitted[1].seen_) == set(rare[train])  # and what was made of these
+        assert rows_of(fitted[0].seen_) == set(rare[train])
+        assert rows_of(fitted[1].seen_) == set(rare[train])  # beside synthetic records
         assert len(fitted[1].seen_) == len(train) + len(fitted[0].made_)
         assert len(fitted[0].made_) > 0
         assert (fitted[0].parents_ < len(train)).all()
@@ -81,13 +83,13 @@ PREDICTORS = {
 
 
 @pytest.mark.parametrize("name", PREDICTORS)
-def test_labels_without_meaning_are_predicted_by_chance(name):
+def test_random_labels_are_predicted_at_chance_level(name):
     cv = StratifiedKFold(3)
 
     def auroc(y):
         return cross_val_score(PREDICTORS[name], ECG.data, y, cv=cv, scoring="roc_auc").mean()
 
     rng = np.random.default_rng(0)
-    by_chance = np.mean([auroc(rng.permutation(ECG.target)) for _ in range(3)])
-    assert abs(by_chance - 0.5) < 0.12  # three of its deviations, of three draws
+    at_random = np.mean([auroc(rng.permutation(ECG.target)) for _ in range(3)])
+    assert abs(at_random - 0.5) < 0.12  # three standard deviations of the mean of three draws
     assert auroc(ECG.target) > 0.8
