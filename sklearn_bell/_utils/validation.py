@@ -40,10 +40,8 @@ class AxisNames(NamedTuple):
     expected: str
     axes: tuple[str, str, str]
     fitted: tuple[str, str]  # attributes for the sizes of the last two axes
-    rows: str
-    columns: str
-    match_rows: str
-    match_columns: str
+    sizes: tuple[str, str]
+    match: tuple[str, str]
     match_shapes: str
 
 
@@ -51,20 +49,19 @@ _ECG = AxisNames(
     expected="X of shape (n_records, n_leads, n_samples), or (n_records, n_samples) for one lead",
     axes=("record", "lead", "sample"),
     fitted=("n_leads_in_", "n_samples_in_"),
-    rows="lead(s)",
-    columns="samples",
-    match_rows="select the same leads with LeadSelector",
-    match_columns="bring them to the same rate with Resampler and to the same length with Cropper",
+    sizes=("lead(s)", "samples"),
+    match=(
+        "select the same leads with LeadSelector",
+        "bring them to the same rate with Resampler and to the same length with Cropper",
+    ),
     match_shapes="Bring all to one length with read_wfdb or Cropper",
 )
 _IMAGES = AxisNames(
     expected="grey images X of shape (n_images, height, width), or (n_images, width) of one line",
     axes=("image", "line", "column"),
     fitted=("height_in_", "width_in_"),
-    rows="line(s)",
-    columns="columns",
-    match_rows="make them of the same height",
-    match_columns="make them of the same width",
+    sizes=("line(s)", "columns"),
+    match=("make them of the same height", "make them of the same width"),
     match_shapes="Make all of one height and width",
 )
 
@@ -72,17 +69,9 @@ _IMAGES = AxisNames(
 class Records:
     """Rows of X as finite floating-point arrays ``(n, n_leads, n_samples)``, read on demand.
 
-    Parameters
-    ----------
-    source : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-        Anything with a shape and a dtype whose slices are arrays.
-    dtype : tuple of dtype
-        Accepted dtypes; rows of another dtype are converted to the first.
-    names : AxisNames
-        Names for errors.
-    missing : {"error", "zero"} or None
-        With "zero", leads that are NaN as a whole become zeros. With "error", the error mentions
-        that choice; None stands for estimators without it.
+    `source` has a shape of two or three dimensions, a dtype, and slices that are arrays. Rows of
+    other dtypes are converted to the first of `dtype`. With `missing="zero"`, leads that are NaN as
+    a whole become zeros; with "error", the error mentions that choice.
     """
 
     def __init__(self, source, dtype, names=_ECG, missing=None):
@@ -247,13 +236,9 @@ def _check(estimator, X, names, reset, dtype, min_records):
         if not reset:
             checked = _match_dimensions(estimator, checked, names)
         checked = validate_data(
-            estimator,
-            checked,
-            reset=reset,
-            allow_nd=True,
-            ensure_all_finite=False,
+            estimator, checked, reset=reset, allow_nd=True, ensure_all_finite=False,
             ensure_min_samples=min_records,
-        )
+        )  # fmt: skip
     except ValueError as error:
         raise InvalidECGError(_translate(error, estimator, X, names)) from error
     if checked.ndim > 3 or 0 in checked.shape:
@@ -273,8 +258,8 @@ def _check(estimator, X, names, reset, dtype, min_records):
         estimator._n_dimensions_in = records.ndim
     elif records.shape[2] != (n_columns := getattr(estimator, names.fitted[1])):
         raise InvalidECGError(
-            f"X has {names.axes[0]}s of {records.shape[2]} {names.columns}, but {estimator_name} "
-            f"was fitted on {names.axes[0]}s of {n_columns}; {names.match_columns}."
+            f"X has {names.axes[0]}s of {records.shape[2]} {names.sizes[1]}, but {estimator_name} "
+            f"was fitted on {names.axes[0]}s of {n_columns}; {names.match[1]}."
         )
     return records
 
@@ -312,9 +297,9 @@ def _translate(error, estimator, X, names):
         n_rows = shape[1] if len(shape) == 3 else 1
         if n_rows != n_fitted:
             return (
-                f"X has {shape[0]} {names.axes[0]}s of {n_rows} {names.rows}, but "
-                f"{type(estimator).__name__} was fitted on {n_fitted} {names.rows}; "
-                f"{names.match_rows}."
+                f"X has {shape[0]} {names.axes[0]}s of {n_rows} {names.sizes[0]}, but "
+                f"{type(estimator).__name__} was fitted on {n_fitted} {names.sizes[0]}; "
+                f"{names.match[0]}."
             )
     if "inhomogeneous" in message or "setting an array element" in message:
         return (

@@ -73,7 +73,6 @@ def intra_inter(distances: Tensor) -> tuple[Tensor, Tensor]:
     Parameters
     ----------
     distances : Tensor of shape (n_leads, n_leads)
-        Such as the result of `lead_distances`.
 
     Returns
     -------
@@ -96,7 +95,6 @@ def fuse(distances: Tensor, gamma: float) -> dict[str, Tensor]:
     Parameters
     ----------
     distances : Tensor of shape (n_leads, n_leads)
-        Such as the result of `lead_distances`.
     gamma : float
         Weight of the mean within leads; ``1 - gamma`` is that of the mean between leads. For one
         lead the loss is the mean within leads.
@@ -191,10 +189,6 @@ def nt_xent_loss(first: Tensor, second: Tensor, temperature: float) -> Tensor:
         Projections of two views, scaled to unit length here.
     temperature : float
         Divisor of the cosines.
-
-    Returns
-    -------
-    loss : scalar Tensor
 
     Examples
     --------
