@@ -1,4 +1,4 @@
-"""Training: checkpoints, and callbacks of scikit-learn that look at what is learned."""
+"""Training: checkpoints, and a callback that scores the latents during pretraining."""
 
 from sklearn_bell.training._checkpoint import Checkpoint
 from sklearn_bell.training._linear_probe import LinearProbe

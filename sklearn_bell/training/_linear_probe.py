@@ -1,160 +1,120 @@
-"""Callbacks of scikit-learn for pretraining; its own, such as ProgressBar, work as well."""
+"""Callback that scores a linear classifier on the latents during pretraining."""
 
-from __future__ import annotations
-
-from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import check_cv, cross_val_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 from sklearn.utils.validation import _num_samples
 
 from sklearn_bell.exceptions import InvalidECGError
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-    from sklearn.base import BaseEstimator
 
-
+@dataclass(eq=False, repr=False)
 class LinearProbe:
-    """Score a linear classifier on the features, again and again while they are learnt.
+    """Score a linear classifier on the latents every few epochs of pretraining.
 
-    The loss of pretraining tells little of how good features are. A few records with labels, which
-    pretraining does not look at, tell; and training can end when they tell nothing new.
+    A few labelled records, which pretraining does not use, measure the quality of the latents
+    better than the loss does, and can stop the training: ``pretrainer.set_callbacks(probe)``.
 
     Parameters
     ----------
     X : array-like of shape (n_records, n_leads, n_samples)
-        Records with labels, of the leads and length that are trained on.
+        Labelled records with the leads and length of the training records.
     y : array-like of shape (n_records,) or (n_records, n_classes)
-        Their labels.
+        Labels.
     groups : array-like of shape (n_records,), default=None
-        Patients, for a `cv` that parts them, such as ``GroupKFold()``.
+        Patients, for a `cv` that splits by group, such as ``GroupKFold()``.
     classifier : estimator, default=None
-        What is fitted to the features. None is a logistic regression with ``C=0.005``, on scaled
-        features.
+        None is logistic regression with ``C=0.005`` on standardised latents.
     cv : int or cross-validation generator, default=3
-        How the records are parted, as in scikit-learn.
     scoring : str or callable, default=None
-        As in scikit-learn; None takes the classifier's own score.
+        Splits and score, as in scikit-learn; None is the classifier's own score.
     every : int, default=5
-        Epochs from one score to the next.
+        Number of epochs between scores.
     patience : int, default=None
-        After how many scores that are no better than the best before training ends. None never ends
-        it. What is kept is the last epoch, not the best.
+        Number of scores without improvement before training stops, with the weights of the last
+        epoch, not of the best. None never stops it.
     name : str, default="linear_probe"
-        A score stands in the estimator's ``history_`` as ``score_<name>``, where a checkpoint keeps
-        it too. Several probes of one estimator need different names.
+        The scores are ``score_<name>`` in ``history_``, and so in checkpoints.
 
     Attributes
     ----------
     scores_ : list of dict
-        The ``epoch``, and the mean ``score`` over the parts, of the last fit of the estimator that
-        the callback was given to. In other processes, of a search, copies of it are filled.
+        ``epoch`` and mean ``score`` over the splits, for the last fit in this process.
 
     Raises
     ------
-    InvalidECGError
-        If the records and their labels differ in number; and by `fit`, if the estimator does not
-        transform.
+    ValueError
+        If a parameter is not valid; or in `fit`, if the estimator has no ``transform``.
 
     Examples
     --------
-    >>> from sklearn_bell import BELLPretrainer
-    >>> from sklearn_bell.training import LinearProbe
-    >>> from sklearn_bell.datasets import make_ecg
-    >>> ecg = make_ecg(40, classes=["normal", "lbbb"], leads=["II", "V1"], random_state=0)
-    >>> probe = LinearProbe(ecg.data[:20], ecg.target[:20], every=1)
+    >>> from sklearn_bell import BELLPretrainer, datasets, training
+    >>> ecg = datasets.make_ecg(40, classes=["normal", "lbbb"], leads=["II"], random_state=0)
+    >>> probe = training.LinearProbe(ecg.data[:20], ecg.target[:20], every=1)
     >>> bell = BELLPretrainer(max_epochs=2, random_state=0).set_callbacks(probe).fit(ecg.data)
-    >>> [one["epoch"] for one in probe.scores_]
+    >>> [entry["epoch"] for entry in probe.scores_]
     [1, 2]
     """
 
-    @validate_params(
-        {
-            "X": "no_validation",
-            "y": ["array-like"],
-            "groups": ["array-like", None],
-            "classifier": [HasMethods(["fit", "predict"]), None],
-            "cv": ["cv_object"],
-            "scoring": [str, callable, None],
-            "every": [Interval(Integral, 1, None, closed="left")],
-            "patience": [Interval(Integral, 1, None, closed="left"), None],
-            "name": [str],
-        },
-        prefer_skip_nested_validation=True,
-    )
-    def __init__(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        *,
-        groups: ArrayLike | None = None,
-        classifier: BaseEstimator | None = None,
-        cv: Any = 3,
-        scoring: Any = None,
-        every: int = 5,
-        patience: int | None = None,
-        name: str = "linear_probe",
-    ):
-        check_scoring(LogisticRegression() if classifier is None else classifier, scoring=scoring)
-        for what, others in (("y", y), ("groups", groups)):
-            if others is not None and _num_samples(others) != _num_samples(X):
-                raise InvalidECGError(
-                    f"{what} has {_num_samples(others)} entries, but X has {_num_samples(X)} "
-                    "records."
-                )
-        self.X, self.y, self.groups = X, y, groups
-        self.classifier, self.cv, self.scoring = classifier, cv, scoring
-        self.every, self.patience, self.name = every, patience, name
+    X: ArrayLike
+    y: ArrayLike
+    _: KW_ONLY
+    groups: ArrayLike | None = None
+    classifier: BaseEstimator | None = None
+    cv: Any = 3
+    scoring: Any = None
+    every: int = 5
+    patience: int | None = None
+    name: str = "linear_probe"
+
+    def __post_init__(self):
+        check_cv(self.cv)
+        model = LogisticRegression() if self.classifier is None else self.classifier
+        check_scoring(model, scoring=self.scoring)
+        if self.every < 1 or (self.patience is not None and self.patience < 1):
+            raise ValueError(f"Expected every, patience >= 1, got {self.every}, {self.patience}.")
+        lengths = [_num_samples(v) for v in (self.X, self.y, self.groups) if v is not None]
+        if len(set(lengths)) > 1:
+            raise InvalidECGError(f"Expected X, y and groups of the same length, got {lengths}.")
         self.scores_: list[dict] = []
 
     def setup(self, estimator: BaseEstimator, context: Any) -> None:
-        """Begin anew."""
+        """Forget the scores of an earlier fit."""
         if not hasattr(estimator, "transform"):
-            raise InvalidECGError(
-                f"LinearProbe scores what a transformer makes of records, but "
-                f"{type(estimator).__name__} is none. Give it to its pretrainer."
-            )
+            raise InvalidECGError(f"Expected a pretrainer, got {estimator}. Probe its pretrainer.")
         self.scores_ = []
 
-    def teardown(self, estimator: BaseEstimator, context: Any) -> None:
-        """Nothing is to be put away."""
+    def teardown(self, estimator: BaseEstimator, context: Any, **kwargs: Any) -> None:
+        """Do nothing."""
 
-    def on_fit_task_begin(self, estimator: BaseEstimator, context: Any, **kwargs: Any) -> None:
-        """Nothing is known yet."""
+    on_fit_task_begin = teardown
 
-    def on_fit_task_end(
-        self, estimator: Any, context: Any, *, metadata: Any = None, **kwargs: Any
-    ) -> bool | None:
-        """Score after some epochs, and return whether to end."""
-        if context.task_name != "epoch" or metadata["epoch"] % self.every:
+    def on_fit_task_end(self, estimator: Any, context: Any, *, metadata: Any = None) -> bool:
+        """Score the latents if due; return True to stop the training."""
+        if context.task_name != "epoch":
             return False
-        key = f"score_{self.name}"
-        if key not in metadata:  # training that goes on has it from before
-            metadata[key] = self._score(estimator)
-        self.scores_ = [
-            {"epoch": one["epoch"], "score": one[key]} for one in estimator.history_ if key in one
-        ]
-        best = int(np.argmax([one["score"] for one in self.scores_]))
-        return self.patience is not None and len(self.scores_) - 1 - best >= self.patience
+        key, entry, history = f"score_{self.name}", metadata, estimator.history_
+        if entry["epoch"] % self.every == 0 and key not in entry:  # a checkpoint may hold it
+            entry[key] = self._score(estimator)
+        self.scores_ = [{"epoch": e["epoch"], "score": e[key]} for e in history if key in e]
+        scores = [score["score"] for score in self.scores_]
+        patience = np.inf if self.patience is None else self.patience
+        return key in entry and len(scores) - 1 - int(np.argmax(scores)) >= patience
 
     def _score(self, estimator):
-        """Return the mean score of a classifier on what the estimator makes of the records."""
-        classifier, y = self.classifier, np.asarray(self.y)
-        if classifier is None:
+        latents, y, model = estimator.transform(self.X), np.asarray(self.y), self.classifier
+        if model is None:
             linear = LogisticRegression(C=0.005, max_iter=1000)
             linear = linear if y.ndim == 1 else OneVsRestClassifier(linear)
-            classifier = make_pipeline(StandardScaler(), linear)
-        scores = cross_val_score(
-            clone(classifier), estimator.transform(self.X), y, groups=self.groups, cv=self.cv,
-            scoring=self.scoring, error_score="raise",
-        )  # fmt: skip
-        return float(np.mean(scores))
+            model = make_pipeline(StandardScaler(), linear)
+        options = {"groups": self.groups, "cv": self.cv, "scoring": self.scoring}
+        return float(cross_val_score(model, latents, y, error_score="raise", **options).mean())

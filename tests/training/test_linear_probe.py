@@ -1,83 +1,136 @@
-"""LinearProbe scores what is learnt while it is learnt, changes nothing of it, and can end it."""
+"""Linear probe of the latents during pretraining."""
 
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_score
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_bell import BELLPretrainer
-from sklearn_bell.datasets import make_ecg
+from sklearn_bell import BELLPretrainer, ECGClassifier
+from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.training import LinearProbe
-
-ECG = make_ecg(
-    36, classes=["normal", "lbbb"], leads=["II", "V1"], duration=2, sampling_rate=100,
-    random_state=0,
-)  # fmt: skip
+from tests.training._estimators import SMALL, X, callback_at_step, raise_interrupt, y
 
 
-def bell(max_epochs, *callbacks):
-    one = BELLPretrainer(max_epochs=max_epochs, head_width=8, batch_size=12, random_state=0)
-    return one.set_callbacks(*callbacks).fit(ECG.data)
+def fit(max_epochs, *callbacks, **params):
+    params = {**SMALL, "max_epochs": max_epochs, "random_state": 0, **params}
+    return BELLPretrainer(**params).set_callbacks(*callbacks).fit(X)
 
 
-def test_scores_are_those_of_a_model_that_was_trained_as_long():
-    probe = LinearProbe(ECG.data[:24], ECG.target[:24], every=2)
-    bell(5, probe)
-    assert [one["epoch"] for one in probe.scores_] == [2, 4]
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.005))
-    for one in probe.scores_:
-        features = bell(one["epoch"]).transform(ECG.data[:24])
-        expected = cross_val_score(classifier, features, ECG.target[:24], cv=3).mean()
-        assert one["score"] == expected
+def scripted(*scores):
+    """Return a scoring function that gives these means over three splits."""
+    values = iter(np.repeat(scores, 3))
+    return lambda model, X, y: next(values)
 
 
-def test_looking_changes_nothing():
-    probed, alone = bell(3, LinearProbe(ECG.data, ECG.target, every=1)), bell(3)
-    np.testing.assert_array_equal(probed.transform(ECG.data), alone.transform(ECG.data))
-    assert [one["loss"] for one in probed.history_] == [one["loss"] for one in alone.history_]
+def test_scores_equal_those_of_shorter_trainings():
+    probe = LinearProbe(X, y, every=2)
+    fit(5, probe)
+    assert [entry["epoch"] for entry in probe.scores_] == [2, 4]
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.005, max_iter=1000))
+    for entry in probe.scores_:
+        latents = fit(entry["epoch"]).transform(X)
+        assert entry["score"] == cross_val_score(classifier, latents, y, cv=3).mean()
 
 
-def test_training_ends_when_scores_get_no_better():
-    probe = LinearProbe(ECG.data, ECG.target, every=1, patience=2, scoring=lambda model, X, y: 0.5)
-    assert len(bell(9, probe).history_) == 3  # the first is the best, and two are no better
-    rising = iter(np.repeat([0.1, 0.2, 0.3, 0.3, 0.3, 0.9], 3))  # in three parts each
-    probe = LinearProbe(
-        ECG.data, ECG.target, every=1, patience=2, scoring=lambda model, X, y: next(rising)
-    )
-    assert len(bell(9, probe).history_) == 5
-    assert len(probe.scores_) == 5
+def test_probe_changes_no_weights():
+    probed, expected = fit(3, LinearProbe(X, y, every=1)), fit(3)
+    np.testing.assert_array_equal(probed.transform(X), expected.transform(X))
+    for entry, other in zip(probed.history_, expected.history_, strict=True):
+        assert entry["loss"] == other["loss"]
 
 
-def test_patients_stay_together_and_another_classifier_is_taken():
-    seen = []
+def test_history_holds_scores_by_name():
+    bell = fit(2, LinearProbe(X, y, every=1, name="a"), LinearProbe(X, 1 - y, every=2, name="b"))
+    names = [sorted(name for name in entry if "score" in name) for entry in bell.history_]
+    assert names == [["score_a"], ["score_a", "score_b"]]
+
+
+@pytest.mark.parametrize(
+    ("scores", "n_epochs"),
+    [([0.5] * 9, 3), ([0.1, 0.2, 0.3, 0.3, 0.3, 0.9], 5), (np.arange(6) / 9, 6)],
+    ids=["constant", "plateau", "rising"],
+)
+def test_patience_stops_the_training(scores, n_epochs):
+    probe = LinearProbe(X, y, every=1, patience=2, scoring=scripted(*scores))
+    assert len(fit(6, probe).history_) == len(probe.scores_) == n_epochs
+
+
+@pytest.mark.parametrize("step", [1, 6, 8])
+def test_stopping_resumes_with_the_checkpoint(step, tmp_path):
+    def run(checkpoint):
+        probe = LinearProbe(X, y, every=1, patience=2, scoring=lambda model, X, y: -X.mean())
+        bell = fit(9, probe, checkpoint=checkpoint)
+        return bell.transform(X), probe.scores_
+
+    expected, scores = run(None)
+    assert 3 <= len(scores) < 9
+    with callback_at_step(step, raise_interrupt), pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    for _ in range(2):  # the second time, all epochs are stored
+        latents, observed = run(tmp_path)
+        np.testing.assert_array_equal(latents, expected)
+        assert observed == scores
+
+
+def test_finished_run_gives_the_scores_again(tmp_path):
+    first, second = (LinearProbe(X, y, every=2) for _ in range(2))
+    for probe in (first, second):
+        fit(3, probe, checkpoint=tmp_path)
+    assert first.scores_ == second.scores_ != []
+
+
+def test_groups_and_classifier_are_used():
+    sizes = []
 
     class Spy(LogisticRegression):
         def fit(self, X, y):
-            seen.append(len(y))
+            sizes.append(len(y))
             return super().fit(X, y)
 
-    groups = np.repeat([0, 1, 2], [6, 12, 18])
-    probe = LinearProbe(
-        ECG.data, ECG.target, groups=groups, cv=GroupKFold(3), classifier=Spy(), every=1
+    groups = np.repeat([0, 1, 2], [4, 8, 12])
+    fit(1, LinearProbe(X, y, groups=groups, cv=GroupKFold(3), classifier=Spy(), every=1))
+    assert sorted(sizes) == [12, 16, 20]
+
+
+def test_indicator_labels_are_scored():
+    indicator = np.stack([y, np.arange(24) % 3 == 0], axis=1).astype(int)
+    probe = LinearProbe(X, indicator, every=1)
+    bell = fit(1, probe)
+    linear = OneVsRestClassifier(LogisticRegression(C=0.005, max_iter=1000))
+    expected = cross_val_score(
+        make_pipeline(StandardScaler(), linear), bell.transform(X), indicator, cv=3
     )
-    bell(1, probe)
-    assert sorted(seen) == [18, 24, 30]
+    assert probe.scores_ == [{"epoch": 1, "score": expected.mean()}]
 
 
-def test_each_fit_begins_anew():
-    probe = LinearProbe(ECG.data, ECG.target, every=1)
-    one = BELLPretrainer(max_epochs=2, head_width=8, random_state=0).set_callbacks(probe)
-    one.fit(ECG.data)
-    one.fit(ECG.data)
-    assert len(probe.scores_) == 2
-    assert clone(one).get_params()["max_epochs"] == 2
+def test_every_fit_starts_with_no_scores():
+    probe = LinearProbe(X, y, every=1)
+    bell = fit(2, probe).fit(X)
+    assert [entry["epoch"] for entry in probe.scores_] == [1, 2]
+    assert clone(bell).get_params()["max_epochs"] == 2
 
 
-def test_bad_parameters_are_named():
-    with pytest.raises(ValueError, match="'every' parameter"):
-        LinearProbe(ECG.data, ECG.target, every=0)
-    with pytest.raises(ValueError, match="'patience' parameter"):
-        LinearProbe(ECG.data, ECG.target, patience=0)
+def test_probe_of_classifier_raises():
+    classifier = ECGClassifier(max_epochs=1, n_trees=0).set_callbacks(LinearProbe(X, y))
+    with pytest.raises(InvalidECGError, match="Expected a pretrainer, got ECGClassifier"):
+        classifier.fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("params", "match"),
+    [
+        ({"every": 0}, "Expected every, patience >= 1, got 0, None"),
+        ({"patience": 0}, "Expected every, patience >= 1, got 5, 0"),
+        ({"cv": "three"}, "cv"),
+        ({"scoring": "quality"}, "scoring"),
+        ({"groups": [1]}, r"Expected X, y and groups of the same length, got \[24, 24, 1\]"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_invalid_parameters_raise(params, match):
+    with pytest.raises(ValueError, match=match):
+        LinearProbe(X, y, **params)
