@@ -1,132 +1,148 @@
+"""File format: tensors and JSON with a checksum."""
+
 import json
 import math
 import os
-import resource
 
 import numpy as np
 import pytest
 import torch
 
 from sklearn_bell.exceptions import InvalidFileError
-from sklearn_bell.persistence._format import FORMAT, read_file, remove_unfinished, write_file
+from sklearn_bell.persistence import _format
+from sklearn_bell.persistence._format import FORMAT, from_bytes, read_file, to_bytes, write_file
 
+SMALL = {"array": np.arange(3), "name": "value", "numbers": [1, 2.5]}
 CONTENT = {
     "numbers": [1, -2.5, 1e-310, math.inf, True, None, 'text " sha256 \u00e9'],
     "array": np.arange(6, dtype=np.int64).reshape(2, 3).T,
     "weights": {"a": torch.ones(2, 1, dtype=torch.bfloat16), "b": torch.tensor(3.0)},
+    "flags": np.array([True, False]),
     "empty": [np.zeros((0, 3), np.float32), {}, []],
-    "of numpy": np.float32(0.1),
 }
 
 
-def test_what_is_written_is_read(tmp_path):
-    write_file(tmp_path / "file", CONTENT, "kind")
-    found = read_file(tmp_path / "file", "kind")
-    assert found.keys() == CONTENT.keys()
-    assert found["numbers"] == CONTENT["numbers"]
-    np.testing.assert_array_equal(found["array"], CONTENT["array"])
-    assert found["array"].dtype == np.int64
-    assert torch.equal(found["weights"]["a"], CONTENT["weights"]["a"])
-    assert torch.equal(found["weights"]["b"], CONTENT["weights"]["b"])
-    assert found["empty"][0].shape == (0, 3)
-    assert found["empty"][1:] == [{}, []]
-    assert np.float32(found["of numpy"]) == CONTENT["of numpy"]
+def leaves(value, path=()):
+    """Yield the path, type and value of every leaf, arrays and tensors by their bytes."""
+    if isinstance(value, dict | list) and value:
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(item, (*path, key))
+    elif isinstance(value, torch.Tensor):
+        data = value.reshape(-1).view(torch.uint8).numpy().tobytes()
+        yield path, "tensor", str(value.dtype), tuple(value.shape), data
+    elif isinstance(value, np.ndarray):
+        yield path, "array", str(value.dtype), value.shape, value.tobytes()
+    else:
+        yield path, type(value), repr(value)
+
+
+@pytest.mark.parametrize("content", [CONTENT, SMALL, {}], ids=["all", "small", "empty"])
+def test_content_is_read_as_written(content, tmp_path):
+    write_file(tmp_path / "file", content, "kind")
+    assert list(leaves(read_file(tmp_path / "file", "kind"))) == list(leaves(content))
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_tensors_that_share_memory_are_written_each(tmp_path):
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.float32(0.5), 0.5), (np.int64(3), 3), (np.bool_(True), True), ((1, 2), [1, 2]),
+        (torch.nn.Parameter(torch.ones(2)), torch.ones(2)),
+    ],
+)  # fmt: skip
+def test_other_types_are_converted(value, expected):
+    content = from_bytes(to_bytes({"value": value}, "kind"), "kind")
+    assert list(leaves(content["value"])) == list(leaves(expected))
+
+
+def test_tensors_that_share_memory_are_copied():
     whole = torch.arange(6.0)
-    write_file(tmp_path / "file", {"whole": whole, "part": whole[::2]}, "kind")
-    found = read_file(tmp_path / "file", "kind")
-    assert torch.equal(found["part"], whole[::2])
+    content = from_bytes(to_bytes({"whole": whole, "part": whole[::2]}, "kind"), "kind")
+    assert torch.equal(content["part"], whole[::2])
 
 
-def test_any_flipped_bit_is_noticed(tmp_path):
-    path = tmp_path / "file"
-    write_file(path, {"x": np.arange(3), "name": "value"}, "kind")
-    data = path.read_bytes()
-    for at in range(len(data)):
-        for bit in range(8):
-            damaged = bytearray(data)
-            damaged[at] ^= 1 << bit
-            path.write_bytes(damaged)
-            with pytest.raises(InvalidFileError, match=str(path)):
-                read_file(path, "kind")
+def assert_detected(data):
+    """Assert that damaged bytes are refused, or still have the same content."""
+    try:
+        content = from_bytes(bytes(data), "kind")
+    except InvalidFileError:
+        return
+    assert list(leaves(content)) == list(leaves(SMALL))
 
 
-def test_a_part_of_a_file_or_more_than_it_is_noticed(tmp_path):
-    path = tmp_path / "file"
-    write_file(path, {"x": np.arange(3)}, "kind")
-    data = path.read_bytes()
+@pytest.mark.parametrize("bit", range(8))
+def test_flipped_bit_is_detected(bit):
+    data = to_bytes(SMALL, "kind")
+    for position in range(len(data)):
+        damaged = bytearray(data)
+        damaged[position] ^= 1 << bit
+        assert_detected(damaged)
+
+
+def test_truncated_file_is_refused():
+    data = to_bytes(SMALL, "kind")
     for n_bytes in range(len(data)):
-        path.write_bytes(data[:n_bytes])
         with pytest.raises(InvalidFileError):
-            read_file(path, "kind")
-    path.write_bytes(data + b"x")
+            from_bytes(data[:n_bytes], "kind")
+
+
+def test_longer_file_is_refused():
+    with pytest.raises(InvalidFileError, match="it is damaged"):
+        from_bytes(to_bytes(SMALL, "kind") + b"x", "kind")
+
+
+def resealed(**changes):
+    """Return a file whose checksum is right, but not its description."""
+    data = to_bytes(SMALL, "kind")
+    n_header = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + n_header])["__metadata__"]
+    description = json.dumps(json.loads(metadata["description"]) | changes)
+    tensors = {"0": torch.arange(3)}
+    metadata = {"description": description, "sha256": _format._digest(description, tensors)}
+    return _format.safetensors.torch.save(tensors, metadata)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"format": FORMAT + 1}, "Install a newer version"),
+        ({"format": "newest"}, "its description is not valid"),
+        ({"format": math.inf}, "its description is not valid"),
+        ({"format": None}, "its description is not valid"),
+        ({"kind": "model"}, "it is a model, not a kind"),
+        ({"content": {"array": {"array": "7"}}}, "its description is not valid"),
+        ({"content": {"array": {"tensor": []}}}, "its description is not valid"),
+    ],
+)
+def test_invalid_description_is_refused(changes, match):
+    with pytest.raises(InvalidFileError, match=match):
+        from_bytes(resealed(**changes), "kind")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", bytes(8), bytes(100), b"\xff" * 100, b"[" * 10**5, b"PK\x03\x04" * 9]
+)
+def test_other_files_are_refused(data):
+    with pytest.raises(InvalidFileError, match="it is damaged or no file of sklearn_bell"):
+        from_bytes(data, "kind")
+
+
+def test_deep_json_is_refused():
+    header = b'{"__metadata__":' + b"[" * 10**5
     with pytest.raises(InvalidFileError):
-        read_file(path, "kind")
+        from_bytes(len(header).to_bytes(8, "little") + header, "kind")
 
 
-def test_another_kind_and_a_newer_format_are_refused(tmp_path, monkeypatch):
-    write_file(tmp_path / "file", {}, "model")
-    with pytest.raises(InvalidFileError, match="is a model, not a checkpoint"):
-        read_file(tmp_path / "file", "checkpoint")
-    monkeypatch.setattr("sklearn_bell.persistence._format.FORMAT", FORMAT + 1)
-    write_file(tmp_path / "file", {}, "model")
-    monkeypatch.undo()
-    with pytest.raises(InvalidFileError, match="Use a newer one"):
-        read_file(tmp_path / "file", "model")
+def test_errors_name_the_file(tmp_path):
+    (tmp_path / "file").write_bytes(b"nothing")
+    with pytest.raises(InvalidFileError, match=str(tmp_path / "file")):
+        read_file(tmp_path / "file", "kind")
+    with pytest.raises(FileNotFoundError, match="missing"):
+        read_file(tmp_path / "missing", "kind")
 
 
-def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
+def test_unsupported_types_leave_the_previous_file(tmp_path):
     write_file(tmp_path / "file", {"x": 1}, "kind")
     with pytest.raises(TypeError, match="object cannot be written"):
         write_file(tmp_path / "file", {"x": object()}, "kind")
     assert read_file(tmp_path / "file", "kind") == {"x": 1}
-
-
-def test_where_writing_fails_the_error_names_the_file_and_the_old_one_stays(tmp_path, monkeypatch):
-    write_file(tmp_path / "file", {"x": 1}, "kind")
-
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(
-        OSError, match=r"Could not write .* MB \(No space left on device\)"
-    ) as error:
-        write_file(tmp_path / "file", {"x": 2}, "kind")
-    assert error.value.errno == 28
-    assert error.value.filename == str(tmp_path / "file")
-    monkeypatch.undo()
-    assert read_file(tmp_path / "file", "kind") == {"x": 1}
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_a_file_larger_than_may_be_is_told(tmp_path):
-    write_file(tmp_path / "file", {"x": 1}, "kind")
-    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, usual[1]))
-    try:
-        with pytest.raises(OSError, match=r"Could not write 0\.1 MB"):
-            write_file(tmp_path / "file", {"x": np.zeros(10_000)}, "kind")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
-    assert read_file(tmp_path / "file", "kind") == {"x": 1}
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_what_the_dead_have_left_is_removed_and_nothing_else(tmp_path):
-    import socket
-
-    host, dead = socket.gethostname(), 2**22 + 1  # more than any process has
-    names = [
-        f".file.{host}-{dead}-1.unfinished",
-        f".file.{host}-{os.getpid()}-1.unfinished",
-        f".file.another-{dead}-1.unfinished",
-        "file",
-    ]
-    for name in names:
-        (tmp_path / name).write_text(json.dumps(name))
-    remove_unfinished(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == sorted(names[1:])
