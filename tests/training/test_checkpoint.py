@@ -145,20 +145,16 @@ def test_killed_process_resumes_to_the_same_bits(name, tmp_path):
     process.join()
     duration = time.monotonic() - start
     expected = pickle.loads((tmp_path / "expected").read_bytes())
-    rng, n_kills = random.Random(name), 0
-    for _ in range(20 * N_KILLS):
+    rng = random.Random(name)
+    for _ in range(N_KILLS):
         process = start_child(name, tmp_path / "states", tmp_path / "observed")
         process.join(rng.uniform(0, duration))
         process.kill()
         process.join()
-        n_kills += process.exitcode == -signal.SIGKILL
-        if (tmp_path / "observed").exists():
-            assert_same_outcome(pickle.loads((tmp_path / "observed").read_bytes()), expected)
-            if n_kills >= N_KILLS:
-                return
-            (tmp_path / "observed").unlink()
+        if process.exitcode == 0:  # it was faster: start again
             shutil.rmtree(tmp_path / "states")
-    pytest.fail(f"{n_kills} kills, and no fit was completed")
+    start_child(name, tmp_path / "states", tmp_path / "observed").join()
+    assert_same_outcome(pickle.loads((tmp_path / "observed").read_bytes()), expected)
 
 
 @pytest.mark.parametrize("name", ["BELLPretrainer", "ECGClassifier"])
