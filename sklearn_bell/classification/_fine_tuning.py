@@ -123,13 +123,13 @@ class BaseFineTuning(TrainedEstimator):
         n_drawn = min(len(unlabelled), _PSEUDO_LABELS_PER_LABEL * len(labels.rows))
         drawn = np.random.default_rng(seed).choice(unlabelled, n_drawn, replace=False)
         data = Rows(records, np.concatenate([labels.rows, np.sort(drawn)]))
-        labelled, others = np.split(self._forward("latents", data), [len(labels.rows)])
+        labelled, unlabelled_latents = np.split(self._forward("latents", data), [len(labels.rows)])
         forest = forest_probabilities(
-            labelled, labels.codes, self._weights, others, self.n_trees, seed
+            labelled, labels.codes, self._weights, unlabelled_latents, self.n_trees, seed
         )
         linear = self._net.module_.linear
         weight, bias = (param.detach().cpu().numpy() for param in (linear.weight, linear.bias))
-        vote = (self._probabilities(others @ weight.T + bias) + forest) / 2
+        vote = (self._probabilities(unlabelled_latents @ weight.T + bias) + forest) / 2
         if self._multilabel:
             vote = weighted_targets(vote, np.ones((2, len(self.classes_))))
         return data, np.concatenate([targets, vote]).astype(np.float32)

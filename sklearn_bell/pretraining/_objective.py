@@ -87,8 +87,8 @@ class SSLModule(TrainableModule):
         self.objective.after_step()
 
     def summarize_epoch(self, terms, all_gather):
-        self.statistics, *others = all_gather(self.statistics.cpu())
-        for statistics in others:
+        self.statistics, *gathered = all_gather(self.statistics.cpu())
+        for statistics in gathered:
             self.statistics.merge(statistics)
         return {
             **terms,
