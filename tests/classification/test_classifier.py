@@ -95,6 +95,15 @@ class TestContinuedTraining:
         at_once = tiny_classifier(max_epochs=4).fit(X, y)
         np.testing.assert_array_equal(warm.predict_proba(X), at_once.predict_proba(X))
 
+    @pytest.mark.parametrize("early_stopping", [False, True])
+    def test_warm_start_with_checkpoints_gives_same_bits(self, X, y, tmp_path, early_stopping):
+        params = {"max_epochs": 2, "warm_start": True, "early_stopping": early_stopping}
+        expected = tiny_classifier(**params).fit(X, y).fit(X, y)
+        for _ in range(2):  # trained, then read from the checkpoints
+            classifier = tiny_classifier(**params, checkpoint=tmp_path).fit(X, y).fit(X, y)
+            np.testing.assert_array_equal(classifier.predict_proba(X), expected.predict_proba(X))
+            assert [entry["epoch"] for entry in classifier.history_] == [1, 2, 3, 4]
+
     def test_second_fit_starts_anew_by_default(self, X, y):
         classifier = tiny_classifier(max_epochs=2).fit(X, y)
         expected = classifier.predict_proba(X)

@@ -263,9 +263,9 @@ class TestClassWeight:
 
 class TestPseudoLabels:
     def test_targets_are_the_mean_of_network_and_forest(self, X, labels, pretrained):
-        some = hide(labels, EVERY_FOURTH)
+        quarter = hide(labels, EVERY_FOURTH)
         frozen, is_multilabel = FrozenEstimator(pretrained), labels.ndim == 2
-        start = tiny_classifier(frozen, max_epochs=0).fit(X, some).predict_proba(X)
+        start = tiny_classifier(frozen, max_epochs=0).fit(X, quarter).predict_proba(X)
         latents = StandardScaler().fit_transform(pretrained.transform(X))
         forest = ExtraTreesClassifier(300, random_state=0)
         forest = OneVsRestClassifier(forest) if is_multilabel else forest
@@ -280,9 +280,9 @@ class TestPseudoLabels:
 
         params = {"max_epochs": 1, "n_frozen_epochs": 1, "augmentation": Compose(), "lr": 1e-9}
         classifier = tiny_classifier(frozen, **params, batch_size=N_RECORDS)
-        loss = classifier.fit(X, some).history_[0]["loss"]
+        loss = classifier.fit(X, quarter).history_[0]["loss"]
         assert loss == pytest.approx(expected, abs=0.01)
-        labelled_alone = tiny_classifier(frozen, **params, n_trees=0).fit(X, some)
+        labelled_alone = tiny_classifier(frozen, **params, n_trees=0).fit(X, quarter)
         assert abs(labelled_alone.history_[0]["loss"] - loss) > 0.02
 
     def test_no_trees_train_on_labelled_records_alone(self, X, labels, pretrained):

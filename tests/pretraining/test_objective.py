@@ -1,4 +1,4 @@
-"""A method of one's own: Objective, the module that trains it, and BasePretrainer."""
+"""Objective, the module that trains it, and BasePretrainer, with a new method."""
 
 import numpy as np
 import pytest
