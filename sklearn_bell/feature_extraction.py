@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from sklearn_bell.preprocessing._base import RecordTransformer
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from sklearn_bell._utils.types import Names
+    from sklearn_bell._utils import types
 
 __all__ = ["ECGFeatures", "detect_qrs"]
 
@@ -75,6 +76,7 @@ def detect_qrs(X: ArrayLike, sampling_rate: float = 100) -> list[np.ndarray]:
     return [beats / _RATE for beats in _find_beats(_clean(X, sampling_rate))]
 
 
+@dataclass(eq=False, repr=False)
 class ECGFeatures(RecordTransformer):
     """Baseline features: the rhythm, the amplitudes and the median beat.
 
@@ -121,12 +123,11 @@ class ECGFeatures(RecordTransformer):
     0        75.0    0.0           1.0
     """
 
-    _parameter_constraints: dict = {"sampling_rate": [_RATES], "lead_names": ["array-like", None]}
-    _dtypes = (np.float32,)
+    sampling_rate: float = 100
+    lead_names: types.Names | None = None
 
-    def __init__(self, sampling_rate: float = 100, lead_names: Names | None = None):
-        self.sampling_rate = sampling_rate
-        self.lead_names = lead_names
+    _parameter_constraints = {"sampling_rate": [_RATES], "lead_names": ["array-like", None]}
+    _dtypes = (np.float32,)
 
     def _prepare(self):
         names = self.lead_names
@@ -144,7 +145,7 @@ class ECGFeatures(RecordTransformer):
         leads = np.concatenate([amplitude, shape], axis=-1).reshape(len(x), -1)
         return np.concatenate([rhythm, leads], axis=1, dtype=np.float32)
 
-    def get_feature_names_out(self, input_features: Names | None = None) -> np.ndarray:
+    def get_feature_names_out(self, input_features: types.Names | None = None) -> np.ndarray:
         """Return the names of the features, such as heart_rate, II_sd or V1_beat_+40ms.
 
         Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from numbers import Integral, Real
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from sklearn.base import BaseEstimator
 
-    from sklearn_bell._utils.types import RandomState
+    from sklearn_bell._utils import types
     from sklearn_bell.training._checkpoint import CheckpointLike
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
     """Over-sample rare classes with synthetic records from the latent space of a VQ-VAE.
 
@@ -172,7 +174,21 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
     True
     """
 
-    _parameter_constraints: dict = {
+    sampling_strategy: Any = "auto"
+    method: str = "interpolate"
+    vqvae: BaseEstimator | None = None
+    alpha: float = 0.5
+    n_neighbors: int | None = None
+    sampling_rate: float = 100
+    temperature: float = 1.0
+    prior_epochs: int = 20
+    filter: BaseEstimator | None = None
+    max_redraws: int = 10
+    verbose: bool | int = False
+    checkpoint: CheckpointLike | None = None
+    random_state: types.RandomState = None
+
+    _parameter_constraints = {
         **BaseOverSampler._parameter_constraints,
         "method": [StrOptions({"interpolate", "sample", "prior"})],
         "vqvae": [HasMethods(["fit", "transform"]), None],
@@ -189,37 +205,6 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
 
     # private hooks, which benchmarks replace on an instance
     _synthesizer_class, _prior_fitter = LatentSynthesizer, staticmethod(fit_prior)
-
-    def __init__(
-        self,
-        *,
-        sampling_strategy: Any = "auto",
-        method: str = "interpolate",
-        vqvae: BaseEstimator | None = None,
-        alpha: float = 0.5,
-        n_neighbors: int | None = None,
-        sampling_rate: float = 100,
-        temperature: float = 1.0,
-        prior_epochs: int = 20,
-        filter: BaseEstimator | None = None,
-        max_redraws: int = 10,
-        verbose: bool | int = False,
-        checkpoint: CheckpointLike | None = None,
-        random_state: RandomState = None,
-    ):
-        super().__init__(sampling_strategy=sampling_strategy)
-        self.method = method
-        self.vqvae = vqvae
-        self.alpha = alpha
-        self.n_neighbors = n_neighbors
-        self.sampling_rate = sampling_rate
-        self.temperature = temperature
-        self.prior_epochs = prior_epochs
-        self.filter = filter
-        self.max_redraws = max_redraws
-        self.verbose = verbose
-        self.checkpoint = checkpoint
-        self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:

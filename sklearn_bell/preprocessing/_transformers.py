@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,12 @@ from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.preprocessing._base import SignalTransformer
 
 if TYPE_CHECKING:
-    from sklearn_bell._utils.types import Names, RandomState
+    from sklearn_bell._utils import types
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 
 
+@dataclass(eq=False, repr=False)
 class LeadSelector(SignalTransformer):
     """Select leads by name, in a given order.
 
@@ -61,11 +63,10 @@ class LeadSelector(SignalTransformer):
     array(['V1', 'aVR'], dtype=object)
     """
 
-    _parameter_constraints: dict = {"leads": ["array-like", None], "lead_names": ["array-like"]}
+    leads: types.Names | None = None
+    lead_names: types.Names = STANDARD_LEADS
 
-    def __init__(self, leads: Names | None = None, lead_names: Names = STANDARD_LEADS):
-        self.leads = leads
-        self.lead_names = lead_names
+    _parameter_constraints = {"leads": ["array-like", None], "lead_names": ["array-like"]}
 
     def _prepare(self):
         self.lead_positions_ = np.arange(self.n_leads_in_)
@@ -85,6 +86,7 @@ class LeadSelector(SignalTransformer):
         return np.array([standard_name(lead) for lead in self.leads], dtype=object)
 
 
+@dataclass(eq=False, repr=False)
 class Resampler(SignalTransformer):
     """Change the sampling rate, with a polyphase filter against aliasing.
 
@@ -115,14 +117,13 @@ class Resampler(SignalTransformer):
     (3, 12, 1000)
     """
 
-    _parameter_constraints: dict = {
+    sampling_rate_in: float = 500
+    sampling_rate_out: float = 100
+
+    _parameter_constraints = {
         "sampling_rate_in": [_POSITIVE],
         "sampling_rate_out": [_POSITIVE],
     }
-
-    def __init__(self, sampling_rate_in: float = 500, sampling_rate_out: float = 100):
-        self.sampling_rate_in = sampling_rate_in
-        self.sampling_rate_out = sampling_rate_out
 
     def _prepare(self):
         if not 1e-3 <= self.sampling_rate_out / self.sampling_rate_in <= 1e3:
@@ -135,6 +136,7 @@ class Resampler(SignalTransformer):
         return resample(x, self.sampling_rate_in, self.sampling_rate_out)
 
 
+@dataclass(eq=False, repr=False)
 class BandpassFilter(SignalTransformer):
     """Remove baseline wander and mains hum by a band-pass filter without delay.
 
@@ -174,20 +176,17 @@ class BandpassFilter(SignalTransformer):
     True
     """
 
-    _parameter_constraints: dict = {
+    sampling_rate: float = 100
+    low: float = 0.5
+    high: float = 40.0
+    order: int = 2
+
+    _parameter_constraints = {
         "sampling_rate": [_POSITIVE],
         "low": [_POSITIVE],
         "high": [_POSITIVE],
         "order": [Interval(Integral, 1, None, closed="left")],
     }
-
-    def __init__(
-        self, sampling_rate: float = 100, low: float = 0.5, high: float = 40.0, order: int = 2
-    ):
-        self.sampling_rate = sampling_rate
-        self.low = low
-        self.high = high
-        self.order = order
 
     def _prepare(self):
         if not self.low < self.high < self.sampling_rate / 2:
@@ -200,6 +199,7 @@ class BandpassFilter(SignalTransformer):
         return bandpass(x, self.sampling_rate, self.low, self.high, self.order)
 
 
+@dataclass(eq=False, repr=False)
 class RecordScaler(SignalTransformer):
     """Scale each record, or each of its leads, by its own statistics. A flat lead becomes zeros.
 
@@ -226,14 +226,13 @@ class RecordScaler(SignalTransformer):
             [ 0. ,  0. ]]])
     """
 
-    _parameter_constraints: dict = {
+    method: str = "zscore"
+    per: str = "lead"
+
+    _parameter_constraints = {
         "method": [StrOptions({"zscore", "robust", "max"})],
         "per": [StrOptions({"lead", "record"})],
     }
-
-    def __init__(self, method: str = "zscore", per: str = "lead"):
-        self.method = method
-        self.per = per
 
     def _transform(self, x):
         # rounding makes the deviation of a flat lead small, not zero: compare it with the values
@@ -256,6 +255,7 @@ class RecordScaler(SignalTransformer):
         return 0, np.abs(x).max(axis, keepdims=True)
 
 
+@dataclass(eq=False, repr=False)
 class Cropper(SignalTransformer):
     """Crop each record to a number of samples, or pad a shorter one with zeros.
 
@@ -291,21 +291,15 @@ class Cropper(SignalTransformer):
     array([[0., 1., 2., 3., 4., 0.]])
     """
 
-    _parameter_constraints: dict = {
+    n_samples: int | None = None
+    position: str = "center"
+    random_state: types.RandomState = None
+
+    _parameter_constraints = {
         "n_samples": [Interval(Integral, 1, None, closed="left"), None],
         "position": [StrOptions({"center", "random"})],
         "random_state": ["random_state"],
     }
-
-    def __init__(
-        self,
-        n_samples: int | None = None,
-        position: str = "center",
-        random_state: RandomState = None,
-    ):
-        self.n_samples = n_samples
-        self.position = position
-        self.random_state = random_state
 
     def _prepare(self):
         self.n_samples_ = self.n_samples_in_ if self.n_samples is None else self.n_samples

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Self
@@ -32,9 +33,8 @@ from sklearn_bell.training._run_hash import data_signature
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from sklearn_bell._utils.types import Device, Names, Precision, RandomState
+    from sklearn_bell._utils import types
     from sklearn_bell.nn.vector_quantization import VQVAE
-    from sklearn_bell.training._checkpoint import CheckpointLike
 
 _N_CALIBRATION_RECORDS = 1024
 
@@ -95,6 +95,7 @@ class VQVAEModule(TrainableModule):
         }
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class BaseVQVAE(TransformerMixin, TrainedEstimator):
     """Base class of the VQ-VAEs.
 
@@ -102,7 +103,19 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
     of a record; ``_make_network(**settings)``; and ``_channel_names()``.
     """
 
-    _parameter_constraints: dict = {
+    n_codes: int = 256
+    n_codebooks: int = 8
+    n_features: int = 64
+    width: int = 128
+    strides: Sequence[int] = (8,)
+    beta: float = 0.25
+    decay: float = 0.99
+    max_epochs: int = 40
+    batch_size: int = 16
+    lr: float = 1e-3
+    precision: types.Precision = "float32"
+
+    _parameter_constraints = {
         **TrainedEstimator._parameter_constraints,
         "n_codes": [Interval(Integral, 1, None, closed="left")],
         "n_codebooks": [Interval(Integral, 1, None, closed="left")],
@@ -114,41 +127,6 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "precision": [StrOptions({"float32", "bfloat16", "auto"})],
     }
-
-    def __init__(
-        self,
-        *,
-        n_codes: int = 256,
-        n_codebooks: int = 8,
-        n_features: int = 64,
-        width: int = 128,
-        strides: Sequence[int] = (8,),
-        beta: float = 0.25,
-        decay: float = 0.99,
-        max_epochs: int = 40,
-        batch_size: int = 16,
-        lr: float = 1e-3,
-        device: Device = "auto",
-        precision: Precision = "float32",
-        verbose: bool | int = False,
-        checkpoint: CheckpointLike | None = None,
-        random_state: RandomState = None,
-    ):
-        self.n_codes = n_codes
-        self.n_codebooks = n_codebooks
-        self.n_features = n_features
-        self.width = width
-        self.strides = strides
-        self.beta = beta
-        self.decay = decay
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.device = device
-        self.precision = precision
-        self.verbose = verbose
-        self.checkpoint = checkpoint
-        self.random_state = random_state
 
     @property
     def vqvae_(self) -> VQVAE:
@@ -241,7 +219,7 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         x = np.concatenate([batch for _, batch in batches])
         return x if self._n_dimensions_in == 3 else x[:, 0]
 
-    def get_feature_names_out(self, input_features: Names | None = None) -> np.ndarray:
+    def get_feature_names_out(self, input_features: types.Names | None = None) -> np.ndarray:
         """Return the names of the codes by latent and codebook, such as ``code_7_0``.
 
         Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,7 @@ def _column_extent(y, width):
     return lowest, highest
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ImageVQVAETransformer(BaseVQVAE):
     """Transform grey images of ECGs to discrete codes, and codes back to images.
 

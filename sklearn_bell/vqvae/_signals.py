@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sklearn_bell._utils.leads import check_lead_names
@@ -11,10 +11,10 @@ from sklearn_bell.nn.vector_quantization import VQVAE
 from sklearn_bell.vqvae._base import BaseVQVAE
 
 if TYPE_CHECKING:
-    from sklearn_bell._utils.types import Device, Names, Precision, RandomState
-    from sklearn_bell.training._checkpoint import CheckpointLike
+    from sklearn_bell._utils import types
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class VQVAETransformer(BaseVQVAE):
     """Transform ECGs to discrete codes along time, and codes back to ECGs.
 
@@ -116,51 +116,14 @@ class VQVAETransformer(BaseVQVAE):
     (20, 12, 500)
     """
 
-    _parameter_constraints: dict = {
+    lead_names: types.Names | None = None
+
+    _parameter_constraints = {
         **BaseVQVAE._parameter_constraints,
         "lead_names": ["array-like", None],
     }
 
     _check_X = staticmethod(check_ecg)
-
-    def __init__(
-        self,
-        *,
-        n_codes: int = 256,
-        n_codebooks: int = 8,
-        n_features: int = 64,
-        width: int = 128,
-        strides: Sequence[int] = (8,),
-        beta: float = 0.25,
-        decay: float = 0.99,
-        max_epochs: int = 40,
-        batch_size: int = 16,
-        lr: float = 1e-3,
-        lead_names: Names | None = None,
-        device: Device = "auto",
-        precision: Precision = "float32",
-        verbose: bool | int = False,
-        checkpoint: CheckpointLike | None = None,
-        random_state: RandomState = None,
-    ):
-        super().__init__(
-            n_codes=n_codes,
-            n_codebooks=n_codebooks,
-            n_features=n_features,
-            width=width,
-            strides=strides,
-            beta=beta,
-            decay=decay,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            checkpoint=checkpoint,
-            random_state=random_state,
-        )
-        self.lead_names = lead_names
 
     def _make_network(self, **settings):
         self.lead_names_ = check_lead_names(self.lead_names, self.n_leads_in_)
