@@ -1,18 +1,16 @@
-"""Do all that users do again and again, and see whether anything is left behind.
+"""Repeat everything that users do, and detect leaks.
 
     python tests/soak.py [--minutes 60] [--folder DIR]
 
-A cycle pretrains, pickles, saves and loads, goes on from a checkpoint, fine-tunes, makes new
-records, reads WFDB records in two processes, and searches in two processes and in two threads.
-After each, a line tells of the process: its anonymous memory (``RssAnon``), that of its children,
-and what of its own is allocated (by glibc, which keeps some of what is freed); threads, children,
-open files, the files in its folder, where those of ``TMPDIR`` go too, with its own in ``/dev/shm``,
-and how many different results there were so far.
+A cycle pretrains, pickles, saves, loads, resumes from a checkpoint, fine-tunes, synthesises
+records, reads WFDB records in two processes, and searches in two processes and in two threads. It
+prints the anonymous memory (``RssAnon``) of the process and of its children, the memory allocated
+by glibc, and the numbers of threads, children, open files, files in the folder, ``TMPDIR`` and
+``/dev/shm``, and different results so far.
 
-The first WARM_UP cycles do not count. Then medians are compared: of memory, which scatters, those
-of the first and the last third of the cycles, which may differ by less than GROWTH; of counts,
-those of the first and the last COMPARED cycles, and none may have grown. What is missed is printed,
-and the script ends with an error.
+After WARM_UP cycles, medians must not grow: of memory, which scatters, between the first and the
+last third of the cycles by less than GROWTH; of counts, between the first and the last COMPARED
+cycles. Otherwise the script ends with an error.
 """
 
 import argparse
@@ -41,14 +39,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_bell import BELLPretrainer, ECGClassifier, VQVAEOverSampler, VQVAETransformer, load
 from sklearn_bell.datasets import make_ecg, read_wfdb
 
-WARM_UP = 30  # until glibc has taken all that threads ask for at worst
+WARM_UP = 30  # cycles until glibc has all memory that threads need at most
 COMPARED, GROWTH = 5, 0.02
 SMALL = {"max_epochs": 1, "batch_size": 32, "random_state": 0}
 N_WFDB = 20
 
 
-def cycle(folder, ecg):
-    """Do what users do, and yield what comes out, as arrays."""
+def run_cycle(folder, ecg):
+    """Use the library, and yield all results as arrays."""
     X, y = ecg.data, ecg.target
     bell = BELLPretrainer(head_width=32, **SMALL)
     yield bell.fit(X).transform(X)
@@ -56,14 +54,14 @@ def cycle(folder, ecg):
     bell.save(folder / "bell.safetensors")
     yield load(folder / "bell.safetensors").transform(X)
 
-    for path in folder.glob("kept/*/epoch-*"):
-        path.unlink()  # so that there is training to do; anything else stays, and is counted
-    bell.set_params(checkpoint=folder / "kept").fit(X)
+    for path in folder.glob("states/*/epoch-*.safetensors"):
+        path.unlink()  # so that every cycle trains; all other files stay and count
+    bell.set_params(checkpoint=folder / "states").fit(X)
     yield bell.set_params(max_epochs=2).fit(X).transform(X)
     bell.set_params(checkpoint=None, max_epochs=1)
 
-    few = np.where(np.arange(len(y)) < 60, y, -1)
-    yield ECGClassifier(bell, n_trees=20, **SMALL).fit(X, few).predict_proba(X)
+    y_few = np.where(np.arange(len(y)) < 60, y, -1)
+    yield ECGClassifier(bell, n_trees=20, **SMALL).fit(X, y_few).predict_proba(X)
 
     vqvae = VQVAETransformer(n_codes=8, n_codebooks=2, n_features=4, width=8, **SMALL)
     rows = np.r_[np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:10]]
@@ -71,9 +69,9 @@ def cycle(folder, ecg):
         sampler = VQVAEOverSampler(method=method, vqvae=vqvae, prior_epochs=1, random_state=0)
         yield sampler.fit_resample(X[rows], y[rows])[0]
 
-    records = sorted(folder.glob("wfdb/*.hea"))
-    yield read_wfdb(records, n_jobs=2).data
-    yield read_wfdb(records, sampling_rate=100, n_jobs=2, out=folder / "read.npy").data
+    headers = sorted(folder.glob("wfdb/*.hea"))
+    yield read_wfdb(headers, n_jobs=2).data
+    yield read_wfdb(headers, sampling_rate=100, n_jobs=2, out=folder / "read.npy").data
 
     pipeline = make_pipeline(bell, StandardScaler(), LogisticRegression())
     grid = {"bellpretrainer__gamma": [0.2, 1.0]}
@@ -95,42 +93,40 @@ def write_records(folder):
         )  # fmt: skip
 
 
-def note(folder):
-    """Return the figures of this process, and of its children."""
-    own = psutil.Process()
-    children = own.children(recursive=True)
+def measure(folder):
+    """Return the resources that this process and its children use."""
+    process = psutil.Process()
+    children = process.children(recursive=True)
     return {
-        "memory, MB": anonymous(own.pid),
-        "memory of children, MB": sum(anonymous(child.pid) for child in children),
-        "allocated, MB": allocated(),
-        "threads": own.num_threads(),
+        "memory, MB": anonymous_memory(process.pid),
+        "memory of children, MB": sum(anonymous_memory(child.pid) for child in children),
+        "allocated, MB": allocated_memory(),
+        "threads": process.num_threads(),
         "children": len(children),
-        "open files": own.num_fds(),
-        "files": n_files(folder, own.pid),
+        "open files": process.num_fds(),
+        "files": count_files(folder, process.pid),
     }
 
 
-def n_files(folder, pid):
-    """Return how many files and folders are in a folder, and of a process in shared memory."""
-    of_pid = [
-        path for path in Path("/dev/shm").iterdir() if str(pid) in re.findall(r"\d+", path.name)
-    ]
-    inside = [path for one in [folder, *of_pid] for path in one.rglob("*")]
-    # joblib leaves an empty folder for each Parallel, until the process ends
-    return sum("joblib_memmapping_folder" not in path.name for path in [*of_pid, *inside])
+def count_files(folder, pid):
+    """Return the number of files and folders in a folder, and of a process in shared memory."""
+    number = re.compile(rf"(?<!\d){pid}(?!\d)")
+    shared = [path for path in Path("/dev/shm").iterdir() if number.search(path.name)]
+    paths = shared + [path for root in [folder, *shared] for path in root.rglob("*")]
+    # joblib leaves an empty folder for each Parallel until the process ends
+    return sum("joblib_memmapping_folder" not in path.name for path in paths)
 
 
-def anonymous(pid):
-    """Return the anonymous memory of a process in MB, 0 where it has ended."""
+def anonymous_memory(pid):
+    """Return the anonymous memory of a process in MB, or 0 if it has ended."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("RssAnon"):
-                return int(line.split()[1]) / 1024
+        match = re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+        return int(match[1]) / 1024 if match else 0.0
     return 0.0
 
 
-class Allocations(ctypes.Structure):
-    """What glibc tells of its memory, in bytes."""
+class MallocInfo(ctypes.Structure):
+    """Result of glibc's mallinfo2, in bytes."""
 
     _fields_ = [
         (name, ctypes.c_size_t)
@@ -139,60 +135,60 @@ class Allocations(ctypes.Structure):
     ]  # fmt: skip
 
 
-def allocated():
-    """Return what of the memory of this process is not free, in MB."""
+def allocated_memory():
+    """Return the memory of this process that is not free, in MB."""
     glibc = ctypes.CDLL(None)
-    glibc.mallinfo2.restype = Allocations
-    found = glibc.mallinfo2()
-    return (found.uordblks + found.hblkhd) / 2**20
+    glibc.mallinfo2.restype = MallocInfo
+    info = glibc.mallinfo2()
+    return (info.uordblks + info.hblkhd) / 2**20
 
 
-def judge(noted):
-    """Return for each figure what it was at first, and in the end, and whether the mark is met.
+def compare(cycles):
+    """Compare the first and the last cycles.
 
     Parameters
     ----------
-    noted : list of dict
-        The figures after each cycle.
+    cycles : list of dict
+        Resources after each cycle.
 
     Returns
     -------
-    judged : dict of tuple
+    comparison : dict of tuple
+        For each resource, the first and last median, and whether growth is within bounds.
     """
-    counted = noted[WARM_UP:]
+    counted = cycles[WARM_UP:]
     if len(counted) < 3 * COMPARED:
-        raise ValueError(f"{len(noted)} cycles are too few: {WARM_UP + 3 * COMPARED} are needed.")
-    judged = {}
+        raise ValueError(f"Expected at least {WARM_UP + 3 * COMPARED} cycles, got {len(cycles)}.")
+    comparison = {}
     for name in counted[0]:
-        is_memory, figures = name.endswith("MB"), [one[name] for one in counted]
+        is_memory, values = name.endswith("MB"), [cycle[name] for cycle in counted]
         n = len(counted) // 3 if is_memory else COMPARED
-        first, last = statistics.median(figures[:n]), statistics.median(figures[-n:])
-        met = last < (1 + GROWTH) * first if is_memory else last <= first
-        judged[name] = first, last, met
-    return judged
+        first, last = statistics.median(values[:n]), statistics.median(values[-n:])
+        comparison[name] = first, last, last < (1 + GROWTH) * first if is_memory else last <= first
+    return comparison
 
 
 def soak(folder, minutes):
-    """Return the figures after each cycle."""
+    """Run cycles, print their resources, and return them."""
     write_records(folder / "wfdb")
     ecg = make_ecg(160, classes=["normal", "lbbb"], leads=["II", "V1"], random_state=0)
-    noted, results, start = [], set(), time.monotonic()
-    while (passed := time.monotonic() - start) < 60 * minutes:
+    cycles, results, start = [], set(), time.monotonic()
+    while (begin := time.monotonic()) - start < 60 * minutes:
         digest = hashlib.sha256()
-        for array in cycle(folder, ecg):
+        for array in run_cycle(folder, ecg):
             digest.update(np.ascontiguousarray(array))
         results.add(digest.digest())
         gc.collect()
-        noted.append(note(folder) | {"different results": len(results)})
-        if len(noted) == 1:
-            print("cycle, s, " + ", ".join(noted[0]))
-        seconds = time.monotonic() - start - passed
-        print(len(noted), f"{seconds:.1f}", *(f"{x:.5g}" for x in noted[-1].values()), flush=True)
-    return noted
+        cycles.append(measure(folder) | {"different results": len(results)})
+        if len(cycles) == 1:
+            print("cycle, s, " + ", ".join(cycles[0]))
+        values = (f"{value:.5g}" for value in cycles[-1].values())
+        print(len(cycles), f"{time.monotonic() - begin:.1f}", *values, flush=True)
+    return cycles
 
 
 def main():
-    """Print a line for each cycle and a table of all, and return what is missed."""
+    """Print a line per cycle and a table, and return the names of resources that have grown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--folder", metavar="DIR", default=None)
@@ -200,14 +196,14 @@ def main():
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         os.environ["TMPDIR"] = tempfile.tempdir = f"{folder}/tmp"
         Path(tempfile.tempdir).mkdir()
-        noted = soak(Path(folder), options.minutes)
-    judged = judge(noted)
-    print(f"\n| {len(noted)} cycles | at first | in the end | |\n|---|---|---|---|")
-    for name, (first, last, met) in judged.items():
-        print(f"| {name} | {first:.5g} | {last:.5g} | {'' if met else 'missed'} |")
-    return [name for name, (*_, met) in judged.items() if not met]
+        cycles = soak(Path(folder), options.minutes)
+    comparison = compare(cycles)
+    print(f"\n| {len(cycles)} cycles | first | last | |\n|---|---|---|---|")
+    for name, (first, last, is_bounded) in comparison.items():
+        print(f"| {name} | {first:.5g} | {last:.5g} | {'' if is_bounded else 'grown'} |")
+    return [name for name, (*_, is_bounded) in comparison.items() if not is_bounded]
 
 
 if __name__ == "__main__":
-    missed = main()
-    sys.exit("missed: " + ", ".join(missed) if missed else 0)
+    grown = main()
+    sys.exit("grown: " + ", ".join(grown) if grown else 0)
