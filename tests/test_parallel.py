@@ -1,4 +1,4 @@
-"""Searches and cross-validation in parallel, on a cluster, and with what was pretrained kept."""
+"""Searches with caching, and cross-validation on a cluster."""
 
 import numpy as np
 import pytest
@@ -22,43 +22,52 @@ def ecg():
     )  # fmt: skip
 
 
-def pipeline(encoder=ResNet1d, **params):
+def make(encoder=ResNet1d, **params):
     bell = BELLPretrainer(encoder, max_epochs=1, head_width=16, random_state=0)
     return make_pipeline(bell, StandardScaler(), LogisticRegression(), **params)
 
 
-class Counted(ResNet1d):
-    """Counts how often an encoder is made."""
+def predict(ecg, n_jobs):
+    return cross_val_predict(
+        make(), ecg.data, ecg.target, cv=2, n_jobs=n_jobs, method="predict_proba"
+    )
 
-    made = 0
+
+class CountedEncoder(ResNet1d):
+    """Encoder that counts its instances."""
+
+    n_instances = 0
 
     def __init__(self, in_channels):
         super().__init__(in_channels)
-        Counted.made += 1
+        CountedEncoder.n_instances += 1
 
 
-def test_a_pipeline_with_memory_pretrains_once_a_fold(ecg, tmp_path):
+def test_pipeline_memory_pretrains_once_per_fold(ecg, tmp_path):
     n_leads, n_folds = 2, 3
     grid = {
         "logisticregression__C": [0.01, 0.1, 1.0, 10.0],
         "standardscaler__with_mean": [False, True],
     }
-    search = GridSearchCV(pipeline(Counted, memory=str(tmp_path)), grid, cv=n_folds, refit=False)
-    search.fit(ecg.data, ecg.target)
-    assert Counted.made == n_leads * n_folds
-    kept = search.cv_results_["mean_test_score"]
-    search.set_params(estimator=pipeline()).fit(ecg.data, ecg.target)
-    np.testing.assert_array_equal(kept, search.cv_results_["mean_test_score"])
+    cached = make(CountedEncoder, memory=str(tmp_path))
+    cached = GridSearchCV(cached, grid, cv=n_folds, refit=False).fit(ecg.data, ecg.target)
+    assert CountedEncoder.n_instances == n_leads * n_folds
+    plain = GridSearchCV(make(), grid, cv=n_folds, refit=False).fit(ecg.data, ecg.target)
+    np.testing.assert_array_equal(
+        cached.cv_results_["mean_test_score"], plain.cv_results_["mean_test_score"]
+    )
 
 
+@pytest.mark.parametrize("backend", ["threading", pytest.param("loky", marks=pytest.mark.slow)])
+def test_joblib_backend_gives_the_same_bits(backend, ecg):
+    with parallel_config(backend):
+        np.testing.assert_array_equal(predict(ecg, 2), predict(ecg, 1))
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of distributed
-def test_a_dask_cluster_gives_the_same(ecg):
-    def predict(n_jobs):
-        return cross_val_predict(
-            pipeline(), ecg.data, ecg.target, cv=2, n_jobs=n_jobs, method="predict_proba"
-        )
-
-    expected = predict(n_jobs=1)
+def test_dask_cluster_gives_the_same_results(ecg):
+    expected = predict(ecg, n_jobs=1)
     with (
         LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
@@ -66,5 +75,5 @@ def test_a_dask_cluster_gives_the_same(ecg):
         Client(cluster),
         parallel_config(backend="dask"),
     ):
-        found = predict(n_jobs=2)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+        observed = predict(ecg, n_jobs=2)
+    np.testing.assert_allclose(observed, expected, atol=1e-5)
