@@ -51,6 +51,7 @@ data: $(INSTALLED)
 
 # hours; resumes if interrupted
 bench: $(INSTALLED)
+	$(BIN)/python benchmarks/bench_fold8.py $(if $(DATA),--data $(DATA))
 	$(BIN)/python benchmarks/bench_features.py $(if $(DATA),--data $(DATA))
 	$(BIN)/python benchmarks/bench_linear_probe.py --jobs 2 $(if $(DATA),--data $(DATA))
 
