@@ -27,7 +27,7 @@ test-lowest: $(LOWEST)/installed
 
 # over an hour: training killed twenty times, then repeated cycles of everything
 soak: $(INSTALLED)
-	SKLEARN_BELL_KILLS=20 $(BIN)/python -m pytest -k kill tests/training/test_checkpoint.py
+	SKLEARN_BELL_KILLS=20 $(BIN)/python -m pytest -m slow -k killed tests/training/test_checkpoint.py
 	$(BIN)/python tests/soak.py --minutes 60
 
 # half an hour: more than 100,000 mutated files
