@@ -168,7 +168,7 @@ def _decode(value, params, name):
 
 @functools.cache
 def _known_classes(modules):
-    """Return the public classes of these modules by name."""
+    """Return the public classes of some modules by name."""
     objects: dict = {}
     for module in (import_module(f"sklearn_bell.{name}") for name in modules):
         objects |= {name: getattr(module, name) for name in module.__all__}

@@ -1,6 +1,6 @@
 """Names of this library's estimator classes, for skops."""
 
-#: Qualified names of all estimator classes of this library, which skops does not trust by itself:
+#: Qualified names of all estimator classes of this library. skops asks the user to trust them:
 #: ``skops.io.load(path, trusted=TRUSTED_TYPES)``. Loading them runs no code from the file.
 TRUSTED_TYPES = (
     "sklearn_bell.classification._classifier.ECGClassifier",

@@ -133,7 +133,7 @@ class ShuffledBatches:
 
 
 def _split(rows, sizes):
-    """Yield consecutive parts of these sizes, of an array or of each array in a tuple."""
+    """Yield consecutive parts with these sizes from an array or from each array in a tuple."""
     end = 0
     for size in sizes:
         start, end = end, end + size

@@ -6,7 +6,7 @@ from sklearn_bell._utils.warn import warn_caller
 
 
 def warn_through(*modules):
-    """Warn through functions of these modules, the innermost first, and return the file names."""
+    """Warn through functions of several modules, the innermost first, and return the file names."""
 
     def call():
         raise AssertionError
