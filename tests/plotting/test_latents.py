@@ -97,17 +97,16 @@ def test_lead_distances_equal_the_terms_of_the_loss(fitted):
     generator = torch.Generator().manual_seed(
         int(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
     )
-    method = copy.deepcopy(module.method).eval()
+    objective = copy.deepcopy(module.objective).eval()
     expected, cosine = np.zeros((3, 3)), torch.nn.CosineSimilarity(dim=0)
     with torch.no_grad():
         for start in range(0, 20, 8):
             x = torch.from_numpy(ecg.data[start : start + 8])
-            views = module.views(module.prepare(x), generator)
+            views = module.make_views(module.normalize(x), generator)
             for view, other_view in (views, views[::-1]):
-                latent = method.projector(method.encoder(view))
-                intra, inter = method.predictor(latent), method.cross_predictor(latent)
-                encoder, projector = method.target
-                target = projector(encoder(other_view))
+                latent = objective.projector(objective.encoder(view))
+                intra, inter = objective.predictor(latent), objective.cross_predictor(latent)
+                target = objective.target(other_view)
                 for r, i, j in np.ndindex(len(x), 3, 3):
                     prediction = intra[r, i] if i == j else inter[r, i]
                     expected[i, j] += (2 - 2 * cosine(prediction, target[r, j]).item()) / 40
