@@ -79,7 +79,7 @@ def outcome(name, X):
 
 @pytest.mark.parametrize("numbers", DEFINED)
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_of_odd_numbers_come_numbers(name, numbers):
+def test_extreme_values_give_finite_output(name, numbers):
     assert np.isfinite(outcome(name, DEFINED[numbers])).all()
 
 
@@ -142,9 +142,9 @@ def test_missing_leads_in_all_kinds_of_arrays(how, tmp_path):
         X, zeros = X[:, 0], zeros[:, 0]
     if how == "a dataframe":
         X = pd.DataFrame(X).rename(columns=str)
-    found = BELLPretrainer(**SMALL, missing="zero").fit(X).transform(X)
+    latents = BELLPretrainer(**SMALL, missing="zero").fit(X).transform(X)
     zeros = zeros if how != "a dataframe" else pd.DataFrame(zeros).rename(columns=str)
-    np.testing.assert_array_equal(found, BELLPretrainer(**SMALL).fit(zeros).transform(zeros))
+    np.testing.assert_array_equal(latents, BELLPretrainer(**SMALL).fit(zeros).transform(zeros))
 
 
 def test_a_gap_is_no_missing_lead():
@@ -170,7 +170,7 @@ def test_the_error_tells_of_the_choice_where_there_is_one():
             estimator.fit(gap)
 
 
-def test_what_is_masked_is_missing():
+def test_masked_values_are_missing():
     X = np.ma.masked_array(ECG, mask=np.zeros(ECG.shape, bool))
     bell = BELLPretrainer(**SMALL).fit(ECG)
     np.testing.assert_array_equal(bell.transform(X), bell.transform(ECG))

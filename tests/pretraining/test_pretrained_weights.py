@@ -61,7 +61,7 @@ def test_latents_are_reproducible_and_separate_classes(ecg):
 
 
 def test_latents_beat_an_untrained_encoder_on_ludb():
-    # pretraining used the signals of these records, but no label
+    # these records were pretrained on, without labels
     try:
         ludb = load_ludb(task="conduction", sampling_rate=100)
     except FileNotFoundError:
