@@ -9,46 +9,40 @@ from typing import TYPE_CHECKING, Any, Self
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import patheffects
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
 
 from sklearn_bell._utils.leads import STANDARD_LEADS, check_lead_names, lead_positions
 from sklearn_bell._utils.signal import PAPER_GAIN, PAPER_SPEED
 from sklearn_bell.exceptions import InvalidECGError
-from sklearn_bell.plotting._base import COLOURS, LINE_STYLES
+from sklearn_bell.plotting._base import COLOURS, LINE_STYLES, Display, check_shape
 from sklearn_bell.plotting._legend import FONT_SIZE, fit_legend
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike
-
     from sklearn_bell._utils.types import Names
 
 _FOR, _AGAINST = "#E69F00", "#56B4E9"
-_FINE, _COARSE = "#f8dcdc", "#eba9a9"  # lines of the grid
+_GRID = {1: ("#f8dcdc", 0.3), 5: ("#eba9a9", 0.5)}  # mm: colour and width of lines
 
 _INCH = 25.4  # mm
 _ROW, _LEFT, _RIGHT, _TOP, _BOTTOM = 25.0, 15.0, 5.0, 15.0, 10.0  # mm
 _MAX_LEADS = 64  # a record with more leads is probably transposed
 _PULSE = np.array([[2, 0], [4, 0], [4, 10], [9, 10], [9, 0], [11, 0]])  # mm: 1 mV for 0.2 s
-
-_LAYOUTS = {  # columns of leads
-    "3x4": (STANDARD_LEADS[:3], STANDARD_LEADS[3:6], STANDARD_LEADS[6:9], STANDARD_LEADS[9:]),
-    "6x2": (STANDARD_LEADS[:6], STANDARD_LEADS[6:]),
-}
+_N_COLUMNS = {"3x4": 4, "6x2": 2}  # of a layout
 
 
 @dataclass(eq=False, repr=False)
-class ECGDisplay:
+class ECGDisplay(Display):
     """ECG on paper, as cardiologists read it. Created by :meth:`from_record`.
 
-    One unit of the axes is a millimetre: 25 mm are a second and 10 mm a millivolt, on a grid of 1
-    mm and 5 mm. The figure has that size on paper.
+    The unit of the axes is a millimetre, also on paper: 25 mm are a second, 10 mm a millivolt.
 
     Parameters
     ----------
     records : ndarray of shape (n_records, n_leads, n_samples)
-        Records in mV, drawn over each other.
+        Records in mV, drawn over each other. NaN are gaps in the line.
     sampling_rate : float
         Sampling rate in Hz.
     lead_names : list of str of length n_leads
@@ -58,13 +52,17 @@ class ECGDisplay:
     spans : array-like of shape (n_spans, 2) or (2,), default=None
         Starts and ends in s of spans to tint in all leads.
     attribution : ndarray of shape (n_leads, n_samples), default=None
-        Evidence of each sample, shown as orange (positive) or blue (negative) tint, relative to the
-        greatest magnitude.
+        Evidence, relative to its greatest magnitude: orange is positive, blue is negative.
 
     Attributes
     ----------
     figure_, axes_ : matplotlib Figure and Axes
-        The paper, in mm.
+        The paper.
+
+    Raises
+    ------
+    InvalidECGError
+        If an argument has another shape or is invalid, or if the layout has missing leads.
 
     Examples
     --------
@@ -102,7 +100,7 @@ class ECGDisplay:
         Parameters
         ----------
         record : array-like of shape (n_leads, n_samples) or (n_records, n_leads, n_samples)
-            At most 64 leads, in mV. NaN are gaps in the line.
+            At most 64 leads, in mV.
         lead_names : array-like of str of length n_leads, default=None
             Names of the leads. None takes the standard order for twelve leads, otherwise numbers.
         sampling_rate, labels, spans, attribution
@@ -119,52 +117,31 @@ class ECGDisplay:
         Returns
         -------
         display : ECGDisplay
-
-        Raises
-        ------
-        InvalidECGError
-            If an argument has another shape or is invalid, or if the layout has missing leads.
         """
         records = np.asarray(record, dtype=float)
-        if records.ndim == 2:
-            records = records[None]
+        records = records[None] if records.ndim == 2 else records
         if records.ndim != 3 or not records.size or records.shape[1] > _MAX_LEADS:
             raise InvalidECGError(
                 "Expected shape (n_leads, n_samples) or (n_records, n_leads, n_samples), at most "
                 f"{_MAX_LEADS} leads, got {np.shape(record)}. Make time the last axis (record.T)."
             )
-        n_leads = records.shape[1]
+        n_records, n_leads, n_samples = records.shape
         is_number = not np.ndim(sampling_rate) and np.asarray(sampling_rate).dtype.kind in "iuf"
         if not is_number or not 0 < sampling_rate < math.inf:
             raise InvalidECGError(f"Expected a positive sampling_rate, got {sampling_rate!r}.")
         if lead_names is None and n_leads == len(STANDARD_LEADS):
             lead_names = STANDARD_LEADS
         lead_names = check_lead_names(lead_names, n_leads)
-        attribution = None if attribution is None else np.asarray(attribution, dtype=float)
-        shapes = {"labels": records.shape[:1], "attribution": records.shape[1:]}
-        options: dict[str, Any] = {"labels": labels, "attribution": attribution}
-        for name, values in options.items():
-            shape = np.shape(values)
-            if values is not None and shape != shapes[name]:
-                raise InvalidECGError(f"Expected {name} of shape {shapes[name]}, got {shape}.")
-        spans = None if spans is None else _check_spans(spans)
-        display = cls(records, sampling_rate, lead_names, spans=spans, **options)
+        if attribution is not None:
+            attribution = np.asarray(attribution, dtype=float)
+        check_shape("attribution", attribution, n_leads, n_samples)
+        check_shape("labels", labels, n_records)
+        display = cls(records, sampling_rate, lead_names, labels=labels, spans=spans,
+                      attribution=attribution)  # fmt: skip
         return display.plot(layout=layout, rhythm_leads=rhythm_leads, ax=ax)
 
-    def plot(
-        self, *, layout: str = "auto", rhythm_leads: str | Names = ("II",), ax: Axes | None = None
-    ) -> Self:
-        """Draw the paper.
-
-        Parameters
-        ----------
-        layout, rhythm_leads, ax
-            As in :meth:`from_record`.
-
-        Returns
-        -------
-        self : ECGDisplay
-        """
+    def _draw(self, ax, layout="auto", rhythm_leads=("II",)):
+        spans = _check_spans(() if self.spans is None else self.spans)
         rows = self._rows(layout, rhythm_leads)
         width = _LEFT + self.records.shape[-1] / self.sampling_rate * PAPER_SPEED + _RIGHT
         width = 5 * math.ceil(width / 5 - 1e-9)
@@ -176,53 +153,53 @@ class ECGDisplay:
         if ax is None:
             figure = plt.figure(figsize=(width / _INCH, height / _INCH))
             ax = figure.add_axes((0, 0, 1, 1))
-        _draw_grid(ax, width, height)
+        for step, (colour, linewidth) in _GRID.items():
+            style = {"colors": colour, "linewidth": linewidth, "zorder": 0.5}
+            ax.vlines(np.arange(0, width + 1, step), 0, height, **style)
+            ax.hlines(np.arange(0, height + 1, step), 0, width, **style)
         for number, row in enumerate(rows):
             base = height - _TOP - (number + 0.5) * _ROW
             ax.plot(*np.add(_PULSE, (0, base)).T, color="black", linewidth=0.8)
-            for lead, start, stop in row:
-                self._draw_tints(ax, base, lead, start, stop)
-                lines = self._draw_lead(ax, base, lead, start, stop)
+            for part in row:
+                self._draw_tints(ax, spans, base, *part)
+                lines = self._draw_lead(ax, base, *part)
         ax.text(_LEFT, 2, scale, fontsize=FONT_SIZE, va="bottom")
         if labels:
             bottom = legend.bottom / height
             ax.legend(lines, legend.labels, loc="lower right", ncols=legend.n_columns,
                       fontsize=FONT_SIZE, frameon=False, borderaxespad=0.6,
                       bbox_to_anchor=(0, bottom, 1, 1 - bottom))  # fmt: skip
-        ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")  # images have changed them
-        sheet: Any = ax.figure
-        self.figure_, self.axes_ = sheet, ax
-        return self
+        # after the images, which change the limits
+        ax.set(xlim=(0, width), ylim=(0, height), aspect="equal", xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+        return ax.figure, ax
 
     def _rows(self, layout, rhythm_leads):
         """Return the leads of each row, with their first and last samples."""
-        n_samples = self.records.shape[-1]
+        names, n_samples = self.lead_names, self.records.shape[-1]
         if layout == "auto":
-            present = {name.lower() for name in self.lead_names}
+            present = {name.lower() for name in names}
             layout = "3x4" if {lead.lower() for lead in STANDARD_LEADS} <= present else "rows"
         if layout == "rows":
-            return [[(lead, 0, n_samples)] for lead in range(len(self.lead_names))]
-        if layout not in _LAYOUTS:
-            layouts = ["auto", *_LAYOUTS, "rows"]
+            return [[(lead, 0, n_samples)] for lead in range(len(names))]
+        if layout not in _N_COLUMNS:
+            layouts = ["auto", *_N_COLUMNS, "rows"]
             raise InvalidECGError(f"layout must be one of {layouts}, but is {layout!r}.")
-        columns = [lead_positions(leads, self.lead_names) for leads in _LAYOUTS[layout]]
-        ends = np.linspace(0, n_samples, len(columns) + 1).round().astype(int)
-        parts = [[(lead, *ends[i : i + 2]) for lead in leads] for i, leads in enumerate(columns)]
-        rows = [list(row) for row in zip(*parts, strict=True)]
-        names = [rhythm_leads] if isinstance(rhythm_leads, str) else rhythm_leads
-        return rows + [[(lead, 0, n_samples)] for lead in lead_positions(names, self.lead_names)]
+        n_columns = _N_COLUMNS[layout]
+        ends = np.linspace(0, n_samples, n_columns + 1).round().astype(int)
+        sheet = np.reshape(lead_positions(STANDARD_LEADS, names), (n_columns, -1)).T
+        rows = [list(zip(leads, ends[:-1], ends[1:], strict=True)) for leads in sheet]
+        rhythm_leads = [rhythm_leads] if isinstance(rhythm_leads, str) else rhythm_leads
+        return rows + [[(lead, 0, n_samples)] for lead in lead_positions(rhythm_leads, names)]
 
-    def _draw_tints(self, ax, base, lead, start, stop):
+    def _draw_tints(self, ax, spans, base, lead, start, stop):
         """Tint the spans and the attribution of a part of a lead."""
         left, right = _LEFT + np.array([start, stop]) / self.sampling_rate * PAPER_SPEED
         bottom, top = base - _ROW / 2 + 1, base + _ROW / 2 - 1
-        for span in () if self.spans is None else self.spans:
-            first, last = np.clip(_LEFT + np.asarray(span) * PAPER_SPEED, left, right)
+        for first, last in np.clip(_LEFT + spans * PAPER_SPEED, left, right):
             if last > first:
-                tint = Rectangle(
-                    (first, bottom), last - first, top - bottom, color=_FOR, alpha=0.35
-                )
-                ax.add_patch(tint).set(linewidth=0, zorder=0.8)
+                ax.add_patch(Rectangle((first, bottom), last - first, top - bottom, color=_FOR,
+                                       alpha=0.35, linewidth=0, zorder=0.8))  # fmt: skip
         if self.attribution is not None:
             part = self.attribution[lead, start:stop] / (np.abs(self.attribution).max() or 1)
             colours = np.where(part[:, None] > 0, to_rgb(_FOR), to_rgb(_AGAINST))
@@ -237,8 +214,8 @@ class ECGDisplay:
         for number, record in enumerate(self.records):
             y = base + PAPER_GAIN * record[lead, start : stop + 1]
             turn, colour = divmod(number, len(COLOURS))
-            style = {"color": COLOURS[colour], "linestyle": LINE_STYLES[turn % len(LINE_STYLES)]}
-            lines += ax.plot(x[: len(y)], y, linewidth=0.8, solid_joinstyle="round", **style)
+            lines += ax.plot(x[: len(y)], y, LINE_STYLES[turn % len(LINE_STYLES)], linewidth=0.8,
+                             color=COLOURS[colour], solid_joinstyle="round")  # fmt: skip
         if start:
             ax.plot(2 * [x[0]], [base - 4, base + 4], color="black", linewidth=0.8)
         halo = [patheffects.withStroke(linewidth=2, foreground="white")]
@@ -265,14 +242,3 @@ def _point_in_mm(ax, width, height):
         return _INCH / 72
     inches = ax.get_position(original=True).size * ax.figure.bbox.size / ax.figure.dpi
     return max(np.divide((width, height), inches)) / 72
-
-
-def _draw_grid(ax, width, height):
-    """Draw lines every 1 mm and stronger ones every 5 mm."""
-    for step, colour, linewidth in ((1, _FINE, 0.3), (5, _COARSE, 0.5)):
-        style = {"colors": colour, "linewidth": linewidth, "zorder": 0.5}
-        ax.vlines(np.arange(0, width + 1, step), 0, height, **style)
-        ax.hlines(np.arange(0, height + 1, step), 0, width, **style)
-    ax.set(xticks=[], yticks=[])
-    for spine in ax.spines.values():
-        spine.set_visible(False)

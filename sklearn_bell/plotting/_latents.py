@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell.exceptions import InvalidECGError
-from sklearn_bell.plotting._base import COLOURS, MARKERS, Display, make_axes
+from sklearn_bell.plotting._base import Display, check_shape, color_and_marker, make_axes
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike
-    from sklearn.base import BaseEstimator
-
-    from sklearn_bell._utils.types import Names, RandomState
+    from sklearn_bell._utils import types
 
 _METHODS = {"pca": "component", "tsne": "t-SNE", "umap": "UMAP"}  # with axis labels
 
@@ -36,7 +35,8 @@ class LatentDisplay(Display):
     y : ndarray of shape (n_records,), default=None
         Labels, shown as colours.
     method : {"pca", "tsne", "umap"}, default="pca"
-        Method that made the maps, for the axis labels.
+        Projection of the standardised latents: principal components, t-SNE, or UMAP, which needs
+        umap-learn. Distances between clusters mean nothing in the latter two.
 
     Attributes
     ----------
@@ -49,10 +49,8 @@ class LatentDisplay(Display):
     >>> from sklearn_bell.datasets import make_ecg
     >>> from sklearn_bell.plotting import LatentDisplay
     >>> ecg = make_ecg(16, leads=["II", "V1"], duration=2, sampling_rate=100, random_state=0)
-    >>> bell = BELLPretrainer(max_epochs=1, head_width=16, lead_names=["II", "V1"], random_state=0)
-    >>> display = LatentDisplay.from_estimator(
-    ...     bell.fit(ecg.data), ecg.data, ecg.target_names[ecg.target], per_lead=True
-    ... )
+    >>> bell = BELLPretrainer(max_epochs=1, lead_names=["II", "V1"], random_state=0).fit(ecg.data)
+    >>> display = LatentDisplay.from_estimator(bell, ecg.data, ecg.target, per_lead=True)
     >>> [ax.get_title() for ax in display.axes_]
     ['II', 'V1']
     """
@@ -70,7 +68,7 @@ class LatentDisplay(Display):
         *,
         method: str = "pca",
         per_lead: bool = False,
-        random_state: RandomState = 0,
+        random_state: types.RandomState = 0,
         ax: Axes | Sequence[Axes] | None = None,
     ) -> Self:
         """Encode records and draw their map.
@@ -81,17 +79,10 @@ class LatentDisplay(Display):
             Fitted transformer, such as a pretrainer.
         X : array-like of shape (n_records, n_leads, n_samples)
             Records.
-        y : array-like of shape (n_records,), default=None
-            Labels, shown as colours.
-        method : {"pca", "tsne", "umap"}, default="pca"
-            Projection of the standardised latents: principal components, t-SNE, or UMAP, which
-            needs umap-learn. Distances between clusters mean nothing in the latter two.
         per_lead : bool, default=False
             Whether to draw a map for each lead of a pretrainer with latents for each lead.
-        random_state : int, RandomState instance or None, default=0
-            Seed of t-SNE and UMAP.
-        ax : matplotlib Axes, or sequence of them for each lead, default=None
-            Axes to draw on. None makes a figure.
+        y, method, random_state, ax
+            As in :meth:`from_latents`.
 
         Returns
         -------
@@ -103,10 +94,9 @@ class LatentDisplay(Display):
             As in :meth:`from_latents`, or if the estimator refuses X.
         """
         check_is_fitted(estimator)
-        latents = np.asarray(estimator.transform(X))
-        leads = None
-        if per_lead:
-            leads = [str(name).rpartition("_")[0] for name in estimator.get_feature_names_out()]
+        latents = estimator.transform(X)
+        names = estimator.get_feature_names_out() if per_lead else None
+        leads = None if names is None else [str(name).rpartition("_")[0] for name in names]
         return cls.from_latents(
             latents, y, leads=leads, method=method, random_state=random_state, ax=ax
         )
@@ -117,9 +107,9 @@ class LatentDisplay(Display):
         latents: ArrayLike,
         y: ArrayLike | None = None,
         *,
-        leads: Names | None = None,
+        leads: types.Names | None = None,
         method: str = "pca",
-        random_state: RandomState = 0,
+        random_state: types.RandomState = 0,
         ax: Axes | Sequence[Axes] | None = None,
     ) -> Self:
         """Draw the map of latents.
@@ -128,10 +118,14 @@ class LatentDisplay(Display):
         ----------
         latents : array-like of shape (n_records, n_features)
             Latents, such as the output of ``transform``.
+        y, method
+            As in the class.
         leads : array-like of str of length n_features, default=None
             Lead of each feature, to draw a map for each lead. None draws one map.
-        y, method, random_state, ax
-            As in :meth:`from_estimator`.
+        random_state : int, RandomState instance or None, default=0
+            Seed of t-SNE and UMAP.
+        ax : matplotlib Axes, or sequence of them for each lead, default=None
+            Axes to draw on. None makes a figure.
 
         Returns
         -------
@@ -150,30 +144,26 @@ class LatentDisplay(Display):
                 "Expected latents of shape (n_records, n_features) with two records or more, got "
                 f"shape {latents.shape}."
             )
-        n_records, n_features = latents.shape
-        for name, values, n in (("y", y, n_records), ("leads", leads, n_features)):
-            if values is not None and np.shape(values) != (n,):
-                raise InvalidECGError(f"Expected {name} of shape ({n},), got {np.shape(values)}.")
+        check_shape("y", y, len(latents))
+        check_shape("leads", leads, latents.shape[1])
         if method not in _METHODS:
             raise InvalidECGError(f"method must be one of {[*_METHODS]}, but is {method!r}.")
-        leads = ["all leads"] * n_features if leads is None else [str(lead) for lead in leads]
+        leads = np.full(latents.shape[1], "all leads") if leads is None else np.array(leads, str)
         maps = {
-            name: _project(latents[:, [lead == name for lead in leads]], method, random_state)
-            for name in dict.fromkeys(leads)
+            name: _project(latents[:, leads == name], method, random_state)
+            for name in dict.fromkeys(leads.tolist())
         }
         return cls(maps, None if y is None else np.asarray(y), method).plot(ax=ax)
 
     def _draw(self, ax):
         figure, axes = make_axes(len(self.maps), ax)
-        classes = [None] if self.y is None else list(np.unique(self.y))
+        classes = [None] if self.y is None else np.unique(self.y)
+        axis = _METHODS[self.method]
         for ax, (name, positions) in zip(axes, self.maps.items(), strict=True):
             for number, label in enumerate(classes):
                 points = positions if label is None else positions[self.y == label]
-                colour = COLOURS[(number + 1) % len(COLOURS)]
-                marker = MARKERS[number % len(MARKERS)]
-                ax.scatter(*points.T, s=14, color=colour, marker=marker, alpha=0.7, linewidths=0,
-                           label=label)  # fmt: skip
-            axis = _METHODS[self.method]
+                ax.scatter(*points.T, s=14, alpha=0.7, linewidths=0, label=label,
+                           **color_and_marker(number, skipped=1))  # fmt: skip
             ax.set(title=name, xticks=[], yticks=[], xlabel=f"{axis} 1", ylabel=f"{axis} 2")
         if self.y is not None:
             axes[0].legend(frameon=False, fontsize="small", handletextpad=0.2)
@@ -184,18 +174,19 @@ def _project(latents, method, random_state):
     """Return positions (n_records, 2) on a map."""
     scaled = StandardScaler().fit_transform(latents)
     if method == "pca":
-        positions = PCA(min(2, *scaled.shape), random_state=random_state).fit_transform(scaled)
-        return np.pad(positions, [(0, 0), (0, 2 - positions.shape[1])])
-    if method == "tsne":
-        perplexity = min(30, (len(scaled) - 1) / 3)
-        return TSNE(perplexity=perplexity, random_state=random_state).fit_transform(scaled)
-    try:
-        from umap import UMAP
-    except ImportError as error:
-        raise ImportError(
-            "method='umap' needs umap-learn, which is not installed: pip install umap-learn"
-        ) from error
-    return UMAP(random_state=random_state).fit_transform(scaled)
+        projection = PCA(min(2, *scaled.shape), random_state=random_state)
+    elif method == "tsne":
+        projection = TSNE(perplexity=min(30, (len(scaled) - 1) / 3), random_state=random_state)
+    else:
+        try:
+            from umap import UMAP
+        except ImportError as error:
+            raise ImportError(
+                "method='umap' needs umap-learn, which is not installed: pip install umap-learn"
+            ) from error
+        projection = UMAP(random_state=random_state)
+    positions = projection.fit_transform(scaled)
+    return np.pad(positions, [(0, 0), (0, 2 - positions.shape[1])])  # one feature, one component
 
 
 @dataclass(eq=False, repr=False)
@@ -227,7 +218,7 @@ class LeadSimilarityDisplay(Display):
     """
 
     distances: np.ndarray
-    lead_names: Names
+    lead_names: types.Names
 
     @classmethod
     def from_estimator(
@@ -235,7 +226,7 @@ class LeadSimilarityDisplay(Display):
         estimator: BaseEstimator,
         X: ArrayLike,
         *,
-        random_state: RandomState = 0,
+        random_state: types.RandomState = 0,
         ax: Axes | None = None,
     ) -> Self:
         """Compute and draw the prediction error of every pair of leads.
@@ -270,16 +261,15 @@ class LeadSimilarityDisplay(Display):
         return cls(distances, estimator.lead_names_).plot(ax=ax)
 
     def _draw(self, ax):
-        n_leads = len(self.distances)
-        side = max(3.2, 0.45 * n_leads + 1.2)
+        ticks = np.arange(len(self.distances)), self.lead_names
+        side = max(3.2, 0.45 * len(self.distances) + 1.2)
         figure, (ax,) = make_axes(1, ax, width=side + 0.8, height=side)
         self.image_ = ax.imshow(self.distances, cmap="cividis", vmin=0)
-        middle = self.distances.max() / 2
         for (i, j), distance in np.ndenumerate(self.distances):
-            colour = "black" if distance > middle else "white"
+            colour = "black" if distance > self.distances.max() / 2 else "white"
             ax.text(j, i, f"{distance:.2f}", ha="center", va="center", color=colour, fontsize=7)
-        ax.set_xticks(np.arange(n_leads), self.lead_names)
-        ax.set_yticks(np.arange(n_leads), self.lead_names)
+        ax.set_xticks(*ticks)
+        ax.set_yticks(*ticks)
         ax.set(xlabel="predicted lead", ylabel="predicting lead")
         figure.colorbar(self.image_, ax=ax, label="mean squared distance")
         return figure, ax

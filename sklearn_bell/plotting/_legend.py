@@ -19,8 +19,8 @@ class Legend(NamedTuple):
 
     labels: list[str]
     n_columns: int
-    bottom: float
-    top: float
+    bottom: float = 0
+    top: float = 0
 
 
 def fit_legend(labels, scale, left, width, point):
@@ -28,15 +28,12 @@ def fit_legend(labels, scale, left, width, point):
 
     ``left``, ``width`` of the paper and ``point``, the size of a point, are in mm.
     """
-    if not len(labels):
-        return Legend([], 1, 0, 0)
     room = width / point - 2 * _LINE  # within margins
     labels = [_shorten(" ".join(str(label).split()), room - _HANDLE) for label in labels]
     widths = [_HANDLE + _text_width(label) + _GAP for label in labels]
-    if sum(widths) <= (width - left) / point - _text_width(scale):
-        return Legend(labels, len(labels), 0, 0)
-    n_columns = max(1, int((room + _GAP) // max(widths)))
-    n_rows = math.ceil(len(labels) / n_columns)
+    if not labels or sum(widths) <= (width - left) / point - _text_width(scale):
+        return Legend(labels, len(labels))
+    n_rows = math.ceil(len(labels) / max(1, int((room + _GAP) // max(widths))))
     bottom = 2 + _LINE * point
     top = bottom + (n_rows + 1) * _LINE * point
     return Legend(labels, math.ceil(len(labels) / n_rows), bottom, top)
@@ -51,9 +48,6 @@ def _text_width(text):
 
 def _shorten(text, room):
     """Truncate a text to a width in points."""
-    if len(text) <= _MAX_LENGTH and _text_width(text) <= room:
-        return text
-    text = text[:_MAX_LENGTH]
-    while text and _text_width(f"{text}…") > room:
-        text = text[:-1]
-    return f"{text}…"
+    lengths = range(min(len(text), _MAX_LENGTH), -1, -1)
+    texts = (text[:length] + "…" * (length < len(text)) for length in lengths)
+    return next((text for text in texts if _text_width(text) <= room), "…")

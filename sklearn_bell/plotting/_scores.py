@@ -8,22 +8,22 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 from sklearn.metrics import precision_recall_curve, roc_curve
 from sklearn.utils import check_random_state
 
+from sklearn_bell.evaluation._bootstrap import rates
 from sklearn_bell.evaluation._inputs import read_raters, read_scores
 from sklearn_bell.exceptions import InvalidECGError
-from sklearn_bell.plotting._base import COLOURS, MARKERS, Display, make_axes
+from sklearn_bell.plotting._base import COLOURS, Display, color_and_marker, make_axes
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike
-
-    from sklearn_bell._utils.types import Names, RandomState
+    from sklearn_bell._utils import types
 
 
 @dataclass(eq=False, repr=False)
-class LabelEfficiencyDisplay:
+class LabelEfficiencyDisplay(Display):
     """Score by number of labels, with intervals. Created by :meth:`from_scores`.
 
     Parameters
@@ -40,14 +40,16 @@ class LabelEfficiencyDisplay:
     figure_, axes_ : matplotlib Figure and Axes
         The curves.
 
+    Raises
+    ------
+    InvalidECGError
+        If `n_labels` or scores have other shapes, or if `confidence` is not between 0 and 1.
+
     Examples
     --------
     >>> from sklearn_bell.plotting import LabelEfficiencyDisplay
-    >>> scores = {
-    ...     "BELL": [[0.71, 0.75, 0.73], [0.84, 0.86, 0.85], [0.91, 0.91, 0.92]],
-    ...     "from scratch": [[0.60, 0.66, 0.61], [0.77, 0.80, 0.79], [0.90, 0.90, 0.91]],
-    ... }
-    >>> display = LabelEfficiencyDisplay.from_scores([0.01, 0.1, 1], scores, metric="macro AUROC")
+    >>> scores = {"BELL": [[0.71, 0.75], [0.91, 0.92]], "scratch": [[0.60, 0.66], [0.90, 0.91]]}
+    >>> display = LabelEfficiencyDisplay.from_scores([0.01, 1], scores, metric="macro AUROC")
     >>> display.axes_.get_ylabel()
     'macro AUROC'
     """
@@ -64,7 +66,7 @@ class LabelEfficiencyDisplay:
         *,
         confidence: float = 0.95,
         metric: str = "score",
-        random_state: RandomState = 0,
+        random_state: types.RandomState = 0,
         ax: Axes | None = None,
     ) -> Self:
         """Draw scores.
@@ -83,11 +85,6 @@ class LabelEfficiencyDisplay:
         Returns
         -------
         display : LabelEfficiencyDisplay
-
-        Raises
-        ------
-        InvalidECGError
-            If `n_labels` or scores have other shapes, or if `confidence` is not between 0 and 1.
         """
         n_labels = np.asarray(n_labels, dtype=float)
         if n_labels.ndim != 1 or not (n_labels > 0).all() or not len(n_labels):
@@ -102,28 +99,10 @@ class LabelEfficiencyDisplay:
                 raise InvalidECGError(
                     f"Expected scores of {name} of shape {expected}, got {values.shape}."
                 )
-        display = cls(n_labels, arrays, confidence)
-        return display.plot(metric=metric, random_state=random_state, ax=ax)
+        options = {"metric": metric, "random_state": random_state}
+        return cls(n_labels, arrays, confidence).plot(ax=ax, **options)
 
-    def plot(
-        self, *, metric: str = "score", random_state: RandomState = 0, ax: Axes | None = None
-    ) -> Self:
-        """Draw the curves.
-
-        Parameters
-        ----------
-        metric, random_state, ax
-            As in :meth:`from_scores`.
-
-        Returns
-        -------
-        self : LabelEfficiencyDisplay
-
-        Raises
-        ------
-        InvalidECGError
-            If `confidence` is not between 0 and 1.
-        """
+    def _draw(self, ax, metric="score", random_state=0):
         if not isinstance(self.confidence, Real) or not 0 < self.confidence < 1:
             raise InvalidECGError(
                 f"Expected a confidence between 0 and 1, such as 0.95, got {self.confidence!r}."
@@ -132,13 +111,12 @@ class LabelEfficiencyDisplay:
         tails = (1 - self.confidence) / 2, (1 + self.confidence) / 2
         rng = check_random_state(random_state)
         for number, (name, scores) in enumerate(self.scores.items()):
-            mean, n_repeats = scores.mean(axis=1), scores.shape[1]
-            colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-            ax.plot(self.n_labels, mean, color=colour, marker=marker, label=name)
+            style, n_repeats = color_and_marker(number), scores.shape[1]
+            ax.plot(self.n_labels, scores.mean(axis=1), label=name, **style)
             if n_repeats > 1:
                 draws = rng.randint(n_repeats, size=(1000, n_repeats))
-                low, high = np.quantile(scores[:, draws].mean(axis=2), tails, axis=1)
-                ax.fill_between(self.n_labels, low, high, color=colour, alpha=0.15, linewidth=0)
+                ends = np.quantile(scores[:, draws].mean(axis=2), tails, axis=1)
+                ax.fill_between(self.n_labels, *ends, color=style["color"], alpha=0.15, linewidth=0)
         is_fraction = self.n_labels.max() <= 1
         ax.set(xscale="log", ylabel=metric)
         ax.set_xlabel("fraction of labels" if is_fraction else "records with a label")
@@ -146,8 +124,7 @@ class LabelEfficiencyDisplay:
         ax.set_xticks(self.n_labels, ticks)
         ax.minorticks_off()
         ax.legend(frameon=False)
-        self.figure_, self.axes_ = figure, ax
-        return self
+        return figure, ax
 
 
 @dataclass(eq=False, repr=False)
@@ -174,14 +151,10 @@ class ReaderDisplay(Display):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from sklearn_bell.plotting import ReaderDisplay
-    >>> truth = np.array([[1], [1], [1], [0], [0], [0], [0], [0]])
-    >>> scores = np.array([[0.9], [0.8], [0.4], [0.5], [0.3], [0.2], [0.1], [0.1]])
-    >>> student = np.array([[1], [0], [0], [1], [0], [0], [0], [0]])
-    >>> display = ReaderDisplay.from_predictions(
-    ...     truth, scores, {"student": student}, class_names=["AF"]
-    ... )
+    >>> truth, scores = [[1], [1], [0], [0], [0]], [[0.9], [0.4], [0.5], [0.3], [0.1]]
+    >>> readers = {"student": [[1], [0], [1], [0], [0]]}
+    >>> display = ReaderDisplay.from_predictions(truth, scores, readers, class_names=["AF"])
     >>> display.axes_.shape
     (2, 1)
     """
@@ -189,7 +162,7 @@ class ReaderDisplay(Display):
     truth: np.ndarray
     scores: np.ndarray
     readers: dict[str, np.ndarray]
-    class_names: Names
+    class_names: types.Names
 
     @classmethod
     def from_predictions(
@@ -198,7 +171,7 @@ class ReaderDisplay(Display):
         y_score: ArrayLike,
         readers: Mapping[str, ArrayLike] | None = None,
         *,
-        class_names: Names | None = None,
+        class_names: types.Names | None = None,
         ax: Any = None,
     ) -> Self:
         """Draw the curves of a model and the points of readers.
@@ -225,8 +198,8 @@ class ReaderDisplay(Display):
         InvalidECGError
             If shapes or classes differ, or if no record or all records have a class.
         """
-        raters = {"y_true": y_true}
-        raters |= {f"readers[{name!r}]": answers for name, answers in (readers or {}).items()}
+        readers = readers or {}
+        raters = {"y_true": y_true} | {f"readers[{name!r}]": readers[name] for name in readers}
         names, (truth, *answers) = read_raters(raters, class_names)
         scores = read_scores(y_score, names, y_true)
         for name, n_positive in zip(names, truth.sum(axis=0), strict=True):
@@ -234,30 +207,29 @@ class ReaderDisplay(Display):
                 raise InvalidECGError(
                     f"{n_positive:.0f} of {len(truth)} records have the class {name}. Leave it out."
                 )
-        by_name = dict(zip(readers or {}, answers, strict=True))
-        return cls(truth, scores, by_name, names).plot(ax=ax)
+        return cls(truth, scores, dict(zip(readers, answers, strict=True)), names).plot(ax=ax)
 
     def _draw(self, ax):
         n_classes = len(self.class_names)
         figure, axes = make_axes(2 * n_classes, ax, n_columns=n_classes, width=2.8)
-        axes = np.array(list(axes), dtype=object).reshape(2, n_classes)
-        for k, name in enumerate(self.class_names):
-            truth, scores = self.truth[:, k], self.scores[:, k]
-            roc, pr = axes[:, k]
+        axes = axes.reshape(2, n_classes)
+        for truth, scores, roc, pr in zip(self.truth.T, self.scores.T, *axes, strict=True):
             false_rate, true_rate, _ = roc_curve(truth, scores, drop_intermediate=False)
             roc.plot(100 * false_rate, 100 * true_rate, color=COLOURS[0], label="model")
             precision, recall, _ = precision_recall_curve(truth, scores)
             pr.step(100 * recall, 100 * precision, where="pre", color=COLOURS[0], label="model")
-            for number, (reader, answers) in enumerate(self.readers.items()):
-                style = {"color": COLOURS[(number + 1) % len(COLOURS)], "linestyle": "none",
-                         "marker": MARKERS[number % len(MARKERS)], "label": reader}  # fmt: skip
-                positive = answers[:, k]
-                n_hits = positive @ truth
-                sensitivity = n_hits / truth.sum()
-                specificity = ((1 - positive) @ (1 - truth)) / (1 - truth).sum()
-                roc.plot(100 * (1 - specificity), 100 * sensitivity, **style)
-                if positive.any():  # otherwise the precision is undefined
-                    pr.plot(100 * sensitivity, 100 * n_hits / positive.sum(), **style)
+        n_true = self.truth.sum(axis=0)
+        for number, (reader, answers) in enumerate(self.readers.items()):
+            style = color_and_marker(number, skipped=1) | {"linestyle": "none", "label": reader}
+            n_positive = answers.sum(axis=0)
+            n_both = (answers * self.truth).sum(axis=0)
+            points = rates(n_both, n_true, n_positive, len(answers))
+            x, sensitivity = 100 * (1 - points["specificity"]), 100 * points["sensitivity"]
+            for k, (roc, pr) in enumerate(axes.T):
+                roc.plot(x[k], sensitivity[k], **style)
+                if n_positive[k]:  # otherwise the precision is undefined
+                    pr.plot(sensitivity[k], 100 * points["precision"][k], **style)
+        for name, (roc, pr) in zip(self.class_names, axes.T, strict=True):
             roc.set(title=name, xlabel="100 % - specificity", ylabel="sensitivity, %")
             pr.set(xlabel="sensitivity, %", ylabel="precision, %")
             for panel in (roc, pr):

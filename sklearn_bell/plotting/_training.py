@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell.exceptions import InvalidECGError
-from sklearn_bell.plotting._base import COLOURS, MARKERS, Display, make_axes
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from sklearn.base import BaseEstimator
+from sklearn_bell.plotting._base import COLOURS, Display, color_and_marker, make_axes
 
 _LATENT = {
     "latent_deviation": "deviation of latents / their size",
@@ -27,6 +25,9 @@ _NO_TERMS = ("epoch", "duration", *_LATENT)
 class PretrainingDisplay(Display):
     """Loss terms and latent statistics by epoch. Created by :meth:`from_estimator`.
 
+    The loss of BELL may rise while its target improves, so a loss that does not fall is no sign of
+    failure. Latents that become equal, or differ in one direction only, are a sign of collapse.
+
     Parameters
     ----------
     history : list of dict
@@ -38,11 +39,6 @@ class PretrainingDisplay(Display):
     ----------
     figure_, axes_ : matplotlib Figure, and ndarray of Axes of shape (3,)
         Loss terms, deviation of the latents between records, and effective rank.
-
-    Notes
-    -----
-    The loss of BELL may rise while its target improves, so a loss that does not fall is no sign of
-    failure. Latents that become equal, or differ in one direction only, are a sign of collapse.
 
     Examples
     --------
@@ -90,27 +86,20 @@ class PretrainingDisplay(Display):
 
     def _draw(self, ax):
         figure, axes = make_axes(1 + len(_LATENT), ax)
-        epochs = [epoch["epoch"] for epoch in self.history]
-        terms = [term for term in self.history[0] if term not in _NO_TERMS]
-        terms = [term for term in terms if not term.startswith("score_")]
+        names = [name for name in self.history[0] if not name.startswith("score_")]
+        curves = {name: [epoch[name] for epoch in self.history] for name in names}
+        epochs, terms = curves["epoch"], [name for name in names if name not in _NO_TERMS]
         for number, term in enumerate(terms):
-            axes[0].plot(
-                epochs,
-                [epoch[term] for epoch in self.history],
-                color=COLOURS[number % len(COLOURS)],
-                linestyle="-" if term == "loss" else "--",
-                marker=MARKERS[number % len(MARKERS)],
-                markevery=max(1, len(epochs) // 8),
-                markersize=4,
-                label=term,
-            )
+            axes[0].plot(epochs, curves[term], "-" if term == "loss" else "--", label=term,
+                         markevery=max(1, len(epochs) // 8), markersize=4,
+                         **color_and_marker(number))  # fmt: skip
         axes[0].set_ylabel("loss")
         axes[0].legend(frameon=False)
         if self.momentum is not None:
             axes[0].set_title(f"momentum of the target {self.momentum:g}", fontsize="medium")
         for ax, (name, label) in zip(axes[1:], _LATENT.items(), strict=True):
-            ax.plot(epochs, [epoch[name] for epoch in self.history], color=COLOURS[0])
-            ax.set(ylabel=label)
+            ax.plot(epochs, curves[name], color=COLOURS[0])
+            ax.set_ylabel(label)
             ax.set_ylim(bottom=0)
         for ax in axes:
             ax.set_xlabel("epoch")
