@@ -49,19 +49,14 @@ def main(arguments=None):
 def _make_parser():
     raw = argparse.RawDescriptionHelpFormatter
     summary = "Learn from multi-lead ECGs with few labels."
-    parser = argparse.ArgumentParser(
-        prog="sklearn-bell", description=summary, epilog=_EPILOG, formatter_class=raw
-    )
+    parser = argparse.ArgumentParser("sklearn-bell", None, summary, _EPILOG, formatter_class=raw)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add_command(run, summary, **positional):
         command = commands.add_parser(
-            run.__name__.strip("_"),
-            help=summary,
-            description=inspect.getdoc(run),
-            epilog=_EPILOG if positional else None,
-            formatter_class=raw,
-        )
+            run.__name__.strip("_"), help=summary, description=inspect.getdoc(run),
+            epilog=_EPILOG if positional else None, formatter_class=raw,
+        )  # fmt: skip
         command.set_defaults(run=run)
         for name, description in positional.items():
             command.add_argument(name, type=Path, metavar=name.upper(), help=description)
@@ -123,15 +118,10 @@ def _pretrain(options):
     ecg = _read(options.records, options.leads, options.sampling_rate, options.duration)
     folder = options.checkpoint or options.model.with_suffix(".checkpoint")
     bell = BELLPretrainer(
-        max_epochs=options.epochs,
-        batch_size=options.batch_size,
-        lead_names=ecg.lead_names,
-        sampling_rate=ecg.sampling_rate,
-        device=options.device,
-        precision=options.precision,
-        checkpoint=Checkpoint(folder, epochs=1),
-        random_state=options.seed,
-    )
+        lead_names=ecg.lead_names, sampling_rate=ecg.sampling_rate, max_epochs=options.epochs,
+        batch_size=options.batch_size, device=options.device, precision=options.precision,
+        random_state=options.seed, checkpoint=Checkpoint(folder, epochs=1),
+    )  # fmt: skip
     if find_spec("rich"):
         from sklearn.callback import ProgressBar
 
@@ -193,8 +183,8 @@ def _plot(options):
     if not 0 <= options.number < len(ecg.data):
         last = len(ecg.data) - 1
         raise ValueError(f"expected --number from 0 to {last}, got {options.number}")
-    drawing = {"lead_names": ecg.lead_names, "layout": options.layout}
-    display = ECGDisplay.from_record(ecg.data[options.number], ecg.sampling_rate, **drawing)
+    record, rate = ecg.data[options.number], ecg.sampling_rate
+    display = ECGDisplay.from_record(record, rate, lead_names=ecg.lead_names, layout=options.layout)
     display.figure_.savefig(options.picture, dpi=options.dpi)
     print(options.picture)
 
@@ -257,10 +247,8 @@ class _ProgressArray:
     def __setitem__(self, rows, values):
         self.array[rows] = values
         if sys.stderr.isatty():
-            end = "\n" if rows.stop == len(self.array) else ""
-            print(
-                f"\r{rows.stop} of {len(self.array)} records", end=end, file=sys.stderr, flush=True
-            )
+            n_records, end = len(self.array), "\n" if rows.stop == len(self.array) else ""
+            print(f"\r{rows.stop} of {n_records} records", end=end, file=sys.stderr, flush=True)
 
 
 def _read(*args):

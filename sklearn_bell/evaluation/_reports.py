@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, validate_params
 
 from sklearn_bell.evaluation._bootstrap import bootstrap, kappa, mcnemar, ranking, rates
@@ -16,47 +17,45 @@ from sklearn_bell.evaluation._inputs import read_predictions, read_raters, read_
 from sklearn_bell.exceptions import InvalidECGError
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from sklearn_bell._utils import types
 
-    from sklearn_bell._utils.types import Names, RandomState
-
-
-_CONSTRAINTS: dict = {
-    "y_true": ["array-like"],
-    "groups": ["array-like", None],
-    "class_names": ["array-like", None],
-    "n_bootstraps": [Interval(Integral, 1, None, closed="left")],
-    "confidence": [Interval(Real, 0, 1, closed="neither")],
-    "random_state": ["random_state"],
-}
-
-
-@validate_params(
-    _CONSTRAINTS | {"y_pred": ["array-like"], "y_score": ["array-like", None]},
+_check_params = validate_params(
+    {
+        **{name: ["array-like"] for name in ("y_true", "y_pred", "y_model")},
+        **{name: ["array-like", None] for name in ("y_score", "groups", "class_names")},
+        "readers": [dict],
+        "n_bootstraps": [Interval(Integral, 1, None, closed="left")],
+        "confidence": [Interval(Real, 0, 1, closed="neither")],
+        "random_state": ["random_state"],
+    },
     prefer_skip_nested_validation=True,
 )
+
+
+@_check_params
 def classification_report_ci(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     y_score: ArrayLike | None = None,
     *,
     groups: ArrayLike | None = None,
-    class_names: Names | None = None,
+    class_names: types.Names | None = None,
     n_bootstraps: int = 1000,
     confidence: float = 0.95,
-    random_state: RandomState = None,
+    random_state: types.RandomState = None,
 ) -> pd.DataFrame:
     """Report classification metrics per class, with an interval beside every figure.
 
     Intervals are quantiles of a bootstrap over patients. Each draw takes as many patients as there
-    are, with replacement, and all records of each.
+    are, with replacement, and all records of each. They are somewhat too narrow with few patients.
+    A sensitivity of 1 is 1 in every draw, so its interval has no width.
 
     Parameters
     ----------
     y_true : array-like of shape (n_records,) or (n_records, n_classes)
         Classes of any kind, or an indicator of zeros and ones (multi-label).
     y_pred : array-like of the same shape
-        Predictions.
+        Predictions. Tables have the row labels of `y_true`; columns are ordered by name.
     y_score : array-like of shape (n_records, n_classes) or (n_records,), default=None
         Probabilities, or other scores that rise with the probability of a class. For two classes,
         one score per record suffices, that of the second class. None omits AUROC and AUPRC.
@@ -77,8 +76,9 @@ def classification_report_ci(
     -------
     report : DataFrame
         A row for each class, and the row "macro". Each of precision, sensitivity, specificity, f1,
-        auroc and auprc has three columns, such as ``f1``, ``f1_low`` and ``f1_high``. The column
-        ``support`` counts the records of the class; the row "macro" has the sum over classes.
+        auroc and auprc (:func:`~sklearn.metrics.average_precision_score`) has three columns, such
+        as ``f1``, ``f1_low`` and ``f1_high``. The column ``support`` counts the records of the
+        class; the row "macro" has the sum over classes.
 
     Raises
     ------
@@ -90,12 +90,6 @@ def classification_report_ci(
     A division by zero gives NaN, not zero: sensitivity and AUPRC of a class without records,
     precision of a class that is never predicted, F1 if both apply, specificity without other
     records, AUROC if either kind is missing. Intervals and macro means skip NaN.
-
-    Percentile intervals are somewhat too narrow with few patients. A sensitivity of 1 is 1 in every
-    draw, so its interval has no width.
-
-    The columns of a DataFrame are ordered by name, and its row labels must be those of `y_true`.
-    AUPRC is the average precision of :func:`sklearn.metrics.average_precision_score`.
 
     Examples
     --------
@@ -134,24 +128,23 @@ def classification_report_ci(
     return report.assign(support=[*support, support.sum()])
 
 
-@validate_params(
-    _CONSTRAINTS | {"y_model": ["array-like"], "readers": [dict]},
-    prefer_skip_nested_validation=True,
-)
+@_check_params
 def compare_readers(
     y_true: ArrayLike,
     y_model: ArrayLike,
     readers: Mapping[str, ArrayLike],
     groups: ArrayLike | None = None,
     *,
-    class_names: Names | None = None,
+    class_names: types.Names | None = None,
     n_bootstraps: int = 1000,
     confidence: float = 0.95,
-    random_state: RandomState = None,
+    random_state: types.RandomState = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compare a model with human readers of the same records, and the readers with each other.
 
-    All readers share the same bootstrap draws, so the interval of a difference is a paired one.
+    All readers share the same bootstrap draws, so the interval of a difference is a paired one. NaN
+    and DataFrames are treated as in :func:`classification_report_ci`. Kappa is NaN if both give all
+    records the same answer.
 
     Parameters
     ----------
@@ -184,9 +177,6 @@ def compare_readers(
 
     Notes
     -----
-    NaN and DataFrames are treated as in :func:`classification_report_ci`. Kappa is NaN if both
-    give all records the same answer.
-
     McNemar's asymptotic test has no continuity correction, as in [1]_. Both p-values are 1 without
     discordant records, and treat records as independent: if patients have several records, rely on
     the intervals of the differences. P-values are not corrected for the number of comparisons.

@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 from functools import partial
-from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy.special import logit
+from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell._utils.validation import check_signals
 from sklearn_bell.classification import ECGClassifier
 from sklearn_bell.exceptions import InvalidECGError
+from sklearn_bell.inspection._params import check_params
 from sklearn_bell.nn.encoders import LeadwiseEncoder, ResNet1d, VGG1d
 from sklearn_bell.pretraining._base import BasePretrainer
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-    from sklearn.base import BaseEstimator
 
 _BATCH = 4  # records whose gradients, at all steps, are held in memory at once
 
 
-@validate_params(
-    {
-        "X": ["array-like"],
-        "method": [StrOptions({"integrated_gradients", "grad_cam"})],
-        "n_steps": [Interval(Integral, 1, None, closed="left")],
-    },
-    prefer_skip_nested_validation=True,
-)
+@check_params
 def attribution(
     estimator: BaseEstimator,
     X: ArrayLike,
@@ -145,18 +135,24 @@ def _linearise(estimator, X, target):
     is_model = [isinstance(step, ECGClassifier | BasePretrainer) for step in steps]
     first = is_model.index(True) if any(is_model) else 0
     model, *classifier_steps = steps[first:] or [estimator]
-    X = _preprocess(X, steps[:first])
+    for step in steps[:first]:
+        output = check_signals(step.transform(X))
+        if output.shape != X.shape:
+            raise InvalidECGError(
+                f"Expected preprocessing that keeps the shape {X.shape} of records, but "
+                f"{type(step).__name__} makes {output.shape}. Apply it first, and leave it out."
+            )
+        X = output
     if isinstance(model, ECGClassifier) and not classifier_steps:
-        latents, classifier, score_function = X, model, model.decision_function
+        latents, classifier = X, model
     elif isinstance(model, BasePretrainer) and hasattr(steps[-1], "classes_"):
         latents, classifier = model.transform(X), make_pipeline(*classifier_steps)
-        score_function = partial(_logits, classifier)
     else:
         raise InvalidECGError(
             "Expected an ECGClassifier, or a Pipeline of a pretrainer and a classifier, got "
             f"{estimator!r}. Use lead_importance or time_importance for other models."
         )
-    scores = _columns(score_function(latents))
+    scores = _class_scores(classifier, latents)
     is_multilabel = classifier.predict(latents[:1]).ndim == 2
     labels = range(scores.shape[1]) if is_multilabel else np.asarray(steps[-1].classes_).tolist()
     if target is not None and (np.ndim(target) or target not in labels):
@@ -168,7 +164,7 @@ def _linearise(estimator, X, target):
     encoder = model.encoder_.eval()
     if classifier is model:
         return X, encoder, model._net.module_.eval().logits, weights
-    return X, encoder, encoder, _slopes(score_function, latents, weights)
+    return X, encoder, encoder, _slopes(classifier, latents, weights)
 
 
 def _steps(estimator):
@@ -181,41 +177,25 @@ def _steps(estimator):
     return [estimator]
 
 
-def _preprocess(X, steps):
-    """Apply steps that keep the shape of records."""
-    for step in steps:
-        output = check_signals(step.transform(X))
-        if output.shape != X.shape:
-            raise InvalidECGError(
-                f"Expected preprocessing that keeps the shape {X.shape} of records, but "
-                f"{type(step).__name__} makes {output.shape}. Apply it first, and leave it out."
-            )
-        X = output
-    return X
-
-
-def _logits(classifier, latents):
-    """Return logits of a scikit-learn classifier, from probabilities if need be."""
+def _class_scores(classifier, X):
+    """Return logits (n_records, n_classes), from probabilities if need be."""
     if hasattr(classifier, "decision_function"):
-        return classifier.decision_function(latents)
-    probabilities = classifier.predict_proba(latents)
-    if isinstance(probabilities, list):  # one array for each label
-        probabilities = np.stack([label[:, 1] for label in probabilities], axis=1)
-    return logit(np.clip(probabilities, 1e-3, 1 - 1e-3))
-
-
-def _columns(scores):
-    """Return scores with a column for each class, also if a binary classifier gives one score."""
+        scores = classifier.decision_function(X)
+    else:
+        scores = classifier.predict_proba(X)
+        if isinstance(scores, list):  # one array for each label
+            scores = np.stack([label[:, 1] for label in scores], axis=1)
+        scores = logit(np.clip(scores, 1e-3, 1 - 1e-3))
     return np.stack([-scores, scores], axis=1) / 2 if scores.ndim == 1 else scores
 
 
-def _slopes(score_function, latents, weights):
+def _slopes(classifier, latents, weights):
     """Differentiate the weighted scores of each record by each latent: central differences."""
     steps = np.maximum(latents.std(axis=0), 1e-3 * (1 + np.abs(latents).max(axis=0))) / 2
     slopes = np.empty(latents.shape)
     for row, latent in enumerate(latents):
         moved = np.concatenate([latent + np.diag(steps), latent - np.diag(steps)])
-        scores = _columns(score_function(moved.astype(latents.dtype))) @ weights[row]
+        scores = _class_scores(classifier, moved.astype(latents.dtype)) @ weights[row]
         up, down = np.split(scores, 2)
         slopes[row] = (up - down) / (2 * steps)
     return slopes

@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 from functools import partial
-from numbers import Integral, Real
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_bell._utils.leads import check_lead_names
 from sklearn_bell._utils.validation import check_groups, check_signals
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.feature_extraction import detect_qrs
+from sklearn_bell.inspection._params import check_params
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-    from sklearn.base import BaseEstimator
-
-    from sklearn_bell._utils.types import Names, RandomState
+    from sklearn_bell._utils import types
 
 _BEFORE, _AFTER = 0.3, 0.5  # s around a QRS complex: from the P wave to the end of the T wave
-_CONSTRAINTS: dict = {
-    "X": ["array-like"],
-    "y": ["array-like"],
-    "scoring": [str, callable, None],
-    "n_jobs": [Integral, None],
-}
 
 
-@validate_params(
-    {
-        **_CONSTRAINTS,
-        "groups": ["array-like", None],
-        "lead_names": ["array-like", None],
-        "n_repeats": [Interval(Integral, 1, None, closed="left")],
-        "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
-)
+@check_params
 def lead_importance(
     estimator: BaseEstimator,
     X: ArrayLike,
@@ -49,15 +33,17 @@ def lead_importance(
     *,
     groups: ArrayLike | None = None,
     scoring: Any = None,
-    lead_names: Names | None = None,
+    lead_names: types.Names | None = None,
     n_repeats: int = 5,
     n_jobs: int | None = None,
-    random_state: RandomState = None,
+    random_state: types.RandomState = None,
 ) -> Bunch:
     """Measure the loss of score when a lead comes from other patients.
 
     Permutation importance [1]_ as in :func:`sklearn.inspection.permutation_importance`: one lead is
-    exchanged between patients, and the others stay.
+    exchanged between patients, and the others stay. Leads are redundant: two of I, II, III, aVR,
+    aVL and aVF determine the other four. A model may replace a lead by another, so the importance
+    of each is a lower bound.
 
     Parameters
     ----------
@@ -77,7 +63,7 @@ def lead_importance(
     n_repeats : int, default=5
         Number of exchanges of each lead.
     n_jobs : int, default=None
-        Number of leads exchanged at the same time.
+        Number of changed copies of X that are scored at the same time.
     random_state : int, RandomState instance or None, default=None
         Seed of the exchanges, which are the same for all leads.
 
@@ -96,41 +82,32 @@ def lead_importance(
     InvalidECGError
         If X has another shape, or if all records are of one patient.
 
-    Notes
-    -----
-    Leads are redundant: two of I, II, III, aVR, aVL and aVF determine the other four. A model may
-    replace a lead by another, so the importance of each is a lower bound.
-
     References
     ----------
     .. [1] Breiman L. Random forests. Machine Learning 2001;45:5-32.
 
     Examples
     --------
-    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.naive_bayes import GaussianNB
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn_bell import ECGFeatures
     >>> from sklearn_bell.datasets import make_ecg
     >>> from sklearn_bell.inspection import lead_importance
     >>> ecg = make_ecg(60, classes=["normal", "lbbb"], leads=["II", "V1"], random_state=0)
-    >>> model = make_pipeline(ECGFeatures(sampling_rate=ecg.sampling_rate), LogisticRegression())
-    >>> model = model.fit(ecg.data[:40], ecg.target[:40])
+    >>> model = make_pipeline(ECGFeatures(), GaussianNB()).fit(ecg.data[:40], ecg.target[:40])
     >>> lead_importance(model, ecg.data[40:], ecg.target[40:], random_state=0).importances.shape
     (2, 5)
     """
     X = check_signals(X)
-    n_records, n_leads, _ = X.shape
-    names = check_lead_names(lead_names, n_leads)
-    patients = check_groups(groups, n_records)
+    names = check_lead_names(lead_names, X.shape[1])
+    patients = check_groups(groups, len(X))
     if patients.max() < 1:
         raise InvalidECGError("Expected at least two patients, got one. Add records of others.")
-    scorer = check_scoring(estimator, scoring)
-    score = delayed(partial(_score_with_other_lead, scorer, estimator, X, y))
     random_state = check_random_state(random_state)
     orders = [_exchange_patients(patients, random_state) for _ in range(n_repeats)]
-    jobs = (score(lead, rows) for lead in range(n_leads) for rows in orders)
-    scores = Parallel(n_jobs=n_jobs)(jobs)
-    importances = scorer(estimator, X, y) - np.reshape(scores, (n_leads, n_repeats))
+    parts = product(range(len(names)), orders)
+    losses = _losses_of_score(estimator, X, y, scoring, n_jobs, _replace_lead, parts)
+    importances = losses.reshape(len(names), n_repeats)
     return Bunch(
         importances=importances,
         importances_mean=importances.mean(axis=1),
@@ -139,10 +116,23 @@ def lead_importance(
     )
 
 
-def _score_with_other_lead(scorer, estimator, X, y, lead, rows):
+def _losses_of_score(estimator, X, y, scoring, n_jobs, change, parts):
+    """Return the score of X minus that of ``change(copy of X, *part)``, for each part."""
+    scorer = check_scoring(estimator, scoring)
+    score = delayed(_score_changed)
+    jobs = (score(scorer, estimator, X, y, change, part) for part in parts)
+    scores = Parallel(n_jobs=n_jobs)(jobs)
+    return scorer(estimator, X, y) - np.array(scores)
+
+
+def _score_changed(scorer, estimator, X, y, change, part):
     X = X.copy()
-    X[:, lead] = X[rows, lead]
+    change(X, *part)
     return scorer(estimator, X, y)
+
+
+def _replace_lead(X, lead, rows):
+    X[:, lead] = X[rows, lead]
 
 
 def _exchange_patients(patients, random_state):
@@ -154,15 +144,7 @@ def _exchange_patients(patients, random_state):
     return np.array([random_state.choice(rows[donor[patient]]) for patient in patients])
 
 
-@validate_params(
-    {
-        **_CONSTRAINTS,
-        "sampling_rate": [Interval(Real, 0, None, closed="neither")],
-        "by": [StrOptions({"beats", "windows"})],
-        "width": [Interval(Real, 0, None, closed="neither"), None],
-    },
-    prefer_skip_nested_validation=True,
-)
+@check_params
 def time_importance(
     estimator: BaseEstimator,
     X: ArrayLike,
@@ -209,27 +191,26 @@ def time_importance(
 
     Examples
     --------
-    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.naive_bayes import GaussianNB
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn_bell import ECGFeatures
     >>> from sklearn_bell.datasets import make_ecg
     >>> from sklearn_bell.inspection import time_importance
     >>> ecg = make_ecg(60, classes=["normal", "lbbb"], leads=["V1"], random_state=0)
-    >>> model = make_pipeline(ECGFeatures(sampling_rate=ecg.sampling_rate), LogisticRegression())
-    >>> model = model.fit(ecg.data[:40], ecg.target[:40])
+    >>> model = make_pipeline(ECGFeatures(), GaussianNB()).fit(ecg.data[:40], ecg.target[:40])
     >>> time_importance(model, ecg.data[40:], ecg.target[40:], width=0.1).starts.round(1)
     array([-0.3, -0.2, -0.1,  0. ,  0.1,  0.2,  0.3,  0.4])
     """
     X = check_signals(X)
     duration = X.shape[-1] / sampling_rate
     if by == "beats":
-        width = 0.05 if width is None else width
+        width = width or 0.05
         starts = np.arange(-_BEFORE, _AFTER - 1e-9, width)
         beats = [(at * sampling_rate).round().astype(int) for at in detect_qrs(X, sampling_rate)]
         if not any(map(len, beats)):
             raise InvalidECGError("X has no beats. Check sampling_rate, or use by='windows'.")
     else:
-        width = 0.5 if width is None else width
+        width = width or 0.5
         starts = np.arange(0, duration - 1e-9, width)
         beats = [np.zeros(1, dtype=int)] * len(X)
         if len(starts) < 2:
@@ -237,16 +218,15 @@ def time_importance(
     stops = starts + width
     if by == "windows":
         stops[-1] = duration
-    scorer = check_scoring(estimator, scoring)
-    score = partial(_score_with_hidden, scorer, estimator, X, y, beats)
     parts = np.round(np.stack([starts, stops], axis=1) * sampling_rate).astype(int)
-    scores = Parallel(n_jobs=n_jobs)(delayed(score)(*part) for part in parts)
-    importances = scorer(estimator, X, y) - np.array(scores)
+    hide = partial(_hide, beats)
+    importances = _losses_of_score(estimator, X, y, scoring, n_jobs, hide, parts)
     return Bunch(importances=importances, starts=starts, stops=stops)
 
 
-def _score_with_hidden(scorer, estimator, X, y, beats, start, stop):
-    time, X = np.arange(X.shape[-1]), X.copy()
+def _hide(beats, X, start, stop):
+    """Draw straight lines between the samples ``start`` and ``stop`` after each beat."""
+    time = np.arange(X.shape[-1])
     for record, record_beats in zip(X, beats, strict=True):
         visible = np.ones(len(time), dtype=bool)
         for beat in record_beats:
@@ -254,4 +234,3 @@ def _score_with_hidden(scorer, estimator, X, y, beats, start, stop):
         if visible.any():
             for lead in record:
                 lead[:] = np.interp(time, time[visible], lead[visible])
-    return scorer(estimator, X, y)

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell._utils.validation import check_ecg
 from sklearn_bell.classification import ECGClassifier
 from sklearn_bell.exceptions import InvalidECGError
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-    from sklearn.base import BaseEstimator
+from sklearn_bell.inspection._params import check_params
 
 
-@validate_params(
-    {
-        "X": ["array-like"],
-        "X_reference": ["array-like"],
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
-        "metric": [str, callable],
-    },
-    prefer_skip_nested_validation=True,
-)
+@check_params
 def nearest_records(
     estimator: BaseEstimator,
     X: ArrayLike,
