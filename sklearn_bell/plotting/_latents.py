@@ -43,6 +43,13 @@ class LatentDisplay(Display):
     figure_, axes_ : matplotlib Figure, and ndarray of Axes of shape (n_maps,)
         The maps.
 
+    Raises
+    ------
+    InvalidECGError
+        If there are fewer than two records, or if `X`, `y`, `leads` or `method` is invalid.
+    ImportError
+        If `method` is ``"umap"`` and umap-learn is not installed.
+
     Examples
     --------
     >>> from sklearn_bell import BELLPretrainer
@@ -87,11 +94,6 @@ class LatentDisplay(Display):
         Returns
         -------
         display : LatentDisplay
-
-        Raises
-        ------
-        InvalidECGError, ImportError
-            As in :meth:`from_latents`, or if the estimator refuses X.
         """
         check_is_fitted(estimator)
         latents = estimator.transform(X)
@@ -130,13 +132,6 @@ class LatentDisplay(Display):
         Returns
         -------
         display : LatentDisplay
-
-        Raises
-        ------
-        InvalidECGError
-            If there are fewer than two records, or if `y`, `leads` or `method` is invalid.
-        ImportError
-            If `method` is ``"umap"`` and umap-learn is not installed.
         """
         latents = np.asarray(latents, dtype=float)
         if latents.ndim != 2 or len(latents) < 2 or not latents.shape[1]:

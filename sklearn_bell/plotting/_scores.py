@@ -131,6 +131,8 @@ class LabelEfficiencyDisplay(Display):
 class ReaderDisplay(Display):
     """ROC and precision-recall curves, with readers as points. See :meth:`from_predictions`.
 
+    :func:`sklearn_bell.evaluation.compare_readers` gives the figures with intervals.
+
     Parameters
     ----------
     truth, scores : ndarray of shape (n_records, n_classes)
@@ -144,10 +146,6 @@ class ReaderDisplay(Display):
     ----------
     figure_, axes_ : matplotlib Figure, and ndarray of Axes of shape (2, n_classes)
         ROC curves above, precision-recall curves below.
-
-    See Also
-    --------
-    sklearn_bell.evaluation.compare_readers : Figures with intervals.
 
     Examples
     --------
@@ -183,7 +181,7 @@ class ReaderDisplay(Display):
         y_score : array-like of shape (n_records, n_classes)
             Probabilities, or other scores that rise with the probability of a class.
         readers : dict of str to array-like of shape (n_records, n_classes), default=None
-            Answers of each reader, by name.
+            As in the class. None draws no reader.
         class_names : array-like of shape (n_classes,), default=None
             Names of the classes. None takes the columns of a DataFrame, otherwise numbers.
         ax : array-like of matplotlib Axes of shape (2, n_classes), default=None
