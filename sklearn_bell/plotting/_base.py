@@ -24,21 +24,21 @@ class Display:
     figure_: Any
     axes_: Any
 
-    def plot(self, *, ax: Axes | Sequence[Axes] | np.ndarray | None = None, **options: Any) -> Self:
+    def plot(self, *, ax: Axes | Sequence[Axes] | np.ndarray | None = None) -> Self:
         """Draw the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, or array-like of them as in ``axes_``, default=None
             Axes to draw on. None makes a figure.
-        **options
-            `layout` and `rhythm_leads` as in :meth:`ECGDisplay.from_record`, or `metric` and
-            `random_state` as in :meth:`LabelEfficiencyDisplay.from_scores`; others have none.
 
         Returns
         -------
         self : object
         """
+        return self._plot(ax)
+
+    def _plot(self, ax, **options):
         self.figure_, self.axes_ = self._draw(ax, **options)  # type: ignore[attr-defined]
         return self
 

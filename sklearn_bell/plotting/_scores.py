@@ -99,8 +99,14 @@ class LabelEfficiencyDisplay(Display):
                 raise InvalidECGError(
                     f"Expected scores of {name} of shape {expected}, got {values.shape}."
                 )
-        options = {"metric": metric, "random_state": random_state}
-        return cls(n_labels, arrays, confidence).plot(ax=ax, **options)
+        display = cls(n_labels, arrays, confidence)
+        return display.plot(ax=ax, metric=metric, random_state=random_state)
+
+    def plot(
+        self, *, ax: Any = None, metric: str = "score", random_state: types.RandomState = 0
+    ) -> Self:
+        """Draw the display; the parameters are those of :meth:`from_scores`."""
+        return self._plot(ax, metric=metric, random_state=random_state)
 
     def _draw(self, ax, metric="score", random_state=0):
         if not isinstance(self.confidence, Real) or not 0 < self.confidence < 1:
