@@ -16,7 +16,9 @@ from sklearn_bell.pretraining._lfbt import LFBT
 class BarlowTwinsPretrainer(BasePretrainer):
     """Barlow Twins over all leads: features agree between views and are decorrelated.
 
-    One encoder sees all leads of a record.
+    One encoder sees all leads of a record. The loss drives the cross-correlation matrix of the
+    projections of two views to the identity [1]_. It is divided by the number of features, so that
+    it does not grow with `head_width`.
 
     Parameters
     ----------
@@ -29,34 +31,12 @@ class BarlowTwinsPretrainer(BasePretrainer):
     ----------------
     encoder, augmentation, max_epochs, epoch_size, batch_size, lr, lead_names, sampling_rate, \
 missing, device, precision, verbose, checkpoint, random_state
-        As in :class:`BELLPretrainer`; ``encoder(n_leads)`` makes one encoder.
+        As in :class:`BELLPretrainer`, errors too; but ``encoder(n_leads)`` makes the one encoder.
 
     Attributes
     ----------
-    encoder_ : nn.Sequential
-        Input normalisation and trained encoder: maps records ``(batch, n_leads, n_samples)`` to
-        latents ``(batch, 1, n_features)``.
-    history_ : list of dict
-        For each epoch: the mean ``loss``, ``latent_deviation``, ``effective_rank`` and
-        ``duration``, as in :class:`BELLPretrainer`.
-    lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
-        As in :class:`BELLPretrainer`.
-
-    Raises
-    ------
-    InvalidECGError
-        A ``ValueError``: if X is not valid, as in :class:`BELLPretrainer`.
-    DivergenceError
-        If the loss or a weight becomes NaN or infinite.
-
-    See Also
-    --------
-    BELLPretrainer : The method that this library is named after.
-
-    Notes
-    -----
-    The loss drives the cross-correlation matrix of the projections of two views to the identity
-    [1]_. It is divided by the number of features, so that it does not grow with `head_width`.
+    encoder_, history_, lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
+        As in :class:`BELLPretrainer`, with latents ``(batch, 1, n_features)`` and one loss term.
 
     References
     ----------

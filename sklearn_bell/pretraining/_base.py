@@ -6,7 +6,6 @@ import copy
 from abc import ABCMeta, abstractmethod
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -20,7 +19,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from torch import nn
 
 from sklearn_bell._utils.leads import check_lead_names
-from sklearn_bell._utils.validation import check_ecg
+from sklearn_bell._utils.validation import check_ecg, check_groups
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.augmentation import RandomCrop, TwoViews
 from sklearn_bell.nn.batch_norm import calibrate_batch_norm, fuse_conv_bn
@@ -53,11 +52,11 @@ _ENCODER_PREFIXES = "normalize.", "objective.encoder."  # of weights that transf
 class BasePretrainer(TransformerMixin, TrainedEstimator, metaclass=ABCMeta):
     """Base class of pretraining methods.
 
-    Subclasses define ``_make_objective(encoder, n_parts, n_features)``, which returns an
-    :class:`Objective` for an encoder to ``(batch, n_parts, n_features)``. They are dataclasses and
-    declare further parameters as fields. They may override ``_make_encoder`` (a branch for each
-    lead, so that parts are leads), ``_default_augmentation`` (a crop) and ``_make_views`` (two
-    augmented copies). This class checks X, trains, calls callbacks, writes checkpoints and saves.
+    Subclasses are dataclasses, declare further parameters as fields, and define
+    ``_make_objective(encoder, n_parts, n_features)``, which returns an :class:`Objective`. They may
+    override ``_make_encoder`` (a branch for each lead, so that parts are leads),
+    ``_default_augmentation`` (a crop) and ``_make_views`` (two augmented copies). This class checks
+    X, trains, calls callbacks, writes checkpoints and saves.
 
     Parameters
     ----------
@@ -72,10 +71,8 @@ missing, device, precision, verbose, checkpoint, random_state
 
     Raises
     ------
-    InvalidECGError
-        A ``ValueError``: if X, the encoder or the augmentation are not valid.
-    DivergenceError
-        If the loss or a weight becomes NaN or infinite.
+    InvalidECGError, DivergenceError
+        As in :class:`BELLPretrainer`.
 
     Examples
     --------
@@ -194,8 +191,7 @@ missing, device, precision, verbose, checkpoint, random_state
                 f"shape {out.shape}. Pass None for a new array."
             )
         normalize, encoder = fuse_conv_bn(self.encoder_)
-        weights = chain(encoder.parameters(), encoder.buffers(), normalize.buffers())
-        device = next(weights).device
+        device = normalize.band.device
         dtype = resolve_dtype(self.precision, device)
 
         def encode(x):
@@ -239,9 +235,8 @@ missing, device, precision, verbose, checkpoint, random_state
         path : str or path
             The file, for instance ``"bell.safetensors"``. An existing file is replaced atomically.
         heads : bool, default=True
-            False saves the encoder alone, which ``transform`` and
-            :class:`sklearn_bell.ECGClassifier` need. The file is many times smaller, and
-            ``partial_fit`` starts with new heads.
+            False saves the encoder alone, which ``transform`` and `ECGClassifier` need. The file is
+            many times smaller, and ``partial_fit`` starts with new heads.
 
         Raises
         ------
@@ -258,10 +253,9 @@ missing, device, precision, verbose, checkpoint, random_state
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
-    def _fit(self, X, targets=None):
-        """Fit on records and, for some methods, a target for each."""
+    def _fit(self, X, groups=None):
         self._reset()
-        records = check_ecg(self, X, reset=True, min_records=2)
+        records, targets = self._check(X, groups, reset=True)
         manager = make_checkpoint_manager(self, {"max_epochs"}, records=records, targets=targets)
         self._initialize(records, resolve_seed(self.random_state, manager))
         if self.max_epochs == 0 and not isinstance(self.encoder, nn.Module):
@@ -270,21 +264,27 @@ missing, device, precision, verbose, checkpoint, random_state
         self._train(records, targets, self.max_epochs, manager)
         return self
 
-    def _partial_fit(self, X, targets=None):
+    def _partial_fit(self, X, groups=None):
         is_first = not hasattr(self, "_net")
-        records = check_ecg(self, X, reset=is_first, min_records=2)
+        records, targets = self._check(X, groups, reset=is_first)
         if is_first:
             self._initialize(records, resolve_seed(self.random_state))
         self._net.set_params(lr=self.lr, batch_size=self.batch_size)
         self._train(records, targets, self._net.epoch_ + 1, is_first=is_first)
+        self._heads_are_new = False
         return self
+
+    def _check(self, X, groups, reset):
+        """Return the records, and the number of the patient of each if `groups` is not None."""
+        records = check_ecg(self, X, reset=reset, min_records=2)
+        return records, None if groups is None else check_groups(groups, len(records))
 
     def _train(self, records, targets, last_epoch, manager=None, is_first=True):
         """Train up to an epoch, in all processes."""
         processes = current_processes()
         n_rows = min(len(records), self.epoch_size or len(records))
         n_epochs = last_epoch - self._net.epoch_
-        n_reports = n_epochs + (manager is not None and len(self.history_) > 0)
+        n_reports = n_epochs + self._net.is_resumed_
         warner = CollapseWarner(type(self).__name__, self._part_names())
         with self._training(is_first), fit_context(self, n_reports, records.source) as context:
             if n_epochs and n_rows < 2 * processes.size:
@@ -307,8 +307,7 @@ missing, device, precision, verbose, checkpoint, random_state
     def _initialize(self, records, seed):
         """Make a new network and its trainer."""
         processes = current_processes()
-        signature = data_signature(records) if processes.rank == 0 else None
-        self._data = processes.broadcast(signature)
+        self._data = processes.broadcast(data_signature(records) if processes.rank == 0 else None)
         self._set_module(self._make_module(derived_seed(seed)), seed)
 
     def _set_module(self, module, seed):
@@ -316,11 +315,7 @@ missing, device, precision, verbose, checkpoint, random_state
             module, seed, epoch_size=self.epoch_size, optimizer__fused=True
         )
         self.history_ = []
-        self._epoch_of_new_heads = None  # number of epochs at which heads were made anew
-
-    @property
-    def _heads_are_new(self):
-        return self._epoch_of_new_heads == self._net.epoch_
+        self._heads_are_new = False  # True after loading the encoder alone, until they are trained
 
     def _make_module(self, seed):
         """Return a new network: normalisation, views and objective."""
@@ -358,9 +353,9 @@ missing, device, precision, verbose, checkpoint, random_state
 
     def _get_state(self, heads=True):
         state = super()._get_state()
-        heads = heads and not self._heads_are_new
-        weights = state["weights"].items()
-        state["weights"] = {k: v for k, v in weights if heads or k.startswith(_ENCODER_PREFIXES)}
+        if self._heads_are_new or not heads:
+            weights = state["weights"].items()
+            state["weights"] = {k: v for k, v in weights if k.startswith(_ENCODER_PREFIXES)}
         return state
 
     def _set_state(self, state):
@@ -372,7 +367,6 @@ missing, device, precision, verbose, checkpoint, random_state
         if heads_are_new:
             module.objective.reset_target()
         self._set_module(module, seed)
-        self.history_ = state["history"]
+        self.history_, self._heads_are_new = state["history"], heads_are_new
         self._net.epoch_ = len(self.history_)
-        self._epoch_of_new_heads = self._net.epoch_ if heads_are_new else None
         self.encoder_.eval()

@@ -38,18 +38,7 @@ _FIXED_PARAMS = "encoder", "shared_encoder", "head_width", "lead_names", "sampli
 
 
 class BELL(Objective):
-    """The online network predicts the target network's projections of another view.
-
-    Parameters
-    ----------
-    encoder : nn.Module
-        Maps ``(batch, n_leads, n_samples)`` to ``(batch, n_parts, n_features)``; a part is a lead,
-        or all leads together.
-    n_parts, n_features, head_width : int
-        Sizes of the heads.
-    gamma, decay : float
-        As in :class:`BELLPretrainer`.
-    """
+    """Predict the target network's projections of another view, within and between parts."""
 
     def __init__(self, encoder, n_parts, n_features, head_width, gamma, decay):
         super().__init__()
@@ -101,12 +90,11 @@ class BELLPretrainer(BasePretrainer):
     """Bootstrap each lead's latent: learn features of every lead from unlabelled records.
 
     Every lead has an encoder of its own. From one view of a record, each lead predicts the
-    projections of another view that a target network makes, a moving average of the online network:
-    those of the same lead (intra-lead) and those of the other leads (inter-lead). There are no
-    negative pairs. The latents of all leads, concatenated, are the features.
-
-    This implements the method as published in the abstract [1]_. The notes list the choices where
-    the abstract is silent.
+    projections of another view by a target network, a moving average of the online network: those
+    of the same lead (intra-lead) and those of the other leads (inter-lead). There are no negative
+    pairs. The latents of all leads, concatenated, are the features, which
+    :class:`sklearn_bell.ECGClassifier` fine-tunes on labels. The method is published in an abstract
+    [1]_; the notes list the choices where it is silent.
 
     Parameters
     ----------
@@ -165,13 +153,11 @@ class BELLPretrainer(BasePretrainer):
         For each epoch: the mean ``loss`` and its terms ``intra`` and ``inter`` (each in [0, 4]);
         ``latent_deviation``, the standard deviation of latents over records relative to their size,
         of the lead with the least; ``effective_rank`` of the latents, averaged over leads; and
-        ``duration`` in s. A deviation near 0 or a rank near 1 is a collapse.
+        ``duration`` in s.
     lead_names_ : list of str
         Names of the leads; ``lead0``, ``lead1``, ... if `lead_names` is None.
-    n_features_in_ : int
-        Number of leads, or of samples if X is 2-D.
-    n_leads_in_, n_samples_in_ : int
-        Number of leads, and of samples of a record.
+    n_features_in_, n_leads_in_, n_samples_in_ : int
+        Number of leads (of samples if X is 2-D); of leads; and of samples of a record.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns if X is a dataframe.
 
@@ -190,48 +176,36 @@ class BELLPretrainer(BasePretrainer):
         If in an epoch the ``latent_deviation`` is under 0.001, or the ``effective_rank`` of the
         latents of at least 256 records is under 1.1.
 
-    See Also
-    --------
-    sklearn_bell.ECGFeatures : Hand-made features that need no training.
-    sklearn_bell.ECGClassifier : Fine-tunes the encoder on labels.
-
     Notes
     -----
-    Pass raw millivolts. Every lead of every record is filtered to 0.5 to 40 Hz and scaled so that a
-    standard deviation of d mV becomes the square root of d / 0.2 (0.2 mV is typical). This brings
-    leads and patients closer together, yet high voltages remain visible. A flat lead becomes zeros.
-    Without the filter, drift and noise that both views share would let the networks agree without
-    learning the heartbeat. Another unit scales all leads alike, which batch normalisation removes,
-    but it must not change between `fit` and `transform`. Values are cast to float32: an offset
-    should be less than a thousand times the signal.
+    Pass raw millivolts. Every lead of every record is filtered to 0.5 to 40 Hz, without which the
+    networks could agree on the drift and noise that both views share. It is scaled so that a
+    standard deviation of d mV becomes the square root of d / 0.2 (0.2 mV is typical): leads and
+    patients come closer together, yet high voltages remain visible. A flat lead becomes zeros.
+    Another unit works too, if `fit` and `transform` have the same. Values are cast to float32: an
+    offset should be less than a thousand times the signal.
 
-    The online network has two predictors: p predicts the target's projection z of the same lead, q
-    those of the other leads, all of unit length. The loss is ``gamma`` times the mean squared
-    distance of p and z plus ``1 - gamma`` times that of q and z over all pairs of different leads,
-    averaged over the batch and both directions between the views. With `gamma` 0 or 1 there is one
-    predictor.
+    The loss is `gamma` times the mean squared distance between predictions and projections of the
+    same lead, both of unit length, plus ``1 - gamma`` times that of different leads, which have a
+    predictor of their own if `gamma` is neither 0 nor 1. It is averaged over the batch and both
+    directions. The target averages running statistics of batch normalisation like weights.
 
-    In a script started by torchrun all processes train together with
-    ``torch.nn.parallel.DistributedDataParallel`` and must all call `fit`. Each reads its share of
-    every batch; `batch_size` counts the shares of all. They end with the same weights, and only the
-    first has callbacks. Batch normalisation uses the whole batch in the heads and the share in the
-    encoders. A search with worker processes or threads trains independently in each.
+    In a script started by torchrun all processes train together and must all call `fit`. Each reads
+    its share of every batch; `batch_size` counts the shares of all. They end with the same weights,
+    and only the first has callbacks. Batch normalisation uses the whole batch in the heads and the
+    share in the encoders. A search with worker processes or threads trains independently in each.
 
-    Published: a branch for each lead, an online network with predictor, a target by moving average,
-    intra-lead and inter-lead mean squared errors and their fusion. Chosen here by trials on PTB-XL
-    folds 1-7 (``docs/research_log.md``): the second predictor, `gamma`, the encoder, plain crops as
-    views, the scaling of leads, and the training schedule. Related work of the same group uses
-    VGG16 of width 1/8 (:class:`sklearn_bell.nn.encoders.VGG1d`), one predictor, ``gamma=0.8``,
-    crops resampled to full length, time-out, and z-scored records. The running statistics of batch
-    normalisation in the target are averaged like weights.
+    Published are the branches, networks and losses. Trials on PTB-XL folds 1-7 chose the second
+    predictor, `gamma`, the encoder, plain crops as views, the scaling of leads, and the training
+    schedule (``docs/research_log.md``). Related work of the same group uses VGG16 of width 1/8
+    (:class:`sklearn_bell.nn.encoders.VGG1d`), one predictor, ``gamma=0.8``, crops resampled to full
+    length, time-out, and z-scored records.
 
     References
     ----------
     .. [1] Liu W, Pan S, Li Z, Chang S, Huang Q, Jiang N. Bootstrap each lead's latent: A novel
        method for self-supervised learning of multilead electrocardiograms. Comput Methods Programs
        Biomed 2024;257:108452. doi:10.1016/j.cmpb.2024.108452
-    .. [2] Grill JB, et al. Bootstrap your own latent: A new approach to self-supervised learning.
-       NeurIPS 2020.
 
     Examples
     --------
@@ -266,6 +240,9 @@ class BELLPretrainer(BasePretrainer):
     def from_pretrained(cls, name: str = "bell-12-leads-100hz", **params: Any) -> BELLPretrainer:
         """Load pretrained weights that come with the library; nothing is downloaded.
 
+        Pipelines and searches fit their steps, and `fit` discards what was learned before. Use
+        ``FrozenEstimator(BELLPretrainer.from_pretrained())`` there, which stays as it is.
+
         Parameters
         ----------
         name : {"bell-12-leads-100hz"}, default="bell-12-leads-100hz"
@@ -279,57 +256,50 @@ class BELLPretrainer(BasePretrainer):
         -------
         bell : BELLPretrainer
             Fitted for 12 leads in mV (I, II, III, aVR, aVL, aVF, V1 to V6, in this order), 10 s at
-            100 Hz: ``transform`` takes ``(n_records, 12, 1000)``. ``partial_fit`` continues with
-            new heads, and ``fit`` trains from scratch.
+            100 Hz: ``transform`` takes ``(n_records, 12, 1000)`` and returns ``(n_records, 1344)``.
+            ``partial_fit`` continues with new heads, and ``fit`` trains from scratch.
 
         Raises
         ------
         InvalidFileError
             If there are no weights of that name; the error lists the names.
-        TypeError
-            If a parameter does not exist.
-        ValueError
-            If a parameter belongs to the weights, or has an invalid value.
-
-        Notes
-        -----
-        Pipelines and searches fit their steps, and `fit` discards what was learned before. Use
-        ``FrozenEstimator(BELLPretrainer.from_pretrained())`` there, which stays as it is.
+        TypeError, ValueError
+            If a parameter does not exist, belongs to the weights or has an invalid value.
 
         Examples
         --------
-        >>> from sklearn_bell import BELLPretrainer
-        >>> from sklearn_bell.datasets import make_ecg
-        >>> bell = BELLPretrainer.from_pretrained()
-        >>> bell.transform(make_ecg(3, random_state=0).data).shape
-        (3, 1344)
-
-        In a pipeline, frozen:
-
         >>> from sklearn.frozen import FrozenEstimator
         >>> from sklearn.linear_model import LogisticRegression
         >>> from sklearn.pipeline import make_pipeline
         >>> from sklearn.preprocessing import StandardScaler
+        >>> from sklearn_bell import BELLPretrainer
+        >>> from sklearn_bell.datasets import make_ecg
         >>> ecg = make_ecg(20, classes=["normal", "lbbb"], random_state=0)
+        >>> bell = BELLPretrainer.from_pretrained()
         >>> pipeline = make_pipeline(FrozenEstimator(bell), StandardScaler(), LogisticRegression())
         >>> pipeline.fit(ecg.data, ecg.target).score(ecg.data, ecg.target)
         1.0
         """
-        allowed = ", ".join(n for n in cls._get_param_names() if n not in _FIXED_PARAMS)
-        unknown = [param for param in params if param not in cls._get_param_names()]
-        if unknown:
+        names = cls._get_param_names()
+        allowed = ", ".join(param for param in names if param not in _FIXED_PARAMS)
+        if unknown := [param for param in params if param not in names]:
             raise TypeError(
                 f"{cls.__name__} has no parameter {', '.join(unknown)}. Pass some of {allowed}."
             )
-        fixed = [param for param in params if param in _FIXED_PARAMS]
-        if fixed:
+        if fixed := [param for param in params if param in _FIXED_PARAMS]:
             raise ValueError(
                 f"{', '.join(fixed)} belongs to the pretrained weights and cannot be changed; only "
                 f"{allowed} can. Adapt records with other leads or sampling rates by "
                 "sklearn_bell.preprocessing, or pretrain on them."
             )
         cls(**params)._validate_params()
-        return load(_weights_path(name), **params)
+        paths = {path.stem: path for path in sorted(_WEIGHTS.glob("*.safetensors"))}
+        if name not in paths:
+            raise InvalidFileError(
+                f"Expected pretrained weights {', '.join(map(repr, paths))}, got {name!r}. "
+                "Load a file of your own with sklearn_bell.load."
+            )
+        return load(paths[name], **params)
 
     def lead_distances(self, X: ArrayLike, random_state: types.RandomState = None) -> np.ndarray:
         """Return the prediction error of every pair of leads: the loss before fusion.
@@ -344,10 +314,9 @@ class BELLPretrainer(BasePretrainer):
         Returns
         -------
         distances : ndarray of shape (n_leads, n_leads)
-            Mean over records and both directions of the squared distance between the prediction of
+            Mean over records and both directions of the squared distance between the prediction by
             the lead of the row and the target network's projection of the lead of the column, in
-            [0, 4]. The mean of the diagonal is the intra-lead term, the mean of the rest the
-            inter-lead term.
+            [0, 4]. The diagonal averages to the intra-lead term, the rest to the inter-lead term.
 
         Raises
         ------
@@ -382,14 +351,3 @@ class BELLPretrainer(BasePretrainer):
 
     def _make_objective(self, encoder, n_parts, n_features):
         return BELL(encoder, n_parts, n_features, self.head_width, self.gamma, self.decay)
-
-
-def _weights_path(name):
-    """Return the file of pretrained weights that come with the library."""
-    names = sorted(path.stem for path in _WEIGHTS.glob("*.safetensors"))
-    if name not in names:
-        raise InvalidFileError(
-            f"Expected pretrained weights {', '.join(map(repr, names))}, got {name!r}. "
-            "Load a file of your own with sklearn_bell.load."
-        )
-    return _WEIGHTS / f"{name}.safetensors"

@@ -10,9 +10,7 @@ import torch
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import _num_samples
 
-from sklearn_bell._utils.validation import check_groups
 from sklearn_bell.nn.augmentation import Compose, TwoHalves
 from sklearn_bell.nn.encoders import SharedEncoder
 from sklearn_bell.nn.heads import LeadwiseMLP
@@ -25,17 +23,7 @@ if TYPE_CHECKING:
 
 
 class CLOCS(Objective):
-    """Contrasts patients over time and leads, with a projector that leads share.
-
-    Parameters
-    ----------
-    encoder : nn.Module
-        Maps ``(batch, n_leads, n_samples)`` to ``(batch, n_leads, n_features)``.
-    n_features, head_width : int
-        Sizes of the projector.
-    temperature : float
-        As in :class:`CLOCSPretrainer`.
-    """
+    """Contrast patients over time and leads, with a projector that leads share."""
 
     def __init__(self, encoder, n_features, head_width, temperature):
         super().__init__()
@@ -59,7 +47,10 @@ class CLOCSPretrainer(BasePretrainer):
     """CLOCS: latents of a patient agree over time and leads, and differ between patients.
 
     One encoder, shared by all leads, sees the first and the second half of every record. By default
-    the halves are not augmented.
+    the halves are not augmented. This is the published variant over segments and leads (CMSMLC)
+    [1]_: every pair of different views (halves and leads) is compared, and records of the same
+    patient in the batch are positives. The projector is an addition as in SimCLR: the published
+    encoder ends in the embedding itself.
 
     Parameters
     ----------
@@ -72,36 +63,12 @@ class CLOCSPretrainer(BasePretrainer):
     ----------------
     encoder, augmentation, max_epochs, epoch_size, batch_size, lr, lead_names, sampling_rate, \
 missing, device, precision, verbose, checkpoint, random_state
-        As in :class:`BELLPretrainer`.
+        As in :class:`BELLPretrainer`, errors too.
 
     Attributes
     ----------
-    encoder_ : nn.Sequential
-        Input normalisation and trained encoder: maps records ``(batch, n_leads, n_samples)`` to
-        latents ``(batch, n_leads, n_features)``.
-    history_ : list of dict
-        For each epoch: the mean ``loss``, ``latent_deviation``, ``effective_rank`` and
-        ``duration``, as in :class:`BELLPretrainer`.
-    lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
-        As in :class:`BELLPretrainer`.
-
-    Raises
-    ------
-    InvalidECGError
-        A ``ValueError``: if X is not valid, as in :class:`BELLPretrainer`; or if `groups`
-        does not name the patient of each record.
-    DivergenceError
-        If the loss or a weight becomes NaN or infinite.
-
-    See Also
-    --------
-    BELLPretrainer : The method that this library is named after.
-
-    Notes
-    -----
-    This is the published variant over segments and leads (CMSMLC) [1]_. Every pair of different
-    views (halves and leads) is compared; records of the same patient in the batch are positives.
-    The projector is an addition as in SimCLR: the published encoder ends in the embedding itself.
+    encoder_, history_, lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
+        As in :class:`BELLPretrainer`; the loss has one term.
 
     References
     ----------
@@ -142,37 +109,33 @@ missing, device, precision, verbose, checkpoint, random_state
         y : None
             Ignored.
         groups : array-like of shape (n_records,), default=None
-            Patients. None takes every record as a patient.
+            Patients; a missing one raises InvalidECGError. None takes every record as a patient.
 
         Returns
         -------
         self : object
             Fitted transformer.
         """
-        return self._fit(X, _patients(groups, X))
+        return self._fit(X, groups)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike | None = None, groups: ArrayLike | None = None
     ) -> Self:
-        """Train for one more epoch on these records.
+        """Train for one more epoch on these records, as :meth:`BELLPretrainer.partial_fit`.
 
         Parameters
         ----------
-        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            At least two records with the leads and length of the first call.
-        y : None
-            Ignored.
-        groups : array-like of shape (n_records,), default=None
-            Patients. None takes every record as a patient.
+        X, y, groups
+            As in `fit`, but X has the leads and length of the first call.
 
         Returns
         -------
         self : object
             Fitted transformer.
         """
-        return self._partial_fit(X, _patients(groups, X))
+        return self._partial_fit(X, groups)
 
     def _make_encoder(self):
         return SharedEncoder(self._make_branch(1))
@@ -182,8 +145,3 @@ missing, device, precision, verbose, checkpoint, random_state
 
     def _make_objective(self, encoder, n_parts, n_features):
         return CLOCS(encoder, n_features, self.head_width, self.temperature)
-
-
-def _patients(groups, X):
-    """Return a number for the patient of each record, or None."""
-    return None if groups is None else check_groups(groups, _num_samples(X))

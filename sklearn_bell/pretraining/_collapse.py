@@ -13,15 +13,7 @@ _MIN_RECORDS_FOR_RANK = 256  # fewer may vary along one direction by chance
 
 
 class CollapseWarner(Callback):
-    """Warn once in a training if the latents of an epoch have collapsed.
-
-    Parameters
-    ----------
-    name : str
-        The estimator.
-    part_names : list of str
-        Names of the leads, or of the joint encoder.
-    """
+    """Warn once in a training if the latents of an epoch have collapsed."""
 
     def __init__(self, name, part_names):
         self.name, self.part_names = name, part_names

@@ -15,18 +15,7 @@ from sklearn_bell.pretraining._objective import Objective
 
 
 class LFBT(Objective):
-    """Barlow Twins within and between leads, with a projector for each lead.
-
-    Parameters
-    ----------
-    encoder : nn.Module
-        Maps ``(batch, n_leads, n_samples)`` to ``(batch, n_parts, n_features)``; a part is a lead,
-        or all leads together.
-    n_parts, n_features, head_width : int
-        Sizes of the projectors.
-    gamma, trade_off : float
-        As in :class:`LFBTPretrainer`.
-    """
+    """Barlow Twins within and between parts, with a projector for each part."""
 
     def __init__(self, encoder, n_parts, n_features, head_width, gamma, trade_off):
         super().__init__()
@@ -46,7 +35,10 @@ class LFBT(Objective):
 class LFBTPretrainer(BasePretrainer):
     """Lead-fusion Barlow Twins: features agree between views and between leads.
 
-    Every lead has an encoder and a projector of its own. There is no target network.
+    Every lead has an encoder and a projector of its own. There is no target network. The loss of a
+    pair of leads is that of Barlow Twins [2]_, divided by the number of features. As published
+    [1]_, the mean over equal leads has weight `gamma` and the mean over different leads the rest.
+    The published projectors have three layers of width 2048; these have two.
 
     Parameters
     ----------
@@ -61,35 +53,12 @@ class LFBTPretrainer(BasePretrainer):
     ----------------
     encoder, augmentation, max_epochs, epoch_size, batch_size, lr, lead_names, sampling_rate, \
 missing, device, precision, verbose, checkpoint, random_state
-        As in :class:`BELLPretrainer`.
+        As in :class:`BELLPretrainer`, errors too.
 
     Attributes
     ----------
-    encoder_ : nn.Sequential
-        Input normalisation and trained encoder: maps records ``(batch, n_leads, n_samples)`` to
-        latents ``(batch, n_leads, n_features)``.
-    history_ : list of dict
-        For each epoch: the mean ``loss`` and its terms ``intra`` and ``inter``,
-        ``latent_deviation``, ``effective_rank`` and ``duration``, as in :class:`BELLPretrainer`.
-    lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
-        As in :class:`BELLPretrainer`.
-
-    Raises
-    ------
-    InvalidECGError
-        A ``ValueError``: if X is not valid, as in :class:`BELLPretrainer`.
-    DivergenceError
-        If the loss or a weight becomes NaN or infinite.
-
-    See Also
-    --------
-    BELLPretrainer : The method that this library is named after.
-
-    Notes
-    -----
-    The loss of a pair of leads is that of Barlow Twins [2]_, divided by the number of features. As
-    published [1]_, the mean over equal leads has weight `gamma` and the mean over different leads
-    the rest. The published projectors have three layers of width 2048; these have two.
+    encoder_, history_, lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
+        As in :class:`BELLPretrainer`, but the terms of the loss may exceed 4.
 
     References
     ----------

@@ -13,19 +13,16 @@ from sklearn_bell.training._device import autocast
 class Objective(nn.Module):
     """Base class of pretraining objectives: an encoder, heads on it, and a loss of two views.
 
-    Subclasses set ``encoder`` and define ``forward``, called with two views of shape
-    ``(batch, n_leads, n_samples)``, and with the targets of the records if `fit` was given any. It
-    returns a dict of loss terms (``"loss"`` is minimised, the mean of each term is recorded in
-    ``history_``) and latents ``(batch, ..., n_features)``, which are watched for collapse.
+    Subclasses set ``encoder`` and define ``forward``, which :class:`BasePretrainer` calls with two
+    views ``(batch, n_leads, n_samples)``, and with the patients of the records if `fit` was given
+    groups. It returns a dict of loss terms (``"loss"`` is minimised, the mean of each term is
+    recorded in ``history_``) and latents ``(batch, ..., n_features)``, watched for collapse.
 
     Attributes
     ----------
     encoder : nn.Module
-        Maps ``(batch, n_leads, n_samples)`` to ``(batch, n_parts, n_features)``.
-
-    See Also
-    --------
-    BasePretrainer : Trains an objective.
+        Maps ``(batch, n_leads, n_samples)`` to ``(batch, n_parts, n_features)``; a part is a lead,
+        or all leads together.
 
     Examples
     --------
@@ -33,14 +30,11 @@ class Objective(nn.Module):
     >>> from sklearn_bell.nn.encoders import JointEncoder, ResNet1d
     >>> from sklearn_bell.pretraining import Objective
     >>> class Agreement(Objective):
-    ...     def __init__(self, encoder):
-    ...         super().__init__()
-    ...         self.encoder = encoder
-    ...
     ...     def forward(self, view, other):
     ...         latents = self.encoder(view)
     ...         return {"loss": (latents - self.encoder(other)).square().mean()}, latents
-    >>> objective = Agreement(JointEncoder(ResNet1d(in_channels=2)))
+    >>> objective = Agreement()
+    >>> objective.encoder = JointEncoder(ResNet1d(in_channels=2))
     >>> terms, latents = objective(torch.zeros(4, 2, 500), torch.zeros(4, 2, 500))
     >>> latents.shape
     torch.Size([4, 1, 112])
@@ -56,16 +50,7 @@ class Objective(nn.Module):
 
 
 class SSLModule(TrainableModule):
-    """Shows an objective two views of normalised records.
-
-    Parameters
-    ----------
-    normalize, make_views : nn.Module
-        Preparation of records, and ``make_views(x, generator)``, which returns two views.
-    objective : Objective
-    dtype : torch.dtype
-        Precision of the layers.
-    """
+    """Show an objective two views of normalised records: ``make_views(x, generator)``."""
 
     def __init__(self, normalize, make_views, objective, dtype=torch.float32):
         super().__init__()

@@ -16,17 +16,7 @@ from sklearn_bell.pretraining._objective import Objective
 
 
 class SimCLR(Objective):
-    """Contrasts two views of a record with those of other records.
-
-    Parameters
-    ----------
-    encoder : nn.Module
-        Maps ``(batch, n_leads, n_samples)`` to ``(batch, 1, n_features)``.
-    n_features, head_width : int
-        Sizes of the projector.
-    temperature : float
-        As in :class:`SimCLRPretrainer`.
-    """
+    """Contrast two views of a record with those of other records."""
 
     def __init__(self, encoder, n_features, head_width, temperature):
         super().__init__()
@@ -45,7 +35,9 @@ class SimCLR(Objective):
 class SimCLRPretrainer(BasePretrainer):
     """SimCLR over all leads: contrast two views of a record with all other views.
 
-    One encoder sees all leads of a record.
+    One encoder sees all leads of a record. The loss is the cross-entropy of identifying the other
+    view of the same record among all views of the batch by the cosine of their projections [1]_. It
+    profits from large batches.
 
     Parameters
     ----------
@@ -58,34 +50,12 @@ class SimCLRPretrainer(BasePretrainer):
     ----------------
     encoder, augmentation, max_epochs, epoch_size, batch_size, lr, lead_names, sampling_rate, \
 missing, device, precision, verbose, checkpoint, random_state
-        As in :class:`BELLPretrainer`; ``encoder(n_leads)`` makes one encoder.
+        As in :class:`BELLPretrainer`, errors too; but ``encoder(n_leads)`` makes the one encoder.
 
     Attributes
     ----------
-    encoder_ : nn.Sequential
-        Input normalisation and trained encoder: maps records ``(batch, n_leads, n_samples)`` to
-        latents ``(batch, 1, n_features)``.
-    history_ : list of dict
-        For each epoch: the mean ``loss``, ``latent_deviation``, ``effective_rank`` and
-        ``duration``, as in :class:`BELLPretrainer`.
-    lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
-        As in :class:`BELLPretrainer`.
-
-    Raises
-    ------
-    InvalidECGError
-        A ``ValueError``: if X is not valid, as in :class:`BELLPretrainer`.
-    DivergenceError
-        If the loss or a weight becomes NaN or infinite.
-
-    See Also
-    --------
-    BELLPretrainer : The method that this library is named after.
-
-    Notes
-    -----
-    The loss is the cross-entropy of identifying the other view of the same record among all views
-    of the batch by the cosine of their projections [1]_. It profits from large batches.
+    encoder_, history_, lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
+        As in :class:`BELLPretrainer`, with latents ``(batch, 1, n_features)`` and one loss term.
 
     References
     ----------
