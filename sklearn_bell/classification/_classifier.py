@@ -12,13 +12,13 @@ from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import nn
 
-from sklearn_bell._utils.labels import class_weights, read_labels, weighted_targets
+from sklearn_bell._utils.labels import weighted_targets
 from sklearn_bell._utils.validation import check_ecg, check_groups
 from sklearn_bell.classification._fine_tuning import BaseFineTuning
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.training._checkpoint import make_checkpoint_manager
 from sklearn_bell.training._data import Rows
-from sklearn_bell.training._loop import fit_context, newest_state
+from sklearn_bell.training._loop import fit_context, load_state, newest_state
 from sklearn_bell.training._random import resolve_seed
 
 if TYPE_CHECKING:
@@ -37,125 +37,87 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     """Classify ECGs with few labels: pretrain on all records, fine-tune on the labelled ones.
 
     A linear layer on the latents of all leads, and the encoder below it, are trained by
-    cross-entropy, with one class per record or several (multi-label). Unlabelled records first get
-    pseudo-labels. Without a pretrainer the encoder is trained from scratch.
+    cross-entropy, for one class per record or several (multi-label).
 
     Parameters
     ----------
     pretrainer : estimator, default=None
-        - A pretrainer such as ``BELLPretrainer()`` is cloned and fitted on all rows of the X given
-          to `fit`, labelled or not.
-        - ``FrozenEstimator(pretrainer)`` of a fitted pretrainer is not fitted again, so searches
-          and folds share one pretraining; its weights are copied.
-        - None is ``BELLPretrainer(max_epochs=0)``, an untrained encoder for records of 100 Hz. For
-          another rate pass ``BELLPretrainer(max_epochs=0, sampling_rate=...)``.
-
-        The object passed here is never changed.
+        A pretrainer such as ``BELLPretrainer()``, which is cloned and fitted on all rows of X,
+        labelled or not. A fitted one in a ``FrozenEstimator`` is copied instead, so that searches
+        and folds share one pretraining. None is ``BELLPretrainer(max_epochs=0)``, an untrained
+        encoder; pass it with another `sampling_rate` for records that are not of 100 Hz.
     augmentation : callable, default=None
-        Makes a view of a batch in training: ``augmentation(x, generator)``, see
-        :mod:`sklearn_bell.nn.augmentation`. None is ``RandomCrop()``; an empty ``Compose()``
-        trains on whole records.
+        As in :class:`sklearn_bell.BELLPretrainer`. An empty ``Compose()`` trains on whole records.
     C : float, default=0.005
-        Inverse regularisation strength of the logistic regression on standardised latents that the
-        linear layer starts from, as in :class:`sklearn.linear_model.LogisticRegression`.
+        Inverse regularisation strength of the logistic regression that the layer starts from.
     n_trees : int, default=300
-        Size of the forest that takes part in pseudo-labelling (see Notes). 0 disables
-        pseudo-labels: unlabelled records are pretrained on only.
+        Size of the forest that takes part in pseudo-labelling (see Notes). 0 disables it.
     dropout : float, default=0.0
         Share of the latents that are zeroed before the linear layer in training.
     class_weight : "balanced", dict or list of dicts, default=None
-        Class weights as in scikit-learn. In a multi-label problem the absence (0) and presence (1)
-        of each class have weights: ``"balanced"`` or a list with a dict per class. `partial_fit`
-        does not support ``"balanced"``.
+        Class weights as in scikit-learn; in a multi-label problem ``"balanced"``, or for each class
+        a dict of absence (0) and presence (1). `partial_fit` does not support ``"balanced"``.
     n_frozen_epochs : int, default=0
-        First epochs in which only the linear layer is trained. If equal to `max_epochs`, the
-        encoder stays as pretrained.
+        First epochs, which train the linear layer only; `max_epochs` never trains the encoder.
     max_epochs : int, default=10
         Number of passes over the labelled and pseudo-labelled records.
     batch_size : int, default=32
         Records per step, and per batch in prediction. Batches differ in size by one at most.
-    lr : float, default=0.0001
-        Learning rate of the linear layer (Adam).
-    encoder_lr : float, default=0.0005
-        Learning rate of the encoder.
+    lr, encoder_lr : float, default=0.0001, 0.0005
+        Learning rates of the linear layer and of the encoder (Adam).
     early_stopping : bool, default=False
-        Hold out a part of the labelled records, stop when their loss has not fallen for
-        `n_iter_no_change` epochs, and keep the weights of the best epoch.
+        Hold out labelled records, stop when their loss no longer falls, and keep the best weights.
     validation_fraction : float, default=0.1
         Share of the records, or of the patients if `fit` is given `groups`, that is held out.
     n_iter_no_change : int, default=10
         Epochs without improvement before training stops; frozen epochs do not count.
     sampler : estimator, default=None
-        A sampler of imbalanced-learn that takes ECGs, such as
-        :class:`sklearn_bell.VQVAEOverSampler`. It resamples the labelled training records, after
-        those of early stopping are held out, and is given `groups` if it takes them. There are no
-        pseudo-labels then.
+        A sampler of imbalanced-learn for ECGs, such as :class:`sklearn_bell.VQVAEOverSampler`. It
+        resamples the labelled records that are not held out, with `groups` if it takes them, and
+        replaces pseudo-labels.
     warm_start : bool, default=False
         If True, `fit` continues from the weights of the last `fit`, without pretraining.
-    missing : {"error", "zero"}, default="error"
-        Treatment of a lead whose samples are all NaN: raise an error, or replace it with zeros. A
-        gap within a lead always raises an error. A pretrainer to be fitted needs the same value.
-    device : str or torch.device, default="auto"
-        Device of the network. ``"auto"`` is a GPU if there is one, else the CPU.
-    verbose : bool or int, default=False
-        Print a line per epoch of fine-tuning: number, loss and duration in s.
-    checkpoint : str, path or Checkpoint, default=None
-        Folder that keeps the state of training, so that an interrupted `fit` resumes; or a
-        :class:`sklearn_bell.training.Checkpoint`. None keeps nothing.
     random_state : int, RandomState instance or None, default=None
-        Seed of initial weights, order, views, held-out and pseudo-labelled records and the forest;
-        also of pretrainers and samplers whose own ``random_state`` is None. A warm start keeps the
-        first seed.
+        Seed, also for pretrainers and samplers whose own is None. A warm start keeps the first one.
+
+    Other Parameters
+    ----------------
+    missing, device, verbose, checkpoint
+        As in :class:`sklearn_bell.BELLPretrainer`; one to be fitted needs the same `missing`.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Classes; in a multi-label problem the column numbers of y.
-    encoder_ : nn.Sequential
-        Input normalisation and fine-tuned encoder of all leads.
     history_ : list of dict
-        For each epoch: the mean ``loss``, the ``valid_loss`` of held-out records, whether the
-        encoder was ``frozen``, and the ``duration`` in s.
+        For each epoch: mean ``loss``, ``valid_loss`` of held-out records, ``frozen`` (True if only
+        the linear layer was trained) and ``duration`` in s.
     best_epoch_ : int
-        Epoch whose weights are kept, counted from 1. 0 means that no epoch was better than the
-        start.
-    n_features_in_ : int
-        Number of leads, or of samples if X is 2-D.
-    n_leads_in_, n_samples_in_ : int
-        Number of leads, and of samples of a record.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns if X is a dataframe.
+        Epoch whose weights are kept, counted from 1; 0 if none was better than the start.
+    encoder_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
+        As in :class:`sklearn_bell.BELLPretrainer`, the encoder fine-tuned.
 
     Raises
     ------
-    InvalidECGError
-        A ``ValueError``: if X is not valid, if fewer than two records or two classes are labelled,
-        if y, `groups` or `class_weight` do not fit, or if `pretrainer` is not a pretrainer or was
-        fitted on records of another shape.
-    DivergenceError
-        If the loss or a weight becomes NaN or infinite. The classifier keeps the weights of the
-        last complete epoch, and is not fitted if there is none.
-
-    See Also
-    --------
-    sklearn_bell.BELLPretrainer : Features for any classifier of scikit-learn.
+    InvalidECGError, DivergenceError
+        As in :class:`sklearn_bell.BELLPretrainer`. The former also if y, `groups` or `class_weight`
+        are not valid, if fewer than two records or two classes are labelled, or if `pretrainer` is
+        not a pretrainer or was fitted on records of another shape.
 
     Notes
     -----
     A row of y that is -1 is unlabelled, as in :mod:`sklearn.semi_supervised`, if at least two other
-    classes occur: y of -1 and 1 is an ordinary binary problem. In a multi-label problem a row of -1
-    is unlabelled. Leave unlabelled rows out of the test folds of cross-validation, where they would
-    count as errors.
+    classes occur: y of -1 and 1 is an ordinary binary problem. Of an indicator it is a row of -1.
+    Leave unlabelled rows out of test folds, where they would count as errors.
 
-    Unlabelled rows are pretrained on. In `fit` they then get pseudo-labels: the average of the
-    probabilities of the initial network and of extra trees on the latents. The network is
+    In `fit`, not `partial_fit`, unlabelled rows get pseudo-labels after pretraining: the average of
+    the probabilities of the initial network and of extra trees on the latents. The network is
     fine-tuned on the labelled records and on at most ten times as many pseudo-labelled ones, drawn
     at random, and so learns what the forest sees in the latents and a linear layer does not [2]_.
-    `partial_fit` uses labels only.
 
-    A randomly initialised linear layer would distort the pretrained encoder in its first steps
-    [1]_, so it starts as a logistic regression. The defaults were chosen on PTB-XL folds 1-7
-    (``docs/research_log.md``). From scratch, use a larger `encoder_lr` and more epochs.
+    A randomly initialised linear layer would distort the encoder in its first steps [1]_, so it
+    starts as a logistic regression on standardised latents. The defaults were chosen on PTB-XL
+    folds 1-7 (``docs/research_log.md``). From scratch, use a larger `encoder_lr` and more epochs.
 
     References
     ----------
@@ -230,8 +192,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         y : array-like of shape (n_records,) or (n_records, n_classes)
             Classes, or an indicator of zeros and ones. -1, or a row of -1, is unlabelled (Notes).
         groups : array-like of shape (n_records,), default=None
-            Patients. Early stopping holds out whole patients, and a pretrainer whose `fit` takes
-            groups is given them.
+            Patients. Early stopping holds out whole ones, and pretrainers may use the groups.
 
         Returns
         -------
@@ -242,8 +203,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         if is_first:
             self._reset()
         records = check_ecg(self, X, reset=is_first, min_records=2)
-        labels = read_labels(y, len(records), None if is_first else self.classes_)
-        self._check_labels(labels, is_first)
+        labels = self._read_labels(y, len(records), is_first)
         if groups is not None:
             groups = check_groups(groups, len(records), _GROUPS_REMEDY)
         start = None if is_first else self._net.module_.state_dict()
@@ -253,23 +213,26 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         seed = resolve_seed(self.random_state, manager) if is_first else self._net.seed
         labels, held_out, unlabelled = self._split(labels, len(records), groups, seed)
         with fit_context(self, 1 + is_first, records.source) as context:
-            data, codes = Rows(records, labels.rows), labels.codes
+            data, early_stopping = Rows(records, labels.rows), None
             if is_first:
-                class_weights(self.class_weight, codes, labels.classes)  # fail before the work
-                encoder = self._pretrain(records.source, groups, seed, context)
+                encoder = self._pretrain(records.source, labels, groups, seed, context)
             if self.sampler is not None:
-                data, codes = self._resample(data, codes, labels.classes, groups, seed)
+                data, labels = self._resample(data, labels, groups, seed)
             if is_first:
-                self._initialize(encoder, records, data, codes, labels.classes, seed)
-            targets = weighted_targets(codes, self._weights)
+                self._initialize(encoder, records, data, labels, seed)
+            targets = weighted_targets(labels.codes, self._weights)
             last_epoch = self._net.epoch_ + self.max_epochs
             state = newest_state(manager, last_epoch)
-            is_finished = state is not None and state["net"]["epoch"] == last_epoch
-            if len(unlabelled) and self.n_trees and self.sampler is None and not is_finished:
+            if len(unlabelled) and (state is None or state["net"]["epoch"] < last_epoch):
                 data, targets = self._with_pseudo_labels(records, labels, unlabelled, targets, seed)
-            self._fine_tune(
-                records, data, targets, last_epoch, context, held_out, manager, state, is_first
-            )
+            if state is not None:
+                load_state(self._net, self.history_, state)
+            with self._training(is_first):
+                if held_out is not None:
+                    early_stopping = self._make_early_stopping(records, held_out, state)
+                self._fine_tune(
+                    records.source, data, targets, last_epoch, context, early_stopping, manager
+                )
         return self
 
     @with_callbacks
@@ -279,10 +242,8 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
 
         Parameters
         ----------
-        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            Records in mV with the leads and length of the first call.
-        y : array-like of shape (n_records,) or (n_records, n_classes)
-            As in `fit`.
+        X, y
+            As in `fit`, with the leads and length of the first call.
         classes : array-like of shape (n_classes,), default=None
             All classes that will occur; required at the first call, except for an indicator.
 
@@ -299,7 +260,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
             )
         records = check_ecg(self, X, reset=is_first, min_records=2)
         known = np.unique(classes) if classes is not None else None
-        labels = read_labels(y, len(records), known if is_first else self.classes_)
+        labels = self._read_labels(y, len(records), is_first, known)
         if is_first and known is None and labels.codes.ndim == 1:
             raise InvalidECGError(
                 "Expected classes in the first call of partial_fit, got None. Pass all classes "
@@ -310,17 +271,15 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
                 f"Expected the classes of the first call, {self.classes_}, got {known}. Pass the "
                 "same classes, or None."
             )
-        self._check_labels(labels, is_first)
-        data, codes = Rows(records, labels.rows), labels.codes
         with fit_context(self, 1 + is_first, records.source) as context:
+            data = Rows(records, labels.rows)
             if is_first:
                 seed = resolve_seed(self.random_state)
-                class_weights(self.class_weight, codes, labels.classes)  # fail before the work
-                encoder = self._pretrain(records.source, None, seed, context)
-                self._initialize(encoder, records, data, codes, labels.classes, seed)
-            targets = weighted_targets(codes, self._weights)
-            last_epoch = self._net.epoch_ + 1
-            self._fine_tune(records, data, targets, last_epoch, context, is_first=is_first)
+                encoder = self._pretrain(records.source, labels, None, seed, context)
+                self._initialize(encoder, records, data, labels, seed)
+            targets = weighted_targets(labels.codes, self._weights)
+            with self._training(is_first):
+                self._fine_tune(records.source, data, targets, self._net.epoch_ + 1, context)
         return self
 
     def decision_function(self, X: ArrayLike) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""Encoder that fine-tuning starts from, and the statistics of its latents."""
+"""Encoder that fine-tuning starts from."""
 
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -18,23 +19,8 @@ from sklearn_bell.training._random import default_generators_seeded, set_missing
 def pretrained_encoder(pretrainer, X, shape, groups, context, **defaults):
     """Return a copy of the normalisation and the encoder, pretrained on X.
 
-    Parameters
-    ----------
-    pretrainer : estimator or None
-        As in :class:`sklearn_bell.ECGClassifier`.
-    X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-    shape : tuple of int
-        Leads and samples of a record.
-    groups : ndarray of shape (n_records,) or None
-        Patients, for a pretrainer whose `fit` takes them.
-    context : CallbackContext or None
-        Passes callbacks on to the pretrainer.
-    **defaults : dict
-        Values for parameters of the pretrainer that are None.
-
-    Returns
-    -------
-    encoder : nn.Sequential
+    Records have n_leads and n_samples `shape`. The callbacks of `context` are passed on to the
+    pretrainer, and its parameters that are None get the values in `defaults`.
     """
     if isinstance(pretrainer, FrozenEstimator):
         check_is_fitted(pretrainer)
@@ -43,11 +29,8 @@ def pretrained_encoder(pretrainer, X, shape, groups, context, **defaults):
         set_missing_params(pretrainer, **defaults)
         takes_groups = groups is not None and has_fit_parameter(pretrainer, "groups")
         fit_params = {"groups": groups} if takes_groups else {}
-        if context is None:
+        with context.propagate_callback_context(pretrainer) if context else nullcontext():
             pretrainer.fit(X, **fit_params)
-        else:
-            with context.propagate_callback_context(pretrainer):
-                pretrainer.fit(X, **fit_params)
     if not hasattr(pretrainer, "encoder_"):
         inner = getattr(pretrainer, "estimator", pretrainer)
         raise InvalidECGError(
@@ -65,9 +48,7 @@ def pretrained_encoder(pretrainer, X, shape, groups, context, **defaults):
 
 def build_encoder(pretrainer, shape):
     """Return a normalisation and an encoder with the same layers, with arbitrary weights."""
-    if isinstance(pretrainer, FrozenEstimator):
-        pretrainer = pretrainer.estimator
-    elif isinstance(pretrainer, BasePretrainer | None):
+    if isinstance(pretrainer, BasePretrainer | None):
         pretrainer = BELLPretrainer(max_epochs=0) if pretrainer is None else clone(pretrainer)
         pretrainer.n_leads_in_, pretrainer.n_samples_in_ = shape
         normalize = InputNormalization(pretrainer.n_samples_in_, pretrainer.sampling_rate)

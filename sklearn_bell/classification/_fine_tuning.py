@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from inspect import signature
-from typing import Any
 
 import numpy as np
 import torch
 from scipy import special
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
-from torch import get_default_device
 
-from sklearn_bell._utils.labels import class_weights, hold_out, weighted_targets
+from sklearn_bell._utils.labels import class_weights, hold_out, read_labels, weighted_targets
 from sklearn_bell._utils.validation import Records, check_ecg
 from sklearn_bell.classification._early_stopping import EarlyStopping
 from sklearn_bell.classification._encoder import build_encoder, pretrained_encoder
@@ -28,7 +27,7 @@ from sklearn_bell.persistence._models import network_with_weights, set_record_at
 from sklearn_bell.training._data import Rows, forward_batches
 from sklearn_bell.training._device import resolve_device
 from sklearn_bell.training._estimator import TrainedEstimator
-from sklearn_bell.training._loop import fit_context, fit_loop, load_state
+from sklearn_bell.training._loop import fit_context, fit_loop
 from sklearn_bell.training._random import (
     default_generators_seeded,
     derived_seed,
@@ -43,17 +42,13 @@ _PSEUDO_LABELS_PER_LABEL = 10  # so that labels keep their weight, however many 
 class BaseFineTuning(TrainedEstimator):
     """Base class of :class:`ECGClassifier`, whose parameters it uses."""
 
-    classes_: Any
-    best_epoch_: int
-
     @property
     def _multilabel(self):
         return self._net.module_.multilabel
 
     def _logits(self, X):
         check_is_fitted(self)
-        records = check_ecg(self, X, reset=False)
-        return self._forward("logits", records).astype(np.float64)
+        return self._forward("logits", check_ecg(self, X, reset=False)).astype(np.float64)
 
     def _probabilities(self, logits):
         return special.expit(logits) if self._multilabel else special.softmax(logits, axis=1)
@@ -65,7 +60,9 @@ class BaseFineTuning(TrainedEstimator):
         batches = forward_batches(getattr(module, method), records, self.batch_size, device)
         return np.concatenate([outputs for _, outputs in batches])
 
-    def _check_labels(self, labels, is_first):
+    def _read_labels(self, y, n_records, is_first, classes=None):
+        """Return the labels; `classes` counts in a first fit only."""
+        labels = read_labels(y, n_records, classes if is_first else self.classes_)
         if len(labels.rows) < 2:
             raise InvalidECGError(
                 f"Expected at least 2 labelled records, got {len(labels.rows)}. Label more records."
@@ -76,43 +73,43 @@ class BaseFineTuning(TrainedEstimator):
                 f"Expected y to be {kinds[not self._multilabel]} as in the first fit, got "
                 f"{kinds[self._multilabel]}."
             )
+        return labels
 
     def _split(self, labels, n_records, groups, seed):
-        """Return labels to train on, labels held out (or None), and rows without labels.
-
-        Unlabelled records of held-out patients are left out.
-        """
+        """Return labels to train on, labels held out (or None), and rows to pseudo-label."""
         unlabelled = np.setdiff1d(np.arange(n_records), labels.rows)
+        if self.n_trees == 0 or self.sampler is not None:
+            unlabelled = unlabelled[:0]
         if not self.early_stopping:
             return labels, None, unlabelled
         patients = np.arange(n_records) if groups is None else groups
-        labelled_patients = patients[labels.rows]
-        train, test = hold_out(labels.codes, labelled_patients, self.validation_fraction, seed)
-        unlabelled = unlabelled[~np.isin(patients[unlabelled], labelled_patients[test])]
-        train_labels, test_labels = (
-            labels._replace(rows=labels.rows[part], codes=labels.codes[part])
-            for part in (train, test)
+        parts = hold_out(labels.codes, patients[labels.rows], self.validation_fraction, seed)
+        train, test = (
+            labels._replace(rows=labels.rows[part], codes=labels.codes[part]) for part in parts
         )
-        return train_labels, test_labels, unlabelled
+        is_held_out = np.isin(patients[unlabelled], patients[test.rows])
+        return train, test, unlabelled[~is_held_out]
 
-    def _pretrain(self, X, groups, seed, context):
+    def _pretrain(self, X, labels, groups, seed, context):
         """Return the normalisation and the encoder, pretrained on X."""
+        class_weights(self.class_weight, labels.codes, labels.classes)  # fail before the work
         defaults = {"random_state": seed, "checkpoint": self.checkpoint}
         with fit_context(self, 0, X, "pretrain", context) as task:
             return pretrained_encoder(self.pretrainer, X, self._shape, groups, task, **defaults)
 
-    def _resample(self, data, codes, classes, groups, seed):
-        """Return records and codes after the sampler."""
+    def _resample(self, data, labels, groups, seed):
+        """Return records and labels after the sampler."""
         sampler = clone(self.sampler)
         set_missing_params(sampler, random_state=seed, checkpoint=self.checkpoint)
         X = data[np.arange(len(data))]
         X = X[:, 0] if self._n_dimensions_in == 2 else X
-        y, params = classes[codes] if codes.ndim == 1 else codes, {}
+        y, params = labels.codes, {}
+        if y.ndim == 1:
+            y = labels.classes[y]
         if groups is not None and "groups" in signature(sampler.fit_resample).parameters:
-            params["groups"] = groups[data.rows]
+            params["groups"] = groups[labels.rows]
         X, y = sampler.fit_resample(X, y, **params)
-        codes = np.searchsorted(classes, y) if codes.ndim == 1 else np.asarray(y)
-        return Records(np.asarray(X), dtype=(np.float32,)), codes
+        return Records(np.asarray(X), dtype=(np.float32,)), read_labels(y, len(X), labels.classes)
 
     def _with_pseudo_labels(self, records, labels, unlabelled, targets, seed):
         """Return labelled and pseudo-labelled records, and targets.
@@ -134,71 +131,52 @@ class BaseFineTuning(TrainedEstimator):
             vote = weighted_targets(vote, np.ones((2, len(self.classes_))))
         return data, np.concatenate([targets, vote]).astype(np.float32)
 
-    def _fine_tune(
-        self, records, data, targets, last_epoch, context, held_out=None, manager=None, state=None,
-        is_first=False,
-    ):  # fmt: skip
+    def _make_early_stopping(self, records, held_out, state):
+        """Return the callback with the best epoch of a checkpoint, or the start as the best."""
+        rows, predict_logits = Rows(records, held_out.rows), partial(self._forward, "logits")
+        targets = weighted_targets(held_out.codes, self._weights)
+        early_stopping = EarlyStopping(
+            rows, targets, predict_logits, self.n_iter_no_change, self.n_frozen_epochs
+        )
+        if state is None:
+            early_stopping.update(self._net)
+        else:
+            early_stopping.best = state["early_stopping"]
+        return early_stopping
+
+    def _fine_tune(self, X, data, targets, last_epoch, context, early_stopping=None, manager=None):
         """Train up to an epoch, and keep its weights or, with early stopping, the best."""
-        net, history, X = self._net, self.history_, records.source
+        net = self._net
         net.set_params(lr=self.lr, batch_size=self.batch_size)
         net.set_params(optimizer__param_groups__0__lr=self.encoder_lr)
         net.module_.n_frozen_epochs = self.n_frozen_epochs
-        early_stopping = self._make_early_stopping(records, held_out)
-        if state is not None:
-            load_state(net, history, state)
-        if early_stopping is not None:
-            if state is not None:
-                early_stopping.set_state(state["early_stopping"])
-            else:
-                early_stopping.update(net)  # the start may be the best
-            if early_stopping.is_exhausted(net.epoch_):
-                last_epoch = net.epoch_
-
-        def extra_state():
-            return {"early_stopping": early_stopping and early_stopping.get_state()}
-
-        n_reports = last_epoch - net.epoch_ + (state is not None)
+        if early_stopping and early_stopping.is_exhausted(net.epoch_):
+            last_epoch = net.epoch_
+        n_reports = last_epoch - net.epoch_ + net.is_resumed_
         try:
-            with (
-                self._training(is_first),
-                fit_context(self, n_reports, X, "fine-tune", context) as task,
-            ):
+            with fit_context(self, n_reports, X, "fine-tune", context) as task:
                 fit_loop(
                     net,
                     data,
                     targets,
                     last_epoch=last_epoch,
-                    history=history,
+                    history=self.history_,
                     reporter=self._reporter(task, X),
                     callbacks=[early_stopping] if early_stopping else [],
                     manager=manager,
-                    extra_state=extra_state,
+                    extra_state=lambda: {"early_stopping": early_stopping and early_stopping.best},
                 )
         finally:
-            self.best_epoch_ = net.epoch_
-            if early_stopping is not None and early_stopping.best_weights is not None:
-                self.best_epoch_ = early_stopping.best_epoch
-                net.module_.load_state_dict(early_stopping.best_weights)
+            self.best_epoch_ = early_stopping.restore_best(net) if early_stopping else net.epoch_
 
-    def _make_early_stopping(self, records, held_out):
-        if held_out is None:
-            return None
-        return EarlyStopping(
-            Rows(records, held_out.rows),
-            weighted_targets(held_out.codes, self._weights),
-            lambda rows: self._forward("logits", rows),
-            self.n_iter_no_change,
-            self.n_frozen_epochs,
-        )
-
-    def _initialize(self, encoder, records, data, codes, classes, seed):
+    def _initialize(self, encoder, records, data, labels, seed):
         """Put a linear head, fitted to the latents, on the encoder, and make the trainer."""
-        device, multilabel = resolve_device(self.device), codes.ndim == 2
+        _, codes, classes = labels
         weights = class_weights(self.class_weight, codes, classes)
-        module = self._make_module(encoder, len(classes), multilabel, device, derived_seed(seed))
+        encoder = encoder.to(resolve_device(self.device))
+        module = self._make_module(encoder, len(classes), codes.ndim == 2, derived_seed(seed))
         net = self._make_net(module, seed)
-        encode = net.module_.eval().latents
-        batches = forward_batches(encode, records, self.batch_size, device)
+        batches = forward_batches(net.module_.eval().latents, records, self.batch_size, net.device)
         center, scale = latent_mean_std(torch.from_numpy(latents) for _, latents in batches)
         latents = (self._forward("latents", data, net.module_) - center.numpy()) / scale.numpy()
         net.module_.set_head(center, scale, *fit_linear_head(latents, codes, weights, self.C))
@@ -206,22 +184,16 @@ class BaseFineTuning(TrainedEstimator):
         self._data = data_signature(records)
         self.classes_, self.history_ = classes, []
 
-    def _make_module(self, encoder, n_classes, multilabel, device, seed):
+    def _make_module(self, encoder, n_classes, multilabel, seed):
         """Return the encoder with a new head."""
-        normalize, encoder = encoder.to(device).eval()
-        augmentation = RandomCrop() if self.augmentation is None else self.augmentation
+        normalize, encoder = encoder.eval()
+        augmentation = (
+            RandomCrop() if self.augmentation is None else copy.deepcopy(self.augmentation)
+        )
         with default_generators_seeded(seed):
-            n_latents = latent_shape(
-                encoder, augmentation, self.n_leads_in_, self.n_samples_in_, device
-            ).numel()
+            shape = latent_shape(encoder, augmentation, *self._shape, normalize.band.device)
             return ClassifierModule(
-                normalize,
-                encoder,
-                n_latents,
-                n_classes,
-                copy.deepcopy(augmentation),
-                self.dropout,
-                multilabel=multilabel,
+                normalize, encoder, shape.numel(), n_classes, augmentation, self.dropout, multilabel
             )
 
     def _make_net(self, module, seed):
@@ -245,8 +217,8 @@ class BaseFineTuning(TrainedEstimator):
         self.classes_ = np.array(state["classes"], dtype=dtype)
 
         def make_module():
-            encoder, device = build_encoder(self.pretrainer, self._shape), get_default_device()
-            return self._make_module(encoder, len(self.classes_), state["multilabel"], device, 0)
+            encoder = build_encoder(self.pretrainer, self._shape).to(torch.get_default_device())
+            return self._make_module(encoder, len(self.classes_), state["multilabel"], 0)
 
         module = network_with_weights(make_module, state["weights"])
         self._net = self._make_net(module, state["seed"])

@@ -7,30 +7,15 @@ from sklearn.linear_model import LogisticRegression
 
 
 def fit_linear_head(latents, codes, weights, C):
-    """Return weight and bias of a linear layer that predicts codes from latents.
+    """Return weight ``(n_outputs, n_latents)`` and bias that predict codes from latents.
 
-    Parameters
-    ----------
-    latents : ndarray of shape (n_records, n_latents)
-        Standardised.
-    codes : ndarray of shape (n_records,) or (n_records, n_outputs)
-        Class positions, or an indicator.
-    weights : ndarray of shape (n_outputs,) or (2, n_outputs)
-        Class weights; or those of absence and presence of each class.
-    C : float
-        As in :class:`sklearn.linear_model.LogisticRegression`.
-
-    Returns
-    -------
-    weight : ndarray of shape (n_outputs, n_latents)
-    bias : ndarray of shape (n_outputs,)
-        Classes without records get zero weights and a low bias.
+    Codes are class positions with class weights ``(n_outputs,)``, or an indicator with weights of
+    absence and presence ``(2, n_outputs)``. Latents are standardised. Classes without records get
+    zero weights and a low bias.
     """
     if codes.ndim == 2:
-        heads = [
-            fit_linear_head(latents, column, column_weights, C)
-            for column, column_weights in zip(codes.T, weights.T, strict=True)
-        ]
+        columns = zip(codes.T, weights.T, strict=True)
+        heads = [fit_linear_head(latents, *column, C) for column in columns]
         weight, bias = (np.stack(parts) for parts in zip(*heads, strict=True))
         return weight[:, 1] - weight[:, 0], bias[:, 1] - bias[:, 0]
     present = np.unique(codes)
@@ -41,10 +26,8 @@ def fit_linear_head(latents, codes, weights, C):
         class_weight = dict(zip(present, weights[present], strict=True))
         model = LogisticRegression(C=C, class_weight=class_weight, max_iter=1000)
         model.fit(latents, codes)
+        coef, intercept = model.coef_, model.intercept_
         if len(present) == 2:  # one row, for the second class
-            weight[present], bias[present] = (
-                [-x / 2, x / 2] for x in (model.coef_[0], model.intercept_[0])
-            )
-        else:
-            weight[present], bias[present] = model.coef_, model.intercept_
+            coef, intercept = (np.concatenate([-x / 2, x / 2]) for x in (coef, intercept))
+        weight[present], bias[present] = coef, intercept
     return weight, bias

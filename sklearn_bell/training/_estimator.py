@@ -94,5 +94,5 @@ class TrainedEstimator(CallbackSupportMixin, SaveMixin, ECGInputMixin, BaseEstim
                 self._net.module_.eval()
 
     @property
-    def _shape(self):
+    def _shape(self) -> tuple[int, int]:
         return self.n_leads_in_, self.n_samples_in_

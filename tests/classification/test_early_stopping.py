@@ -76,8 +76,8 @@ class TestEarlyStopping:
         early_stopping = make_early_stopping(n_frozen_epochs=n_frozen_epochs)
         losses = [float(loss) for loss in losses]
         net = run(early_stopping, losses)
-        assert (early_stopping.best_epoch, net.epoch_) == (best_epoch, n_epochs)
-        assert early_stopping.best_weights["weight"] == losses[best_epoch - 1]
+        assert (early_stopping.best["epoch"], net.epoch_) == (best_epoch, n_epochs)
+        assert early_stopping.best["weights"]["weight"] == losses[best_epoch - 1]
         recorded = [entry["valid_loss"] for entry in net.history]
         np.testing.assert_array_equal(recorded, losses[:n_epochs])
 
@@ -86,17 +86,17 @@ class TestEarlyStopping:
         whole, first, second = (make_early_stopping(n_iter_no_change=3) for _ in range(3))
         expected = run(whole, losses)
         net = run(first, losses[:3])
-        second.set_state(first.get_state())
+        second.best = first.best
         while not net.stop_training_:
             net.end_epoch(second, losses[net.epoch_])
         assert net.epoch_ == expected.epoch_ == 5
-        assert second.get_state() == whole.get_state()
+        assert second.best == whole.best
 
     def test_weights_are_copied(self):
         early_stopping, net = make_early_stopping(), FakeNet()
         net.end_epoch(early_stopping, 1.0)
         net.weight += 5
-        assert early_stopping.best_weights["weight"] == 1.0
+        assert early_stopping.best["weights"]["weight"] == 1.0
 
 
 class TestClassifier:

@@ -1,21 +1,13 @@
-"""Encoder that fine-tuning starts from, and the statistics of its latents."""
+"""Encoder that fine-tuning starts from."""
 
 import numpy as np
 import pytest
 import torch
 from sklearn.frozen import FrozenEstimator
-from sklearn.preprocessing import StandardScaler
-from torch import nn
 
 from sklearn_bell import BELLPretrainer
-from sklearn_bell.classification._encoder import (
-    build_encoder,
-    count_latents,
-    latent_mean_std,
-    pretrained_encoder,
-)
+from sklearn_bell.classification._encoder import build_encoder, pretrained_encoder
 from sklearn_bell.exceptions import InvalidECGError
-from sklearn_bell.nn.augmentation import Compose, RandomCrop
 from sklearn_bell.nn.encoders import ResNet1d
 from sklearn_bell.preprocessing import RecordScaler
 from sklearn_bell.pretraining import CLOCSPretrainer
@@ -92,34 +84,3 @@ def test_built_encoder_has_the_layers_of_the_pretrained_one(X, pretrained, kind)
     assert {name: value.shape for name, value in built.items()} == {
         name: value.shape for name, value in expected.items()
     }
-
-
-class TestCountLatents:
-    def test_latents_of_all_leads_count(self, pretrained):
-        encoder = pretrained.encoder_[1]
-        assert count_latents(encoder, RandomCrop(), SHAPE, torch.device("cpu")) == N_LEADS * 6
-
-    def test_views_too_short_raise_and_whole_records_work(self):
-        encoder = nn.Sequential(nn.Conv1d(N_LEADS, 4, N_SAMPLES), nn.Flatten())
-        message = r"cannot take views of 30 samples.*Compose\(\) without any keeps records of 60"
-        with pytest.raises(InvalidECGError, match=message):
-            count_latents(encoder, RandomCrop(), SHAPE, torch.device("cpu"))
-        assert count_latents(encoder, Compose(), SHAPE, torch.device("cpu")) == 4
-
-
-class TestLatentMeanStd:
-    @pytest.mark.parametrize("batch_size", [1, 7, 48])
-    @pytest.mark.parametrize("offset", [0.0, 1000.0])
-    def test_statistics_equal_those_of_all_records_at_once(self, X, batch_size, offset):
-        records = X.reshape(N_RECORDS, -1) + np.float32(offset)
-        device = torch.device("cpu")
-        mean, deviation = latent_mean_std(lambda x: x, records, batch_size, device)
-        scaler = StandardScaler().fit(records.astype(np.float64))
-        np.testing.assert_allclose(mean, scaler.mean_, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(deviation, scaler.scale_, rtol=1e-4)
-
-    def test_constant_latents_have_deviation_one(self):
-        records = np.stack([np.full(20, 0.3), np.arange(20)], axis=1).astype(np.float32)
-        _, deviation = latent_mean_std(lambda x: x, records, 8, torch.device("cpu"))
-        assert deviation[0] == 1.0
-        assert deviation[1] == pytest.approx(np.arange(20).std())
