@@ -28,19 +28,19 @@ class Checkpoint:
     parameters and records resumes from the newest state and ends with the same weights, to the bit,
     as an uninterrupted run on the same machine with as many threads.
 
-    Every training has a subfolder of its own, named by a hash of its parameters and data, so the
-    folds and candidates of a search do not collide. ``device``, ``verbose`` and callbacks do not
-    count, nor does ``max_epochs`` of pretrainers and classifiers: a finished run can be extended.
-    Of the records, 64 rows are hashed, and all labels. Your own networks and functions count by
-    their source and the values that they enclose, but not by global variables that they read.
+    Every training has a subfolder named by a hash of its parameters and data, so the folds and
+    candidates of a search do not collide. ``device``, ``verbose`` and callbacks do not count, nor
+    does ``max_epochs`` of pretrainers and classifiers: a finished run can be extended. 64 records
+    are hashed, and all labels. Your own networks and functions count by their source and the values
+    that they enclose, but not by global variables that they read.
 
     Parameters
     ----------
     folder : str or path
         Created if it does not exist.
     epochs : int, default=1
-        Number of epochs between states; the last epoch is always stored. An interrupted training
-        loses at most that many epochs. ``epoch_size`` of a pretrainer bounds an epoch.
+        Number of epochs between states, and so the most that an interruption loses; the last epoch
+        is always stored. ``epoch_size`` of a pretrainer bounds an epoch.
 
     Raises
     ------
@@ -49,21 +49,18 @@ class Checkpoint:
 
     Notes
     -----
-    A state is written to a temporary file, flushed to disk and renamed, so that a complete one
-    exists whenever the process is killed. It is a safetensors file with a SHA-256; a damaged one is
-    skipped with a warning, and the state before it is used. The last two states are kept. If
-    ``random_state`` is None, a resumed run keeps its first seed. Of several processes started by
-    torchrun the first one writes.
+    A state is a safetensors file with a SHA-256. It is written to a temporary file, flushed and
+    renamed, so that a complete one exists whenever the process is killed. A damaged one is skipped
+    with a warning; the last two are kept. If ``random_state`` is None, a resumed run keeps its
+    first seed. Of several processes started by torchrun the first one writes.
 
     Examples
     --------
     >>> import tempfile
-    >>> from sklearn_bell import BELLPretrainer
-    >>> from sklearn_bell.datasets import make_ecg
-    >>> from sklearn_bell.training import Checkpoint
-    >>> X = make_ecg(20, leads=["II"], random_state=0).data
+    >>> from sklearn_bell import BELLPretrainer, datasets, training
+    >>> X = datasets.make_ecg(20, leads=["II"], random_state=0).data
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     checkpoint = Checkpoint(folder)
+    ...     checkpoint = training.Checkpoint(folder)
     ...     bell = BELLPretrainer(max_epochs=1, checkpoint=checkpoint, random_state=0).fit(X)
     ...     bell = bell.set_params(max_epochs=2).fit(X)  # trains one more epoch
     >>> [entry["epoch"] for entry in bell.history_]
@@ -84,14 +81,7 @@ CheckpointLike: TypeAlias = str | PathLike[str] | Checkpoint
 def make_checkpoint_manager(estimator, ignored, **data):
     """Return the manager of an estimator's states, or None if ``checkpoint`` is None.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Has the parameter ``checkpoint``.
-    ignored : iterable of str
-        Parameters that the training does not depend on.
-    **data : dict
-        Everything else that it depends on; rows of :class:`Records` are sampled.
+    The training depends on `data` and on all parameters but `ignored` ones.
     """
     if estimator.checkpoint is None:
         return None
@@ -115,21 +105,18 @@ class CheckpointManager:
 
     def first_seed(self, seed):
         """Return the seed that the run began with; store this one if the run is new."""
-        path = self.folder / _SEED_NAME
+        path, self._seed = self.folder / _SEED_NAME, seed
         try:
             self._seed = self._read(path)["seed"]
-        except FileNotFoundError:
-            self._seed = seed
-        except InvalidFileError as error:
-            state = self.newest()
-            self._seed = seed if state is None else state["seed"]
-            origin = "a new one" if state is None else "the one of the newest state"
-            message = f"{error}. Training uses another seed, {origin}."
-            warn_caller(message, CheckpointWarning)
-        else:
             return self._seed
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_file(path, {"seed": self._seed, **self._origin}, _KIND)
+        except FileNotFoundError:
+            pass
+        except InvalidFileError as error:
+            state, origin = self.newest(), "a new one"
+            if state is not None:
+                self._seed, origin = state["seed"], "the one of the newest state"
+            warn_caller(f"{error}. Training uses another seed, {origin}.", CheckpointWarning)
+        self._write(path, {})
         return self._seed
 
     def newest(self, max_epochs=math.inf):
@@ -148,12 +135,14 @@ class CheckpointManager:
 
     def save(self, epoch, state):
         """Write the state after so many epochs, and remove all earlier ones but the last."""
-        content = {"seed": self._seed, **self._origin, **state}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_file(self.folder / f"epoch-{epoch:06}.safetensors", content, _KIND)
+        self._write(self.folder / f"epoch-{epoch:06}.safetensors", state)
         earlier = [path for number, path in self._states() if number < epoch]
         for path in earlier[:-1]:
             path.unlink(missing_ok=True)
+
+    def _write(self, path, state):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_file(path, {"seed": self._seed, **self._origin, **state}, _KIND)
 
     def _read(self, path):
         content = read_file(path, _KIND)
@@ -163,7 +152,5 @@ class CheckpointManager:
 
     def _states(self):
         """Return epochs and paths of all states, the newest last."""
-        if not self.folder.is_dir():
-            return []
-        names = [(_STATE_NAME.fullmatch(path.name), path) for path in self.folder.iterdir()]
+        names = [(_STATE_NAME.fullmatch(path.name), path) for path in self.folder.glob("epoch-*")]
         return sorted((int(name[1]), path) for name, path in names if name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -29,15 +31,10 @@ def forward_batches(function, records, batch_size, device):
 
 def read_batches(records, batch_size, device):
     """Yield all records in order as tensors on the device."""
-    yield from prefetch(_ordered_chunks(records, batch_size), device)
-
-
-def _ordered_chunks(records, batch_size):
-    """Yield lists of batches that are read together."""
     n_rows = max(batch_size, _block_layout(records)[1])
-    for start in range(0, len(records), n_rows):
-        chunk = records[start : start + n_rows]
-        yield [chunk[first : first + batch_size] for first in range(0, len(chunk), batch_size)]
+    chunks = (records[start : start + n_rows] for start in range(0, len(records), n_rows))
+    batches = (np.split(chunk, range(batch_size, len(chunk), batch_size)) for chunk in chunks)
+    yield from prefetch(batches, device)
 
 
 def _block_layout(records):
@@ -86,14 +83,7 @@ class ShuffledBatches:
     Each of several processes gets its share of every batch, at least two rows, so that batch
     normalisation has a variance. Iteration yields lists of shares that are read together. Rows in
     storage blocks are shuffled by block, then within the blocks that a process reads together.
-
-    Parameters
-    ----------
-    dataset : RowDataset
-    batch_size, seed : int
-    size : int, default=None
-        Number of rows to draw; None draws all.
-    processes : Processes, default=SINGLE_PROCESS
+    `size` is the number of rows to draw; None draws all.
     """
 
     def __init__(self, dataset, batch_size, seed, size=None, processes=SINGLE_PROCESS):
@@ -114,17 +104,15 @@ class ShuffledBatches:
             chunk = batches[first : first + chunk_size]
             shares = [self.processes.share(rows) for rows in chunk]
             rows = np.concatenate(shares if blocks is None else self._block_shares(chunk, rng))
-            yield list(_split(self.dataset[rows], map(len, shares)))
+            ends = np.cumsum([len(share) for share in shares])
+            yield _split(self.dataset[rows], ends)
 
     def _block_shares(self, batches, rng):
         """Return rows of this process, as many as its shares, that lie together in storage."""
-        n_processes = self.processes.size
-        n_rows = [
-            sum(-(-(len(rows) - rank) // n_processes) for rows in batches)
-            for rank in range(n_processes)
-        ]
-        parts = list(_split(np.concatenate(batches), n_rows))
-        return [[rng.permutation(part) for part in parts][self.processes.rank]]
+        rank, n_processes = self.processes
+        n_rows = [sum(len(rows[r::n_processes]) for rows in batches) for r in range(n_processes)]
+        parts = np.split(np.concatenate(batches), np.cumsum(n_rows)[:-1])
+        return [rng.permutation(part) for part in parts][rank : rank + 1]
 
     def n_rows(self, step):
         """Return the size of a batch over all processes."""
@@ -132,12 +120,8 @@ class ShuffledBatches:
         return n_min + (step < n_larger)
 
 
-def _split(rows, sizes):
-    """Yield consecutive parts with these sizes from an array or from each array in a tuple."""
-    end = 0
-    for size in sizes:
-        start, end = end, end + size
-        if isinstance(rows, tuple):
-            yield tuple(array[start:end] for array in rows)
-        else:
-            yield rows[start:end]
+def _split(rows, ends):
+    """Return consecutive parts of an array, or of each array in a tuple."""
+    if isinstance(rows, tuple):
+        return list(zip(*(_split(array, ends) for array in rows), strict=True))
+    return [rows[start:end] for start, end in pairwise([0, *ends])]

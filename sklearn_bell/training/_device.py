@@ -68,14 +68,7 @@ def _pinned(array):
 
 
 def prefetch(chunks, device):
-    """Yield batches as tensors on the device while a thread reads the next chunk.
-
-    Parameters
-    ----------
-    chunks : iterable of list
-        Batches that are read together, each an array or a tuple of arrays.
-    device : torch.device
-    """
+    """Yield each batch of lists of batches as tensors, while a thread reads the next list."""
     iterator, cuda = iter(chunks), device.type == "cuda"
     if cuda and device.index is None:
         device = torch.device("cuda", torch.cuda.current_device())  # of this thread
@@ -97,10 +90,9 @@ def prefetch(chunks, device):
 
 def cache_on_device(records, device, n_rows):
     """Copy records to a GPU if they fit into half of it and at least `n_rows` reads are due."""
-    free = _free_bytes(device)
-    if not free or n_rows < len(records) or len(records) * records[:1].nbytes > free:
-        return records
-    return DeviceArray(records, device)
+    n_bytes = len(records) * records[:1].nbytes
+    is_worth_it = n_rows >= len(records) and 0 < n_bytes <= _free_bytes(device)
+    return DeviceArray(records, device) if is_worth_it else records
 
 
 def _free_bytes(device):

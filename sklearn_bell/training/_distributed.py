@@ -17,13 +17,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sklearn_bell.nn.batch_norm import SharedBatchNorm1d
 
-_TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_TORCHRUN_VARIABLES = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 # buffers are averaged after each epoch, not broadcast at each step; torch renamed the argument
-_SYNC_BUFFERS = (
-    "forward_sync_buffers"
-    if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
-    else "broadcast_buffers"
-)
+_IS_RENAMED = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+_SYNC_BUFFERS = "forward_sync_buffers" if _IS_RENAMED else "broadcast_buffers"
 _TIMEOUT = timedelta(hours=2)  # the other processes may have to read their data first
 
 
@@ -61,12 +58,11 @@ class Processes(NamedTuple):
             return
         norms = [layer for layer in module.modules() if isinstance(layer, SharedBatchNorm1d)]
         # a static graph: frozen weights, which get no gradient, are not waited for
-        options: dict = {"static_graph": True, "gradient_as_bucket_view": True}
-        options[_SYNC_BUFFERS] = False
+        options = {"static_graph": True, "gradient_as_bucket_view": True, _SYNC_BUFFERS: False}
         try:
             for norm in norms:
                 norm.n_processes = self.size
-            yield DistributedDataParallel(module, **options)
+            yield DistributedDataParallel(module, **options)  # type: ignore[arg-type]
         finally:
             for norm in norms:
                 norm.n_processes = 1
@@ -74,22 +70,12 @@ class Processes(NamedTuple):
     @torch.no_grad()
     def average(self, tensors):
         """Average tensors in place over all processes; integers are those of the first."""
-        if self.size == 1:
-            return
-        tensors = list(tensors)
-        for is_float in (True, False):
-            group = [tensor for tensor in tensors if tensor.is_floating_point() == is_float]
-            if not group:
-                continue
-            flat = torch.cat([tensor.flatten() for tensor in group])  # one message for all
-            if is_float:
-                distributed.all_reduce(flat)
-                flat /= self.size
+        for tensor in tensors if self.size > 1 else ():
+            if tensor.is_floating_point():
+                distributed.all_reduce(tensor)
+                tensor /= self.size
             else:
-                distributed.broadcast(flat, src=0)
-            parts = flat.split([tensor.numel() for tensor in group])
-            for tensor, part in zip(group, parts, strict=True):
-                tensor.copy_(part.view_as(tensor))
+                tensor.copy_(self.broadcast(tensor.cpu()))
 
 
 SINGLE_PROCESS = Processes()
@@ -98,17 +84,14 @@ SINGLE_PROCESS = Processes()
 def current_processes():
     """Return the processes that torchrun started, and connect them if they are not connected.
 
-    Only the main thread of each trains with the others: a search with threads or worker processes
-    of its own trains in each of them independently.
+    Other threads and worker processes, such as those of a search, train independently.
     """
     is_main_thread = threading.current_thread() is threading.main_thread()
-    if not is_main_thread or multiprocessing.current_process().name != "MainProcess":
-        return SINGLE_PROCESS
-    if not distributed.is_available():
+    is_main_process = multiprocessing.current_process().name == "MainProcess"
+    if not (is_main_thread and is_main_process and distributed.is_available()):
         return SINGLE_PROCESS
     if not distributed.is_initialized():
-        has_variables = all(name in os.environ for name in _TORCHRUN_VARIABLES)
-        if not has_variables or os.environ["WORLD_SIZE"] == "1":
+        if not os.environ.keys() >= _TORCHRUN_VARIABLES or os.environ["WORLD_SIZE"] == "1":
             return SINGLE_PROCESS
         backend, n_local = "gloo", int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         if torch.cuda.device_count() >= n_local:

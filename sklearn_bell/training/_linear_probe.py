@@ -27,9 +27,8 @@ class LinearProbe:
     Parameters
     ----------
     X : array-like of shape (n_records, n_leads, n_samples)
-        Labelled records with the leads and length of the training records.
     y : array-like of shape (n_records,) or (n_records, n_classes)
-        Labels.
+        Labelled records with the leads and length of the training records.
     groups : array-like of shape (n_records,), default=None
         Patients, for a `cv` that splits by group, such as ``GroupKFold()``.
     classifier : estimator, default=None

@@ -26,35 +26,19 @@ def fit_loop(
 ):
     """Train up to an epoch, reporting and storing the state after each.
 
-    Parameters
-    ----------
-    trainer : Trainer
-        Its ``epoch_`` is the number of complete epochs.
-    X, y : Records or array of shape (n_records, ...)
-    last_epoch : int
-    history : list of dict
-        Gets an entry for each epoch.
-    reporter : Reporter
-        Its callbacks may stop the training.
-    callbacks : sequence of skorch.callbacks.Callback
-        Callbacks for this run; setting ``trainer.stop_training_`` stops after the epoch.
-    manager : CheckpointManager, default=None
-    extra_state : callable
-        Returns what a checkpoint holds besides the trainer's state and the history.
-    processes : Processes, default=SINGLE_PROCESS
-        Processes that share every batch.
+    The history gets an entry for each epoch. Callbacks of scikit-learn stop the training as the
+    reporter asks them, those of skorch by setting ``trainer.stop_training_``. A checkpoint holds
+    the trainer's state, the history, and ``extra_state()``.
     """
     is_resumed, trainer.is_resumed_ = trainer.is_resumed_, False
     # a resumed training may have been stopped at its last epoch: ask the callbacks again
     if is_resumed and processes.broadcast(reporter.ask_to_stop(history)):
         return
-    n_epochs = last_epoch - trainer.epoch_
-    if n_epochs < 1:
+    if trainer.epoch_ >= last_epoch:
         return
-    n_rows = min(len(X), trainer.epoch_size or len(X))  # per epoch
-    X = cache_on_device(X, trainer.device, n_rows * n_epochs // processes.size)
-    trainer.stop_training_ = False
-    with _callbacks_of(trainer, callbacks), _trained_together(trainer, processes):
+    n_reads = (last_epoch - trainer.epoch_) * min(len(X), trainer.epoch_size or len(X))
+    X = cache_on_device(X, trainer.device, n_reads // processes.size)
+    with _run_settings(trainer, callbacks, processes):
         while trainer.epoch_ < last_epoch:
             reporter.begin_epoch()
             start = time.perf_counter()
@@ -80,9 +64,8 @@ def resume(trainer, history, manager, max_epochs, processes=SINGLE_PROCESS):
 
 def newest_state(manager, max_epochs, processes=SINGLE_PROCESS):
     """Return the newest state, or None; of several processes the first one reads it."""
-    if manager is None:
-        return None
-    return processes.broadcast(manager.newest(max_epochs) if processes.rank == 0 else None)
+    is_read = manager is not None and processes.rank == 0
+    return processes.broadcast(manager.newest(max_epochs) if is_read else None)
 
 
 def load_state(trainer, history, state):
@@ -93,25 +76,18 @@ def load_state(trainer, history, state):
 
 
 @contextlib.contextmanager
-def _callbacks_of(trainer, callbacks):
-    trainer.callbacks = list(callbacks)
-    trainer.initialize_callbacks()
-    try:
-        yield
-    finally:
-        trainer.callbacks = None
-        trainer.initialize_callbacks()
-
-
-@contextlib.contextmanager
-def _trained_together(trainer, processes):
+def _run_settings(trainer, callbacks, processes):
+    """Give the trainer the callbacks and processes of a run, and remove them afterwards."""
     with processes.parallel(trainer.module_) as module:
         trainer.processes_, trainer.call_module_ = processes, module.__call__
+        trainer.stop_training_, trainer.callbacks = False, list(callbacks)
+        trainer.initialize_callbacks()
         try:
             yield
         finally:
             trainer.processes_, trainer.call_module_ = SINGLE_PROCESS, None
-            trainer.batches_ = None  # which hold the records
+            trainer.batches_, trainer.callbacks = None, None  # batches hold the records
+            trainer.initialize_callbacks()
 
 
 class LRSchedule(Callback):
@@ -126,16 +102,7 @@ class LRSchedule(Callback):
 
 
 class Reporter:
-    """Reports epochs: to scikit-learn's callbacks, and as printed lines.
-
-    Parameters
-    ----------
-    name : str
-        Stands in front of printed lines.
-    verbose : bool or int
-    estimator, context, X : default=None
-        The estimator, its callback context, and its X, for scikit-learn's callbacks.
-    """
+    """Reports epochs: to scikit-learn's callbacks, if there is a context, and as printed lines."""
 
     def __init__(self, name, verbose, estimator=None, context=None, X=None):
         self.name, self.verbose = name, verbose
@@ -149,10 +116,7 @@ class Reporter:
 
     def end_epoch(self, history, last_epoch):
         """Report the newest epoch; return True if a callback asks to stop."""
-        entry = history[-1]
-        stop = self.context is not None and self.task.call_on_fit_task_end(
-            **self.arguments, metadata=entry, reconstruction_attributes=dict
-        )
+        stop, entry = self._end_task(history), history[-1]
         if self.verbose:
             print(
                 f"[{self.name}] epoch {entry['epoch']} of {last_epoch}: loss {entry['loss']:.4g}, "
@@ -163,10 +127,11 @@ class Reporter:
 
     def ask_to_stop(self, history):
         """Show the callbacks the last epoch of a resumed training; return True if one stops it."""
-        if self.context is None:
-            return False
         self.begin_epoch()
-        return self.task.call_on_fit_task_end(
+        return self._end_task(history)
+
+    def _end_task(self, history):
+        return self.context is not None and self.task.call_on_fit_task_end(
             **self.arguments, metadata=history[-1], reconstruction_attributes=dict
         )
 

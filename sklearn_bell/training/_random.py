@@ -34,10 +34,7 @@ def derived_seed(*key):
 
 
 def resolve_seed(random_state, manager=None):
-    """Draw a seed from ``random_state``, the same in all processes.
-
-    A run that resumes from a checkpoint keeps the seed it began with.
-    """
+    """Draw a seed, the same in all processes; a resumed run keeps the seed it began with."""
     processes = current_processes()
     seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
     if manager is not None and processes.rank == 0:
@@ -46,10 +43,7 @@ def resolve_seed(random_state, manager=None):
 
 
 def set_missing_params(estimator, **values):
-    """Set parameters of an estimator, nested ones too, that are None.
-
-    Parameters inside a FrozenEstimator stay, because it does not list them.
-    """
+    """Set parameters that are None, nested ones too, but none inside a FrozenEstimator."""
     for name, value in estimator.get_params().items():
         default = values.get(name.split("__")[-1])
         if value is None and default is not None:

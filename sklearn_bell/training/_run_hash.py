@@ -1,7 +1,7 @@
-"""Run hash: identifies a training by its estimator, parameters and data.
+"""Run hash: identifies a training by its estimator, parameters and data, in every process.
 
 SHA-256 of canonical JSON: arrays, tensors and weights by their bytes, sets sorted, functions and
-classes by qualified name, source and captured values, so that every process computes the same hash.
+classes by qualified name; the user's also by source and captured values.
 """
 
 from __future__ import annotations
@@ -25,17 +25,7 @@ _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("purelib", "platlib"))
 
 
 def run_hash(estimator, ignored, data):
-    """Return 16 hexadecimal digits.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Its class and parameters count.
-    ignored : iterable of str
-        Further parameters that the training does not depend on.
-    data : dict
-        Arrays, labels and signatures of records.
-    """
+    """Return 16 hexadecimal digits for an estimator without `ignored` parameters, and its data."""
     params = {k: v for k, v in _params(estimator).items() if k not in ignored}
     tree = _describe([type(estimator), params, data])
     return hashlib.sha256(json.dumps(tree).encode()).hexdigest()[:16]
@@ -56,9 +46,7 @@ def _describe(value, parents=()):
     """Return a value as canonical JSON; `parents` are the objects that contain it."""
     if value is None or isinstance(value, bool | int | str):
         return value
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, float):
+    if isinstance(value, bytes | float):
         return repr(value)
     if any(value is parent for parent in parents):
         return "recursion"
@@ -76,16 +64,12 @@ def _describe(value, parents=()):
         return [describe(item) for item in value]
     if isinstance(value, set | frozenset):
         return {"set": sorted(json.dumps(describe(item)) for item in value)}
-    if isinstance(value, functools.partial):
-        return describe([value.func, value.args, value.keywords])
-    if isinstance(value, types.MethodType):
-        return describe([value.__func__, value.__self__])
+    if isinstance(value, functools.partial | types.MethodType):
+        return describe(value.__reduce__())
     if isinstance(value, np.random.RandomState):
         return describe(value.get_state())
-    if isinstance(value, np.random.Generator):
-        return describe(value.bit_generator.state)
     if isinstance(value, types.FunctionType | type):
-        return describe([_path(value), _source(value), *_captured(value)])
+        return describe([_path(value)] if _is_library(value) else _code_parts(value))
     if hasattr(value, "__qualname__"):  # a function in C
         return _path(value)
     if isinstance(value, BaseEstimator):
@@ -102,31 +86,24 @@ def _describe(value, parents=()):
         return [_path(type(value)), repr(value).split(" at 0x")[0]]
 
 
-def _source(value):
-    """Return the source of a user's function or class; libraries count by name alone."""
-    if _is_library(value):
-        return None
+def _code_parts(value):
+    """Return everything that a user's function or class depends on, except global variables."""
+    parts: list = [_path(value)]
     try:
-        return inspect.getsource(value)
+        parts.append(inspect.getsource(value))
     except (OSError, TypeError):  # defined by exec or in an interactive session
-        return {name: item for name, item in vars(value).items() if not name.startswith("__")}
-
-
-def _captured(value):
-    """Return all that a user's function or class depends on besides its source."""
-    if _is_library(value):
-        return []
+        parts.append({k: item for k, item in vars(value).items() if not k.startswith("__")})
     if isinstance(value, type):
         members = [getattr(m, "__func__", getattr(m, "fget", m)) for m in vars(value).values()]
         functions = [member for member in members if isinstance(member, types.FunctionType)]
-        return [value.__bases__, *map(_captured, functions)]
+        return [*parts, value.__bases__, functions]
     cells = [cell.cell_contents for cell in value.__closure__ or () if cell != types.CellType()]
-    return [_code(value.__code__), value.__defaults__, value.__kwdefaults__, cells]
+    return [*parts, _instructions(value.__code__), value.__defaults__, value.__kwdefaults__, cells]
 
 
-def _code(code):
+def _instructions(code):
     """Return instructions, which tell apart two lambdas in one line of source."""
-    constants = [_code(c) if isinstance(c, types.CodeType) else c for c in code.co_consts]
+    constants = [_instructions(c) if isinstance(c, types.CodeType) else c for c in code.co_consts]
     return [code.co_code, constants, code.co_names]
 
 
@@ -154,8 +131,7 @@ def _fitted_state(estimator):
 
 def _path(value):
     """Return the module and qualified name of a class or function."""
-    module = getattr(inspect.getmodule(value), "__name__", getattr(value, "__module__", ""))
-    return f"{module}.{value.__qualname__}"
+    return f"{getattr(value, '__module__', '')}.{value.__qualname__}"
 
 
 def _sha256(array):

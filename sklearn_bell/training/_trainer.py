@@ -19,16 +19,8 @@ class Trainer(NeuralNet):
     """Trains a :class:`~sklearn_bell.nn.trainable.TrainableModule`.
 
     All randomness of a step follows from the seed and the numbers of epoch and step, so a training
-    can resume after any epoch. ``epoch_`` counts the epochs that are complete.
-
-    Parameters
-    ----------
-    module : TrainableModule
-    seed : int
-    epoch_size : int, default=None
-        Number of rows drawn for an epoch; None draws all.
-    **kwargs : dict
-        Further parameters of skorch's NeuralNet.
+    can resume after any epoch. ``epoch_`` counts the epochs that are complete; `epoch_size` is the
+    number of rows drawn for each, None draws all.
     """
 
     def __init__(self, module, *, seed, epoch_size=None, **kwargs):
@@ -53,10 +45,8 @@ class Trainer(NeuralNet):
 
     def get_iterator(self, dataset, training=False):
         """Return the shuffled batches of the current epoch as tensors on the device."""
-        seed = derived_seed(self.seed, self.epoch_)
-        self.batches_ = ShuffledBatches(
-            dataset, self.batch_size, seed, self.epoch_size, self.processes_
-        )
+        options = derived_seed(self.seed, self.epoch_), self.epoch_size, self.processes_
+        self.batches_ = ShuffledBatches(dataset, self.batch_size, *options)
         return prefetch(self.batches_, torch.device(self.device))
 
     def on_epoch_begin(self, net, **kwargs):
@@ -77,8 +67,8 @@ class Trainer(NeuralNet):
     def train_step_single(self, batch, **fit_params):
         """Compute the loss terms, and the gradients."""
         self._set_training(True)
-        rank = [self.processes_.rank] if self.processes_.rank else []
-        seed = derived_seed(self.seed, self.epoch_, self.n_steps_, *rank)
+        rank = self.processes_.rank
+        seed = derived_seed(self.seed, self.epoch_, self.n_steps_, *([rank] if rank else []))
         generator = torch.Generator(self.device).manual_seed(seed)
         with default_generators_seeded(seed, self.device):
             terms = self.call_module_(batch, generator)
@@ -111,9 +101,8 @@ class Trainer(NeuralNet):
         n_rows = sum(n for n, _, _ in parts)
         terms = {name: (sum(s[name] for _, s, _ in parts) / n_rows).tolist() for name in sums}
         self.epoch_ += 1
-        self.history.record("epoch", self.epoch_)
         summary = self.module_.summarize_epoch(terms, self.processes_.all_gather)
-        for name, value in summary.items():
+        for name, value in {"epoch": self.epoch_, **summary}.items():
             self.history.record(name, value)
         del self.term_sums_, self.n_finite_, self.start_weights_
 
@@ -138,12 +127,11 @@ class Trainer(NeuralNet):
 
     def get_state(self):
         """Return everything that further training depends on."""
-        optimizer = [self.optimizer_.state.get(weight, {}) for weight in self._weights()]
         return {
             "epoch": self.epoch_,
             "seed": self.seed,
             "weights": self.module_.state_dict(),
-            "optimizer": optimizer,
+            "optimizer": [self.optimizer_.state.get(weight, {}) for weight in self._weights()],
         }
 
     def set_state(self, state):
@@ -151,16 +139,13 @@ class Trainer(NeuralNet):
         self.epoch_, self.seed = state["epoch"], state["seed"]
         self.module_.load_state_dict(state["weights"])
         self.optimizer_.state.clear()
-        for weight, weight_state in zip(self._weights(), state["optimizer"], strict=True):
-            if weight_state:  # averages in the memory format of the weight
-                averages = {
-                    name: torch.empty_like(weight).copy_(value)
-                    for name, value in weight_state.items()
-                    if name != "step"
-                }
-                on_device = self.optimizer_.defaults["fused"]
-                step = weight_state["step"].to(weight.device if on_device else "cpu")
-                self.optimizer_.state[weight] = {"step": step, **averages}
+        for weight, values in zip(self._weights(), state["optimizer"], strict=True):
+            if values:  # averages in the memory format of the weight
+                device = weight.device if self.optimizer_.defaults["fused"] else "cpu"
+                averages = {k: torch.empty_like(weight) for k in values if k != "step"}
+                for name, average in averages.items():
+                    average.copy_(values[name])
+                self.optimizer_.state[weight] = {"step": values["step"].to(device), **averages}
 
     def _weights(self):
         return [weight for group in self.optimizer_.param_groups for weight in group["params"]]
