@@ -24,15 +24,9 @@ _ARRAY, _TENSOR = "array", "tensor"  # keys of one-entry dicts that stand for an
 
 
 def write_file(path, content, kind):
-    """Write dicts, lists, numbers, strings, arrays and tensors atomically.
+    """Write dicts, lists, numbers, strings, arrays and tensors atomically; `kind` names their type.
 
-    Parameters
-    ----------
-    path : Path
-    content : dict
-        Keys are strings. Tensors may be on any device.
-    kind : str
-        Type of the content, such as "checkpoint".
+    Keys of dicts are strings. Tensors may be on any device.
     """
     write_atomically(path, to_bytes(content, kind))
 
@@ -93,22 +87,22 @@ def _digest(description, tensors):
 
 def _extract_tensors(value, tensors):
     """Replace arrays and tensors by their names, and collect them as CPU tensors."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, dict):
         return {name: _extract_tensors(item, tensors) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_extract_tensors(item, tensors) for item in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray | torch.Tensor):
-        name = str(len(tensors))
-        if isinstance(value, np.ndarray):
-            tensors[name] = torch.from_numpy(np.array(value, order="C"))
-            return {_ARRAY: name}
+    name = str(len(tensors))
+    if isinstance(value, np.ndarray):
+        tensors[name] = torch.from_numpy(np.array(value, order="C"))
+        return {_ARRAY: name}
+    if isinstance(value, torch.Tensor):
         # a copy, so that no two tensors share memory, which safetensors refuses
         tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
         return {_TENSOR: name}
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
     raise TypeError(f"{type(value).__name__} cannot be written to a file.")
 
 

@@ -31,11 +31,7 @@ _SIZES = "n_features_in_", "n_leads_in_", "n_samples_in_", "height_in_", "width_
 
 
 class SaveMixin:
-    """Mixin for estimators that can be saved to a file.
-
-    Subclasses define ``_set_state(state)``, which restores on an unfitted estimator what
-    ``_get_state()`` returned.
-    """
+    """Mixin for estimators that can be saved; subclasses define ``_set_state(state)``."""
 
     _net: Any
     _data: dict | None  # signature of the training data; None if unknown
@@ -51,7 +47,7 @@ class SaveMixin:
         Parameters
         ----------
         path : str or path
-            The file, for instance ``"bell.safetensors"``. An existing file is replaced atomically.
+            For instance ``"bell.safetensors"``. An existing file is replaced atomically.
 
         Raises
         ------
@@ -98,7 +94,7 @@ class SaveMixin:
         return self.__reduce_ex__(2)
 
     def _get_state(self):
-        """Return the fitted state."""
+        """Return the fitted state, which ``_set_state`` restores on an unfitted estimator."""
         names = getattr(self, "feature_names_in_", None)
         return {
             "records": {
@@ -119,10 +115,9 @@ def load(path: str | os.PathLike[str], **params: Any) -> Any:
     Parameters
     ----------
     path : str or path
-        The file.
     **params : dict
-        Parameters to replace, named as in ``set_params``. Required for parameters that are not part
-        of this library, such as your own network: ``load(path, encoder=MyEncoder)``. Pass
+        Parameters to replace, named as in ``set_params``. Required for those that are not part of
+        this library, such as your own network: ``load(path, encoder=MyEncoder)``. Pass
         ``device="cpu"`` to load a model of another device.
 
     Returns
@@ -140,10 +135,8 @@ def load(path: str | os.PathLike[str], **params: Any) -> Any:
 
     Examples
     --------
-    >>> import tempfile
-    >>> import sklearn_bell
-    >>> from sklearn_bell.datasets import make_ecg
-    >>> X = make_ecg(20, leads=["II"], random_state=0).data
+    >>> import tempfile, sklearn_bell
+    >>> X = sklearn_bell.datasets.make_ecg(20, leads=["II"], random_state=0).data
     >>> bell = sklearn_bell.BELLPretrainer(max_epochs=1, random_state=0).fit(X)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     bell.save(f"{folder}/bell.safetensors")
@@ -196,10 +189,9 @@ def network_with_weights(make_network, weights, required=""):
     if not any(name.startswith(required) for name in missing):
         if sum(map(math.prod, missing.values())) > _MAX_NEW_WEIGHTS:
             raise InvalidFileError(f"its parameters need more than {_MAX_NEW_WEIGHTS} new weights")
-        shapes = {name: shape for name, shape in shapes.items() if name in file_shapes}
-    if shapes != file_shapes:
-        names = {*shapes, *file_shapes}
-        wrong = sorted(name for name in names if shapes.get(name) != file_shapes.get(name))
+        file_shapes |= missing
+    wrong = sorted({name for name, _ in shapes.items() ^ file_shapes.items()})
+    if wrong:
         raise InvalidFileError(f"its weights do not fit its parameters: {', '.join(wrong[:3])}")
     network = make_network()
     network.load_state_dict(weights, strict=False)

@@ -76,9 +76,8 @@ def unknown_names(tree):
         if tree.keys() == {"unknown"}:
             yield str(tree["unknown"])
         tree = list(tree.values())
-    if isinstance(tree, list):
-        for item in tree:
-            yield from unknown_names(item)
+    for item in tree if isinstance(tree, list) else ():
+        yield from unknown_names(item)
 
 
 def _encode(value):
@@ -105,24 +104,24 @@ def _encode(value):
     if isinstance(value, functools.partial):
         return {"partial": [_encode(part) for part in (value.func, value.args, value.keywords)]}
     networks = _known_classes(_NETWORKS)
-    if isinstance(value, type) and networks.get(value.__name__) is value:
-        return {"name": value.__name__}
-    if networks.get(type(value).__name__) is type(value):
-        arguments = _constructor_arguments(value)
-        if arguments is not None:
-            return {"object": [type(value).__name__, _encode(arguments)]}
-    module = getattr(value, "__module__", "?")
-    return {"unknown": f"{module}.{getattr(value, '__qualname__', type(value).__qualname__)}"}
+    cls = value if isinstance(value, type) else type(value)
+    if networks.get(cls.__name__) is cls:
+        if value is cls:
+            return {"name": cls.__name__}
+        parameters = inspect.signature(cls).parameters
+        if not value.state_dict() and all(hasattr(value, name) for name in parameters):
+            return {"object": [cls.__name__, _encode(_constructor_arguments(value, parameters))]}
+    module, name = (
+        getattr(value, "__module__", "?"),
+        getattr(value, "__qualname__", cls.__qualname__),
+    )
+    return {"unknown": f"{module}.{name}"}
 
 
-def _constructor_arguments(module):
-    """Return (args, kwargs) that make the same module, or None if it has weights."""
-    if module.state_dict():
-        return None
+def _constructor_arguments(module, parameters):
+    """Return (args, kwargs) that make the same module, which has no weights."""
     args, kwargs = [], {}
-    for name, parameter in inspect.signature(type(module)).parameters.items():
-        if not hasattr(module, name):
-            return None
+    for name, parameter in parameters.items():
         if parameter.kind == parameter.VAR_POSITIONAL:
             args += list(getattr(module, name))
         else:
@@ -135,6 +134,7 @@ def _decode(value, params, name):
     if not isinstance(value, dict):
         return value
     ((kind, content),) = value.items()
+    networks = _known_classes(_NETWORKS)
     match kind:
         case "list":
             return [_decode(item, params, name) for item in content]
@@ -146,20 +146,19 @@ def _decode(value, params, name):
             random_state = np.random.RandomState()
             random_state.set_state(tuple(content))
             return random_state
-        case "frozen":
-            return FrozenEstimator(tree_to_estimator(content, params))
-        case "estimator":
-            return tree_to_estimator(content, params)
+        case "frozen" | "estimator":
+            estimator = tree_to_estimator(content, params)
+            return FrozenEstimator(estimator) if kind == "frozen" else estimator
         case "partial":
             function, args, kwargs = (_decode(part, params, name) for part in content)
-            if function not in _known_classes(_NETWORKS).values():
+            if function not in networks.values():
                 raise InvalidFileError(f"{name} is a partial of {function}")
             return functools.partial(function, *args, **kwargs)
         case "name":
-            return _known_classes(_NETWORKS)[content]
+            return networks[content]
         case "object":
             args, kwargs = _decode(content[1], params, name)
-            return _known_classes(_NETWORKS)[content[0]](*args, **kwargs)
+            return networks[content[0]](*args, **kwargs)
     raise InvalidFileError(
         f"its parameter {name} was {content}, which is not part of sklearn_bell. Pass it: "
         f"load(..., {name}={str(content).split('.')[-1]})"
@@ -168,8 +167,7 @@ def _decode(value, params, name):
 
 @functools.cache
 def _known_classes(modules):
-    """Return the public classes of some modules by name."""
-    objects: dict = {}
-    for module in (import_module(f"sklearn_bell.{name}") for name in modules):
-        objects |= {name: getattr(module, name) for name in module.__all__}
+    """Return the public classes of these modules by name."""
+    imported = [import_module(f"sklearn_bell.{name}") for name in modules]
+    objects = {name: getattr(module, name) for module in imported for name in module.__all__}
     return {name: cls for name, cls in objects.items() if isinstance(cls, type)}
