@@ -25,20 +25,21 @@ def n_samples_to_generate(strategy, y, indicator):
 
 
 class PairSampler:
-    """Draws pairs of records that share a class and come from different patients (groups)."""
+    """Draws pairs of records that share a class and come from different patients (groups).
+
+    A single source is drawn twice. With `n_neighbors`, second records are neighbours of the first.
+    """
 
     def __init__(self, indicator, groups, rng, single_source, n_neighbors):
         self.indicator, self.groups, self.rng = indicator, groups, rng  # (n, n_classes), (n,)
-        self.single_source = single_source  # pairs are one record, twice
-        self.n_neighbors = n_neighbors  # or None: partners are any records of the class
-        self._partners: dict[int, np.ndarray | None] = {}  # per class (n, k); None: any partner
+        self.single_source, self.n_neighbors = single_source, n_neighbors
+        self._neighbors: dict[int, np.ndarray] = {}  # by class (n, n_neighbors)
 
     def check_partners(self, column, name):
         """Raise an error if the class in this column has too few records or patients for pairs."""
-        rows = self._rows(column)
-        patients, counts = np.unique(self.groups[rows], return_counts=True)
         if self.single_source:
             return
+        rows, (patients, counts) = self._rows(column), self._patients(column)
         if len(patients) < 2:
             raise InvalidECGError(
                 f"Class {name} has {len(rows)} record(s) of {len(patients)} patient(s), but "
@@ -53,18 +54,16 @@ class PairSampler:
                 f"n_neighbors to at most {n_partners}, or to None for any of them."
             )
 
-    def find_partners(self, column, latents):
-        """Find the possible partners of each record of a class; ``latents(rows)`` locates them."""
-        rows = self._rows(column)
-        self._partners[column] = rows[:, None] if self.single_source else None
+    def find_neighbors(self, column, latents):
+        """Find the neighbours of each record of a class by ``latents(rows)``, if needed."""
         if self.single_source or self.n_neighbors is None:
             return
-        largest_patient = np.unique(self.groups[rows], return_counts=True)[1].max()
+        rows, n_own = self._rows(column), self._patients(column)[1].max()
         z = latents(rows)
-        nearest = NearestNeighbors(n_neighbors=self.n_neighbors + largest_patient).fit(z)
+        nearest = NearestNeighbors(n_neighbors=self.n_neighbors + n_own).fit(z)
         neighbors = rows[nearest.kneighbors(z, return_distance=False)]
         is_other = self.groups[neighbors] != self.groups[rows][:, None]
-        self._partners[column] = np.stack(
+        self._neighbors[column] = np.stack(
             [row[mask][: self.n_neighbors] for row, mask in zip(neighbors, is_other, strict=True)]
         )
 
@@ -76,14 +75,16 @@ class PairSampler:
         lost although the synthetic record partly shows them; or, if saturated labels cannot be
         avoided, to the most other labels.
         """
-        rows, partners = self._rows(column), self._partners[column]
-        is_multilabel = (self.indicator[rows].sum(1) > 1).any()
-        n_candidates = _N_CANDIDATES if is_multilabel else 1
+        rows = self._rows(column)
+        n_candidates = _N_CANDIDATES if (self.indicator[rows].sum(1) > 1).any() else 1
         first = self.rng.integers(len(rows), size=n_pairs * n_candidates)
-        if partners is None:
+        if self.single_source:
+            second = rows[first]
+        elif self.n_neighbors is None:
             second = self._draw_other_patients(rows, first)
         else:
-            second = partners[first, self.rng.integers(partners.shape[1], size=len(first))]
+            number = self.rng.integers(self.n_neighbors, size=len(first))
+            second = self._neighbors[column][first, number]
         pairs = np.stack([rows[first], second], axis=-1).reshape(n_pairs, n_candidates, 2)
         labels = self.labels(pairs)
         n_saturated, n_useful = (labels & saturated).sum(-1), (labels & ~saturated).sum(-1)
@@ -94,7 +95,7 @@ class PairSampler:
 
     def labels(self, pairs):
         """Return the labels that both records of pairs ``(..., 2)`` have."""
-        return self.indicator[pairs[..., 0]] & self.indicator[pairs[..., 1]]
+        return self.indicator[pairs].all(-2)
 
     def _draw_other_patients(self, rows, first):
         """Return for each of `first`, positions in rows, a row of another patient."""
@@ -106,3 +107,6 @@ class PairSampler:
 
     def _rows(self, column):
         return np.flatnonzero(self.indicator[:, column])
+
+    def _patients(self, column):
+        return np.unique(self.groups[self._rows(column)], return_counts=True)

@@ -54,8 +54,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         Source of the codes:
 
         - ``"interpolate"``: the latents of two records of the class, from different patients, are
-          mixed, ``(1 - a) * first + a * second``, and quantised. Before, the beats of the second
-          record are aligned with those of the first one, see `sampling_rate`;
+          mixed, ``(1 - a) * first + a * second``, and quantised;
         - ``"sample"``: the codes of each latent of a record are drawn, see `temperature`;
         - ``"prior"``: a recurrent network, trained on the codes of all records given their classes,
           draws the codes.
@@ -69,9 +68,9 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         For ``"interpolate"``: the second record is one of so many nearest neighbours of the first
         one in latent space. None allows any record of the class.
     sampling_rate : float, default=100
-        For ``"interpolate"``: sampling rate of X in Hz, to detect and align beats. The second
-        record is stretched between its beats, so that those of the two records coincide. None does
-        not align; images are never aligned.
+        For ``"interpolate"``: sampling rate of X in Hz. The second record is stretched between its
+        beats, so that they coincide with those of the first one. None does not align; images are
+        never aligned.
     temperature : float, default=1.0
         For ``"sample"`` and ``"prior"``: temperature of the softmax that codes are drawn from. For
         ``"sample"``, its logits are the negative squared distances between latent and vectors, in
@@ -91,8 +90,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
     verbose : bool or int, default=False
         Whether to print number, loss and duration of each epoch of the prior.
     checkpoint : str, path or Checkpoint, default=None
-        Folder, or :class:`sklearn_bell.training.Checkpoint`, to save the state of training to, and
-        to resume from. None saves nothing.
+        As in :class:`sklearn_bell.VQVAETransformer`.
     random_state : int, RandomState instance or None, default=None
         Seed of all random numbers, and of a VQ-VAE or filter whose own ``random_state`` is None.
 
@@ -109,12 +107,8 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         with ``"prior"``.
     alpha_ : ndarray of shape (n_synthetic,)
         Weight of the second record, or 0.
-    n_features_in_ : int
-        Number of leads, or of samples for 2-D X.
-    n_leads_in_, n_samples_in_ : int
-        Number of leads and samples of a record; for images, `height_in_` and `width_in_` instead.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Column names, if X is a dataframe.
+    n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
+        As in :class:`sklearn_bell.VQVAETransformer`; for images, `height_in_` and `width_in_`.
 
     Raises
     ------
@@ -126,10 +120,6 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
     -----
     RecordWarning
         If synthetic records are kept that the filter rejects.
-
-    See Also
-    --------
-    sklearn_bell.VQVAETransformer : Transformer of records to codes, and back.
 
     Notes
     -----
@@ -162,14 +152,11 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
     Examples
     --------
     >>> from collections import Counter
-    >>> from sklearn_bell import VQVAETransformer
-    >>> from sklearn_bell.datasets import make_ecg
-    >>> from sklearn_bell.over_sampling import VQVAEOverSampler
-    >>> ecg = make_ecg(40, classes=["normal", "lbbb"], leads=["II", "V1"], random_state=0)
+    >>> from sklearn_bell import VQVAEOverSampler, VQVAETransformer, datasets
+    >>> ecg = datasets.make_ecg(40, classes=["normal", "lbbb"], leads=["II"], random_state=0)
     >>> X, y = ecg.data[ecg.target.argsort()][:26], sorted(ecg.target)[:26]  # few of class 1
     >>> vqvae = VQVAETransformer(n_codes=32, width=16, max_epochs=1)
-    >>> sampler = VQVAEOverSampler(vqvae=vqvae, random_state=0)
-    >>> X_new, y_new = sampler.fit_resample(X, y)
+    >>> X_new, y_new = VQVAEOverSampler(vqvae=vqvae, random_state=0).fit_resample(X, y)
     >>> Counter(y)[1] < Counter(y)[0] == Counter(y_new)[0] == Counter(y_new)[1]
     True
     """
@@ -208,7 +195,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Check X, y and the strategy, as in `fit_resample`, without generating records.
+        """Check X, y and the strategy, without generating records.
 
         Parameters
         ----------
@@ -218,7 +205,6 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         Returns
         -------
         self : object
-            The sampler.
         """
         self._check_X_y(X, y)
         return self
@@ -293,18 +279,29 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         manager = make_checkpoint_manager(self, (), x=X, classes=indicator, groups=groups)
         seed = resolve_seed(self.random_state, manager)
         rng = np.random.default_rng(derived_seed(seed))
-        is_single_source = self.method != "interpolate"
-        pair_sampler = PairSampler(indicator, groups, rng, is_single_source, self.n_neighbors)
         n_missing = np.array([int(self.sampling_strategy_.get(name, 0)) for name in self._classes])
         rarest_first = sorted(np.flatnonzero(n_missing), key=indicator.sum(axis=0).__getitem__)
+        pair_sampler = PairSampler(
+            indicator, groups, rng, self.method != "interpolate", self.n_neighbors
+        )
         for column in rarest_first:  # fail before training
             pair_sampler.check_partners(column, self._classes[column])
 
         self._fit_vqvae(X, seed)
-        synthesizer = self._make_synthesizer(X, seed)
+        vqvae = self.vqvae_.vqvae_
+        sampling_rate = self.sampling_rate if vqvae.n_dimensions == 1 else None
+        synthesizer = self._synthesizer_class(vqvae, X, seed, sampling_rate)
         for column in rarest_first:
-            pair_sampler.find_partners(column, synthesizer.latents)
-        self._fit_prior(synthesizer, indicator, seed, manager)
+            pair_sampler.find_neighbors(column, synthesizer.latents)
+        self.__dict__.pop("prior_", None)
+        if self.method == "prior":
+            options = (
+                self.prior_epochs,
+                seed,
+                manager,
+                type(self).__name__ if self.verbose else None,
+            )
+            self.prior_ = self._prior_fitter(synthesizer, indicator, *options)
         accepts = self._make_filter(synthesizer, X, y, indicator, seed)
 
         def synthesize(column, n_records, saturated):
@@ -327,27 +324,16 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
             set_missing_params(self.vqvae_, random_state=seed, checkpoint=self.checkpoint)
             self.vqvae_.fit(X)
 
-    def _make_synthesizer(self, X, seed):
-        vqvae = self.vqvae_.vqvae_
-        sampling_rate = self.sampling_rate if vqvae.n_dimensions == 1 else None
-        return self._synthesizer_class(vqvae, X, seed, sampling_rate)
-
-    def _fit_prior(self, synthesizer, indicator, seed, manager):
-        self.__dict__.pop("prior_", None)
-        if self.method == "prior":
-            name = type(self).__name__ if self.verbose else None
-            n_epochs = self.prior_epochs
-            self.prior_ = self._prior_fitter(synthesizer, indicator, n_epochs, seed, manager, name)
-
     def _synthesize(self, synthesizer, pairs, labels, rng):
         """Return synthetic records of pairs, and the weights of their second records."""
-        alpha = np.zeros(len(pairs))
+        if self.method == "interpolate":
+            alpha = rng.uniform(0, self.alpha, len(pairs))
+            return synthesizer.interpolate(pairs, alpha), alpha
         if self.method == "sample":
-            return synthesizer.sample(pairs[:, 0], self.temperature), alpha
-        if self.method == "prior":
-            return synthesizer.draw(self.prior_, labels, self.temperature), alpha
-        alpha = rng.uniform(0, self.alpha, len(pairs))
-        return synthesizer.interpolate(pairs, alpha), alpha
+            records = synthesizer.sample(pairs[:, 0], self.temperature)
+        else:
+            records = synthesizer.draw(self.prior_, labels, self.temperature)
+        return records, np.zeros(len(pairs))
 
     def _make_filter(self, synthesizer, X, y, indicator, seed):
         """Return a function of records and their labels ``(n, n_classes)`` to a mask."""

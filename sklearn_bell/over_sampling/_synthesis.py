@@ -36,9 +36,7 @@ class LatentSynthesizer:
         """Mix the latents of pairs of rows ``(n, 2)``, with weight alpha for the second row."""
 
         def mix(pairs, alpha):
-            first, second = (
-                self.vqvae.encode(to_tensor(x, self.device)) for x in self._aligned(pairs)
-            )
+            first, second = (self._encode(x) for x in self._aligned(pairs))
             alpha = to_tensor(alpha, self.device).view(-1, *[1] * (first.ndim - 1))
             return self.vqvae.quantizer(torch.lerp(first, second, alpha))[0]
 
@@ -46,9 +44,9 @@ class LatentSynthesizer:
 
     def sample(self, rows, temperature):
         """Draw codes near the latents of rows, see :meth:`ResidualQuantizer.sample`."""
-        quantizer = self.vqvae.quantizer
+        sample = self.vqvae.quantizer.sample
         return self._decode(
-            lambda rows: quantizer.sample(self._encode(rows), temperature, self.generator)[0], rows
+            lambda x: sample(self._encode(x), temperature, self.generator)[0], self.X[rows]
         )
 
     def draw(self, prior, labels, temperature):
@@ -68,32 +66,26 @@ class LatentSynthesizer:
 
     def codes(self):
         """Return the codes of all records, ``(n_records, n_positions, n_codebooks)``."""
-        return self._map(
-            lambda rows: self.vqvae.quantizer(self._encode(rows))[1].flatten(1, -2),
-            np.arange(len(self.X)),
-        )
+        return self._map(lambda x: self.vqvae.quantizer(self._encode(x))[1].flatten(1, -2), self.X)
+
+    def reconstructions(self):
+        """Return all records, decoded from their codes."""
+        return self._decode(lambda x: self.vqvae.quantizer(self._encode(x))[0], self.X)
 
     def latents(self, rows):
         """Return latents for the distances between records: pooled over time if beats align."""
         if self.sampling_rate is not None:
             return self.pooled_latents(self.X[rows])
-        return self._map(lambda rows: self._encode(rows).flatten(1), rows)
+        return self._map(lambda x: self._encode(x).flatten(1), self.X[rows])
 
     def pooled_latents(self, x):
         """Return mean and deviation of latents over positions, ``(n_records, 2 * n_features)``."""
 
         def pool(x):
-            z = self.vqvae.encode(to_tensor(x, self.device)).flatten(1, -2)
-            deviation, mean = torch.std_mean(z, 1, correction=0)
+            deviation, mean = torch.std_mean(self._encode(x).flatten(1, -2), 1, correction=0)
             return torch.cat([mean, deviation], dim=1)
 
         return self._map(pool, x)
-
-    def reconstructions(self):
-        """Return all records, decoded from their codes."""
-        return self._decode(
-            lambda rows: self.vqvae.quantizer(self._encode(rows))[0], np.arange(len(self.X))
-        )
 
     def _aligned(self, pairs):
         """Return the records of pairs, the second ones with the beats of the first ones."""
@@ -111,8 +103,8 @@ class LatentSynthesizer:
         ]
         return first, np.stack(second)
 
-    def _encode(self, rows):
-        return self.vqvae.encode(to_tensor(self.X[rows], self.device))
+    def _encode(self, x):
+        return self.vqvae.encode(to_tensor(x, self.device))
 
     def _decode(self, latents, *arrays):
         """Decode ``latents(*arrays)``, batch by batch."""
@@ -138,16 +130,11 @@ def fit_prior(synthesizer, indicator, n_epochs, seed, manager=None, name=None):
     ).initialize()  # fmt: skip
     history: list[dict] = []
     resume(trainer, history, manager, n_epochs)
+    schedule = LRSchedule(_PRIOR_LR, lambda epoch: 1 - epoch / n_epochs)
     fit_loop(
-        trainer,
-        codes,
-        indicator.astype(np.float32),
-        last_epoch=n_epochs,
-        history=history,
-        reporter=Reporter(name, verbose=name is not None),
-        callbacks=[LRSchedule(_PRIOR_LR, lambda epoch: 1 - epoch / n_epochs)],
-        manager=manager,
-    )
+        trainer, codes, indicator.astype(np.float32), last_epoch=n_epochs, history=history,
+        reporter=Reporter(name, name is not None), callbacks=[schedule], manager=manager,
+    )  # fmt: skip
     return trainer.module_.eval()
 
 
@@ -156,18 +143,15 @@ class LatentOutlierFilter:
 
     def __init__(self, latents, indicator, quantile=0.95):
         self.scale = latents.std(axis=0) + np.finfo(np.float32).tiny
-        self.centers, self.limits = [], []
-        for mask in indicator.T:
-            members = latents[mask] / self.scale
-            is_large = len(members) >= _MIN_CLASS_SIZE
-            self.centers.append(members.mean(axis=0) if is_large else np.zeros(latents.shape[1]))
-            distances = np.linalg.norm(members - self.centers[-1], axis=1)
-            self.limits.append(np.quantile(distances, quantile) if is_large else np.inf)
+        self.centers = np.zeros((indicator.shape[1], latents.shape[1]), latents.dtype)
+        self.limits = np.full(indicator.shape[1], np.inf)
+        for column in np.flatnonzero(indicator.sum(axis=0) >= _MIN_CLASS_SIZE):
+            members = latents[indicator[:, column]] / self.scale
+            self.centers[column] = members.mean(axis=0)
+            distances = np.linalg.norm(members - self.centers[column], axis=1)
+            self.limits[column] = np.quantile(distances, quantile)
 
     def __call__(self, latents, labels):
         """Return a mask of the accepted rows, given labels ``(n, n_classes)``."""
-        accepted = np.ones(len(latents), bool)
-        for mask, center, limit in zip(labels.T, self.centers, self.limits, strict=True):
-            distances = np.linalg.norm(latents / self.scale - center, axis=1)
-            accepted &= ~mask | (distances <= limit)
-        return accepted
+        offsets = (latents / self.scale)[:, None] - self.centers  # (n, n_classes, n_features)
+        return (~labels | (np.linalg.norm(offsets, axis=2) <= self.limits)).all(axis=1)
