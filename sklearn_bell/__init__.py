@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from importlib.metadata import version
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,22 +33,7 @@ _MODULES = {
     "VQVAETransformer": "vqvae",
     "load": "persistence",
 }
-_SUBMODULES = {
-    "classification",
-    "datasets",
-    "evaluation",
-    "exceptions",
-    "feature_extraction",
-    "inspection",
-    "nn",
-    "over_sampling",
-    "persistence",
-    "plotting",
-    "preprocessing",
-    "pretraining",
-    "training",
-    "vqvae",
-}
+_SUBMODULES = {module.name for module in iter_modules(__path__) if module.name[0] != "_"} - {"demo"}
 
 
 def __getattr__(name):

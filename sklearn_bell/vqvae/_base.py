@@ -37,21 +37,12 @@ if TYPE_CHECKING:
     from sklearn_bell.nn.vector_quantization import VQVAE
 
 _N_CALIBRATION_RECORDS = 1024
+_NETWORK_PARAMS = "width", "n_features", "n_codebooks", "n_codes", "decay"  # and strides
+_COUNT = [Interval(Integral, 1, None, closed="left")]
 
 
 class VQVAEModule(TrainableModule):
-    """Trains a VQ-VAE by its reconstruction error.
-
-    Parameters
-    ----------
-    vqvae : VQVAE
-    beta : float
-        Weight of the commitment loss.
-    dtype : torch.dtype
-        Precision of the layers; codebooks are always in float32.
-    channel_names : list of str or None
-        Names of the channels in the history; None for a single channel.
-    """
+    """Trains a VQ-VAE by its reconstruction error; beta is the weight of the commitment loss."""
 
     def __init__(self, vqvae, beta, dtype=torch.float32, channel_names=None):
         super().__init__()
@@ -87,12 +78,7 @@ class VQVAEModule(TrainableModule):
             errors = dict(zip(self.channel_names, errors, strict=True))
         frequency = self.counts / self.counts.sum(1, keepdim=True)
         perplexity = torch.special.entr(frequency).sum(1).exp()  # of each codebook
-        return {
-            "loss": terms["loss"],
-            "reconstruction_error": errors,
-            "commitment": terms["commitment"],
-            "perplexity": perplexity.tolist(),
-        }
+        return {**terms, "reconstruction_error": errors, "perplexity": perplexity.tolist()}
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -100,7 +86,7 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
     """Base class of the VQ-VAEs.
 
     Subclasses define ``_check_X(estimator, X, reset, ...)``, which returns records; the ``_shape``
-    of a record; ``_make_network(**settings)``; and ``_channel_names()``.
+    of a record; and ``_make_network(**settings)``.
     """
 
     n_codes: int = 256
@@ -117,14 +103,10 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
 
     _parameter_constraints = {
         **TrainedEstimator._parameter_constraints,
-        "n_codes": [Interval(Integral, 1, None, closed="left")],
-        "n_codebooks": [Interval(Integral, 1, None, closed="left")],
-        "n_features": [Interval(Integral, 1, None, closed="left")],
-        "width": [Interval(Integral, 1, None, closed="left")],
+        **dict.fromkeys(("n_codes", "n_codebooks", "n_features", "width", "max_epochs"), _COUNT),
         "strides": ["array-like"],
         "beta": [Interval(Real, 0, None, closed="left")],
         "decay": [Interval(Real, 0, 1, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "precision": [StrOptions({"float32", "bfloat16", "auto"})],
     }
 
@@ -141,15 +123,14 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         Parameters
         ----------
         X : array-like of shape (n_records, n_leads, n_samples) or (n_images, height, width)
-            At least two records in mV, or images; 2-D for one lead or line. Memory maps and other
-            arrays that slice to NumPy arrays are read batch by batch.
+            At least two records in mV, or images; 2-D for one lead or line. Arrays that slice to
+            NumPy arrays, such as memory maps, are read batch by batch.
         y : None
             Ignored.
 
         Returns
         -------
         self : object
-            Fitted transformer.
         """
         self._reset()
         records = self._check_X(self, X, reset=True, min_records=2)
@@ -157,8 +138,9 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         manager = make_checkpoint_manager(self, (), records=records)
         self._initialize(records, resolve_seed(self.random_state, manager))
         resume(self._net, self.history_, manager, self.max_epochs)
-        n_epochs = self.max_epochs - self._net.epoch_
-        n_reports = n_epochs + (manager is not None and len(self.history_) > 0)
+        n_reports = self.max_epochs - self._net.epoch_ + self._net.is_resumed_
+        # constant for half of the epochs, then linear
+        schedule = LRSchedule(self.lr, lambda epoch: min(1, 2 * (1 - epoch / self.max_epochs)))
         with self._training(), fit_context(self, n_reports, X) as context:
             fit_loop(
                 self._net,
@@ -166,7 +148,7 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
                 last_epoch=self.max_epochs,
                 history=self.history_,
                 reporter=self._reporter(context, X),
-                callbacks=[LRSchedule(self.lr, self._lr_factor)],
+                callbacks=[schedule],
                 manager=manager,
             )
         return self
@@ -210,12 +192,11 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         """
         check_is_fitted(self)
         codes = self._check_codes(X)
-        batches = forward_batches(
-            lambda codes: self.vqvae_.decode(self.vqvae_.quantizer.lookup(codes), self._size),
-            codes,
-            self.batch_size,
-            self._net.device,
-        )
+
+        def decode(codes):
+            return self.vqvae_.decode(self.vqvae_.quantizer.lookup(codes), self._size)
+
+        batches = forward_batches(decode, codes, self.batch_size, self._net.device)
         x = np.concatenate([batch for _, batch in batches])
         return x if self._n_dimensions_in == 3 else x[:, 0]
 
@@ -229,16 +210,13 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
 
         Returns
         -------
-        feature_names_out : ndarray of str
-            Names of the columns that `transform` returns.
+        feature_names_out : ndarray of shape (n_latents * n_codebooks,)
         """
         check_is_fitted(self)
         _check_feature_names_in(self, input_features, generate_names=False)
-        latents, n_codebooks = (
-            range(math.prod(self._positions)),
-            len(self.vqvae_.quantizer.codebooks),
-        )
-        names = [f"code_{latent}_{level}" for latent in latents for level in range(n_codebooks)]
+        n_codebooks = len(self.vqvae_.quantizer.codebooks)
+        numbers = (divmod(column, n_codebooks) for column in range(self._n_features_out))
+        names = [f"code_{latent}_{codebook}" for latent, codebook in numbers]
         return np.array(names, dtype=object)
 
     def __sklearn_tags__(self):
@@ -259,27 +237,17 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         strides = tuple(self.strides)
         if not strides or not all(isinstance(n, Integral) and int(n) > 0 for n in strides):
             raise InvalidECGError(f"Expected strides to be positive integers, got {strides}.")
+        settings = {name: getattr(self, name) for name in _NETWORK_PARAMS}
         with default_generators_seeded(seed):
-            vqvae = self._make_network(
-                width=self.width,
-                strides=strides,
-                n_features=self.n_features,
-                n_codebooks=self.n_codebooks,
-                n_codes=self.n_codes,
-                decay=self.decay,
-            )
+            vqvae = self._make_network(strides=strides, **settings)
         dtype = resolve_dtype(self.precision, resolve_device(self.device))
-        return VQVAEModule(vqvae, self.beta, dtype, self._channel_names())
+        return VQVAEModule(vqvae, self.beta, dtype, getattr(self, "lead_names_", None))
 
     def _set_module(self, module, seed):
         self._net = self._make_trainer(module, seed, optimizer__fused=True)
         self._positions = self.vqvae_.positions(self._size)
         self._n_features_out = math.prod(self._positions) * self.n_codebooks
         self.history_ = []
-
-    def _lr_factor(self, epoch):
-        """Keep the learning rate for half of the epochs, then decay it linearly."""
-        return min(1, 2 * (1 - epoch / self.max_epochs))
 
     def _set_state(self, state):
         set_record_attributes(self, state["records"])

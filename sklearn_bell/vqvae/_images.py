@@ -18,15 +18,12 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
+_SIZES = "sampling_rate", "dots_per_mm", "lead_height", "line_width"
+_POSITIVE = [Interval(Real, 0, None, closed="neither")]
+
+
 @validate_params(
-    {
-        "X": ["array-like"],
-        "sampling_rate": [Interval(Real, 0, None, closed="neither")],
-        "dots_per_mm": [Interval(Real, 0, None, closed="neither")],
-        "lead_height": [Interval(Real, 0, None, closed="neither")],
-        "line_width": [Interval(Real, 0, None, closed="neither")],
-    },
-    prefer_skip_nested_validation=True,
+    {"X": ["array-like"], **dict.fromkeys(_SIZES, _POSITIVE)}, prefer_skip_nested_validation=True
 )
 def render_ecg(
     X: ArrayLike,
@@ -43,13 +40,12 @@ def render_ecg(
     X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
         Records in mV.
     sampling_rate : float, default=100
-        Sampling rate of X in Hz.
+        In Hz.
     dots_per_mm : float, default=1.0
         Resolution. A scan at 200 dots per inch has about 8.
     lead_height : float, default=20.0
-        Height of a strip in mm, centred at 0 mV. The signal is clipped at the edges.
     line_width : float, default=0.5
-        Width of the line in mm.
+        Height of a strip, centred at 0 mV, and width of the line, in mm. The signal is clipped.
 
     Returns
     -------
@@ -58,10 +54,9 @@ def render_ecg(
 
     Examples
     --------
-    >>> from sklearn_bell.datasets import make_ecg
-    >>> from sklearn_bell.vqvae import render_ecg
-    >>> ecg = make_ecg(3, duration=4, sampling_rate=100, leads=["II", "V1"], random_state=0)
-    >>> render_ecg(ecg.data, sampling_rate=100, dots_per_mm=2).shape
+    >>> from sklearn_bell import datasets, vqvae
+    >>> ecg = datasets.make_ecg(3, duration=4, leads=["II", "V1"], random_state=0)
+    >>> vqvae.render_ecg(ecg.data, ecg.sampling_rate, dots_per_mm=2).shape
     (3, 80, 200)
     """
     X = check_signals(X)
@@ -86,8 +81,7 @@ def _column_extent(y, width):
     before = np.minimum(position.astype(int), y.shape[1] - 1)
     after = np.minimum(before + 1, y.shape[1] - 1)
     border = y[:, before] + (position - before) * (y[:, after] - y[:, before])
-    lowest = np.minimum(border[:, :-1], border[:, 1:])
-    highest = np.maximum(border[:, :-1], border[:, 1:])
+    lowest, highest = np.sort([border[:, :-1], border[:, 1:]], axis=0)
     column = np.minimum(np.arange(y.shape[1]) * width // last, width - 1)
     np.minimum.at(lowest.T, column, y.T)
     np.maximum.at(highest.T, column, y.T)
@@ -99,9 +93,9 @@ class ImageVQVAETransformer(BaseVQVAE):
     """Transform grey images of ECGs to discrete codes, and codes back to images.
 
     :class:`sklearn_bell.VQVAETransformer` with two-dimensional layers, for data sets without
-    signals. As `vqvae` of :class:`sklearn_bell.VQVAEOverSampler` it synthesises images of rare
-    classes. Prefer signals where available: images of the same resolution are larger and slower to
-    learn. Reconstructions may leave the range of values of the images.
+    signals, which are smaller and faster to learn. As `vqvae` of
+    :class:`sklearn_bell.VQVAEOverSampler` it synthesises images of rare classes. Reconstructions
+    may leave the range of values of the images.
 
     Parameters
     ----------
@@ -119,32 +113,27 @@ class ImageVQVAETransformer(BaseVQVAE):
     history_ : list of dict
         As in :class:`sklearn_bell.VQVAETransformer`; ``reconstruction_error`` is one number, as a
         fraction of the variance of an image.
-    height_in_, width_in_ : int
-        Size of an image.
-    n_features_in_, feature_names_in_
-        As in scikit-learn: height, or width for 2-D X, and column names, if X is a dataframe.
+    height_in_, width_in_, n_features_in_ : int
+        Size of an image; height, or width for 2-D X.
+    feature_names_in_ : ndarray of str
+        Column names, if X is a dataframe.
 
     Raises
     ------
     InvalidECGError, DivergenceError
         As in :class:`sklearn_bell.VQVAETransformer`. 2-D X holds images of one line.
 
-    See Also
-    --------
-    render_ecg : Render signals as images.
-
     Examples
     --------
-    >>> from sklearn_bell.datasets import make_ecg
-    >>> from sklearn_bell.vqvae import ImageVQVAETransformer, render_ecg
-    >>> ecg = make_ecg(30, leads=["V1"], duration=2, random_state=0)
-    >>> images = render_ecg(ecg.data, ecg.sampling_rate)
+    >>> from sklearn_bell import datasets, vqvae
+    >>> ecg = datasets.make_ecg(30, leads=["V1"], duration=2, random_state=0)
+    >>> images = vqvae.render_ecg(ecg.data, ecg.sampling_rate)
     >>> images.shape
     (30, 20, 50)
-    >>> vqvae = ImageVQVAETransformer(n_codes=32, width=8, max_epochs=2).fit(images)
-    >>> vqvae.transform(images).shape  # 3 x 7 latents, 8 codes for each latent
+    >>> model = vqvae.ImageVQVAETransformer(n_codes=32, width=8, max_epochs=2).fit(images)
+    >>> model.transform(images).shape  # 3 x 7 latents, 8 codes for each latent
     (30, 168)
-    >>> vqvae.inverse_transform(vqvae.transform(images)).shape
+    >>> model.inverse_transform(model.transform(images)).shape
     (30, 20, 50)
     """
 
@@ -156,6 +145,3 @@ class ImageVQVAETransformer(BaseVQVAE):
 
     def _make_network(self, **settings):
         return ImageVQVAE(**settings)
-
-    def _channel_names(self):
-        return None

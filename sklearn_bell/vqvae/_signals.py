@@ -72,10 +72,10 @@ class VQVAETransformer(BaseVQVAE):
         frequent codes with the same entropy; and ``duration`` in s.
     lead_names_ : list of str
         Names of the leads, numbered if `lead_names` is None.
-    n_leads_in_, n_samples_in_ : int
-        Number of leads and samples of a record.
-    n_features_in_, feature_names_in_
-        Number of leads, or of samples for 2-D X; column names, if X is a dataframe.
+    n_leads_in_, n_samples_in_, n_features_in_ : int
+        Number of leads and samples of a record; number of leads, or of samples for 2-D X.
+    feature_names_in_ : ndarray of str
+        Column names, if X is a dataframe.
 
     Raises
     ------
@@ -85,10 +85,6 @@ class VQVAETransformer(BaseVQVAE):
     DivergenceError
         If the loss or a weight becomes NaN or infinite. The transformer keeps the weights of the
         last finite epoch, and is not fitted if there is none.
-
-    See Also
-    --------
-    sklearn_bell.over_sampling.VQVAEOverSampler : Synthetic records of rare classes.
 
     Notes
     -----
@@ -105,11 +101,10 @@ class VQVAETransformer(BaseVQVAE):
 
     Examples
     --------
-    >>> from sklearn_bell import VQVAETransformer
-    >>> from sklearn_bell.datasets import make_ecg
-    >>> ecg = make_ecg(20, duration=5, sampling_rate=100, random_state=0)
-    >>> vqvae = VQVAETransformer(n_codes=32, max_epochs=2, random_state=0).fit(ecg.data)
-    >>> codes = vqvae.transform(ecg.data)
+    >>> from sklearn_bell import VQVAETransformer, datasets
+    >>> X = datasets.make_ecg(20, duration=5, sampling_rate=100, random_state=0).data
+    >>> vqvae = VQVAETransformer(n_codes=32, max_epochs=2, random_state=0)
+    >>> codes = vqvae.fit_transform(X)
     >>> codes.shape  # 63 latents of 8 samples each, 8 codes for each latent
     (20, 504)
     >>> vqvae.inverse_transform(codes).shape
@@ -118,16 +113,10 @@ class VQVAETransformer(BaseVQVAE):
 
     lead_names: types.Names | None = None
 
-    _parameter_constraints = {
-        **BaseVQVAE._parameter_constraints,
-        "lead_names": ["array-like", None],
-    }
+    _parameter_constraints = BaseVQVAE._parameter_constraints | {"lead_names": ["array-like", None]}
 
     _check_X = staticmethod(check_ecg)
 
     def _make_network(self, **settings):
         self.lead_names_ = check_lead_names(self.lead_names, self.n_leads_in_)
         return VQVAE(self.n_leads_in_, **settings)
-
-    def _channel_names(self):
-        return self.lead_names_
