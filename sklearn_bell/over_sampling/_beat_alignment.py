@@ -60,15 +60,12 @@ def _pad_beats(beats, first, last):
 
 def _map_samples(samples, target, source):
     """Return the source positions of samples around the second beat of `target` and `source`."""
-    target_offsets, source_offsets = [0.0], [0.0]  # from the beat
-    for side in (-1, 1):
-        target_half, source_half = (abs(b[1 + side] - b[1]) / 2 for b in (target, source))
-        shorter = target_half < source_half
-        rigid = _RIGID_IF_SHORTER * target_half if shorter else _RIGID_IF_LONGER * source_half
-        target_offsets += [side * rigid, side * target_half]
-        source_offsets += [side * rigid, side * source_half]
-    offsets = np.interp(samples - target[1], sorted(target_offsets), sorted(source_offsets))
-    return source[1] + offsets
+    target_half, source_half = np.diff(target[:3]) / 2, np.diff(source[:3]) / 2  # before, after
+    rigid = np.where(
+        target_half < source_half, _RIGID_IF_SHORTER * target_half, _RIGID_IF_LONGER * source_half
+    )
+    knots = ([-half[0], -rigid[0], 0, rigid[1], half[1]] for half in (target_half, source_half))
+    return source[1] + np.interp(samples - target[1], *knots)
 
 
 def _spread_step(x, start, width):

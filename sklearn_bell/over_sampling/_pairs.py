@@ -19,9 +19,9 @@ def n_samples_to_generate(strategy, y, indicator):
     try:
         return check_sampling_strategy(strategy, classes, "over-sampling")
     except ValueError as error:
-        sizes = zip(*np.unique(classes, return_counts=True), strict=True)
-        counts = ", ".join(f"{name}: {size}" for name, size in sizes) or "none"
-        raise InvalidECGError(f"{error} Records per class in y: {counts}.") from error
+        counts = [f"{name}: {(classes == name).sum()}" for name in np.unique(classes)]
+        message = f"{error} Records per class in y: {', '.join(counts) or 'none'}."
+        raise InvalidECGError(message) from error
 
 
 class PairSampler:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
 from os import PathLike
@@ -19,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell._utils.labels import read_labels
 from sklearn_bell._utils.validation import ECGInputMixin, check_groups
+from sklearn_bell._utils.warn import warn_caller
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 from sklearn_bell.over_sampling._pairs import PairSampler, n_samples_to_generate
 from sklearn_bell.over_sampling._synthesis import LatentOutlierFilter, LatentSynthesizer, fit_prior
@@ -48,8 +48,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         Number of records per class after resampling, as in imbalanced-learn: the ratio of the rarer
         to the other one of two classes; ``"minority"``, ``"not minority"``, ``"not majority"``
         (``"auto"``) or ``"all"`` for the classes to raise to the most frequent one; a dict of
-        numbers by class; or a function of y that returns one. In a multi-label problem, classes are
-        column numbers of y.
+        numbers by class; or a function of y that returns one. Multi-label classes are columns of y.
     method : {"interpolate", "sample", "prior"}, default="interpolate"
         Source of the codes:
 
@@ -59,9 +58,9 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         - ``"prior"``: a recurrent network, trained on the codes of all records given their classes,
           draws the codes.
     vqvae : VQVAETransformer, ImageVQVAETransformer or FrozenEstimator, default=None
-        Estimator to clone and fit on X, by default ``VQVAETransformer()``. A FrozenEstimator of a
-        fitted one is not refitted, so it can be fitted on all unlabelled records of the training
-        fold. With :class:`sklearn_bell.vqvae.ImageVQVAETransformer`, X holds images.
+        Estimator to clone and fit on X; None is ``VQVAETransformer()``. A FrozenEstimator is not
+        refitted, so it can be fitted on all unlabelled records of the training fold. With
+        :class:`sklearn_bell.vqvae.ImageVQVAETransformer`, X holds images.
     alpha : float, default=0.5
         For ``"interpolate"``: upper limit of the uniformly distributed weight a.
     n_neighbors : int, default=None
@@ -81,12 +80,12 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         Condition for synthetic records, which are drawn again otherwise:
 
         - ``"latent"``: for each of its classes, the record is no farther from the mean than 95 % of
-          the real records. Compared are mean and deviation over time of the latents of decoded
-          records. Classes of one or two records accept all.
+          the real records, in mean and deviation over time of the latents of decoded records.
+          Classes of one or two records accept all.
         - a classifier is cloned and fitted on X and y, and must predict the classes of the record.
           In a multi-label problem it may predict others as well.
     max_redraws : int, default=10
-        Largest number of redraws. Records that are rejected to the end are kept, with a warning.
+        Largest number of redraws. Records that are still rejected are kept with a RecordWarning.
     verbose : bool or int, default=False
         Whether to print number, loss and duration of each epoch of the prior.
     checkpoint : str, path or Checkpoint, default=None
@@ -116,17 +115,11 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         A ``ValueError``: X is not 3-D (or 2-D, one lead) and finite, y or groups do not fit X, or a
         class has too few records or patients.
 
-    Warns
-    -----
-    RecordWarning
-        If synthetic records are kept that the filter rejects.
-
     Notes
     -----
-    Multi-label: a synthetic record has the labels that both of its sources have. Classes are raised
-    in turn, the rarest first. Pairs are preferred that add few labels of classes with enough
-    records, and whose records have the same labels. Labels that always co-occur with a rare one
-    still become more frequent.
+    Multi-label: a synthetic record has the labels of both sources. Classes are raised in turn, the
+    rarest first. Pairs are preferred that add few labels of classes with enough records, and whose
+    records have the same labels. Labels that always co-occur with a rare one become more frequent.
 
     Unlabelled records have -1 in y, if there are at least two other classes, or a row of -1, as in
     :class:`sklearn_bell.ECGClassifier`. The VQ-VAE learns from them; they are returned unchanged.
@@ -139,9 +132,9 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
             sampler = VQVAEOverSampler().set_fit_resample_request(groups=True)
             make_pipeline(sampler, classifier).fit(X, y, groups=patients)
 
-    The paper works on images of ECGs, and does not report where and how much it mixes [1]_. Here,
-    latents are mixed before quantisation, with weights up to a half, so that a synthetic record has
-    the rhythm of its first source.
+    The paper works on images and does not report where and how much it mixes [1]_. Here, latents
+    are mixed before quantisation, with weights up to a half, so that the first source sets the
+    rhythm.
 
     References
     ----------
@@ -222,15 +215,12 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         y : array-like of shape (n_records,) or (n_records, n_classes)
             Classes, or an indicator of 0 and 1. -1, or a row of -1, is unlabelled, see Notes.
         groups : array-like of shape (n_records,), default=None
-            Patients: only records of different patients are mixed. By default, each record is a
-            patient.
+            Patients; only records of different ones are mixed. None makes each record a patient.
 
         Returns
         -------
-        X_resampled : array-like of the type of X
-            X, unchanged, followed by the synthetic records.
-        y_resampled : array-like of the type of y
-            Their labels.
+        X_resampled, y_resampled : array-like of the types of X and y
+            X and y, unchanged, followed by the synthetic records and their labels.
         """
         input_types = ArraysTransformer(X, y)
         records, labels, indicator = self._check_X_y(X, y)
@@ -269,8 +259,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
             y = y.ravel() if y.shape[1:] == (1,) else y
         rows, codes, self._classes = read_labels(y, len(X))
         indicator = np.zeros((len(X), len(self._classes)), bool)
-        columns = np.arange(len(self._classes))
-        indicator[rows] = codes if codes.ndim == 2 else codes[:, None] == columns
+        indicator[rows] = codes if codes.ndim == 2 else np.eye(len(self._classes))[codes]
         strategy = self.sampling_strategy
         self.sampling_strategy_ = n_samples_to_generate(strategy, y[rows], indicator[rows])
         return X, y, indicator
@@ -281,9 +270,8 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         rng = np.random.default_rng(derived_seed(seed))
         n_missing = np.array([int(self.sampling_strategy_.get(name, 0)) for name in self._classes])
         rarest_first = sorted(np.flatnonzero(n_missing), key=indicator.sum(axis=0).__getitem__)
-        pair_sampler = PairSampler(
-            indicator, groups, rng, self.method != "interpolate", self.n_neighbors
-        )
+        is_single_source = self.method != "interpolate"
+        pair_sampler = PairSampler(indicator, groups, rng, is_single_source, self.n_neighbors)
         for column in rarest_first:  # fail before training
             pair_sampler.check_partners(column, self._classes[column])
 
@@ -295,12 +283,8 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
             pair_sampler.find_neighbors(column, synthesizer.latents)
         self.__dict__.pop("prior_", None)
         if self.method == "prior":
-            options = (
-                self.prior_epochs,
-                seed,
-                manager,
-                type(self).__name__ if self.verbose else None,
-            )
+            name = type(self).__name__ if self.verbose else None
+            options = self.prior_epochs, seed, manager, name
             self.prior_ = self._prior_fitter(synthesizer, indicator, *options)
         accepts = self._make_filter(synthesizer, X, y, indicator, seed)
 
@@ -384,12 +368,12 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
                 n_missing -= labels.sum(axis=0)
         if n_rejected:
             n_records = sum(len(batch[0]) for batch in batches)
-            message = (
+            warn_caller(
                 f"The filter rejects {n_rejected} of {n_records} synthetic records, also after "
                 f"max_redraws={self.max_redraws} redraws. They are kept. Increase max_redraws or "
-                "use another filter."
+                "use another filter.",
+                RecordWarning,
             )
-            warnings.warn(message, RecordWarning, stacklevel=5)
         return batches
 
     def _restore_ndim(self, X):

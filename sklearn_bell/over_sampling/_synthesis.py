@@ -16,7 +16,6 @@ from sklearn_bell.training._random import default_generators_seeded, derived_see
 from sklearn_bell.training._trainer import Trainer
 
 _PRIOR_LR = 2e-3
-
 _BATCH_SIZE = 64
 _PRIOR_BATCH_SIZE = 512  # larger, as the prior draws one position after the other
 _MIN_CLASS_SIZE = 3  # records, to estimate distances from the mean; smaller classes accept all

@@ -28,11 +28,11 @@ class Checkpoint:
     parameters and records resumes from the newest state and ends with the same weights, to the bit,
     as an uninterrupted run on the same machine with as many threads.
 
-    Every training has a subfolder named by a hash of its parameters and data, so the folds and
-    candidates of a search do not collide. ``device``, ``verbose`` and callbacks do not count, nor
-    does ``max_epochs`` of pretrainers and classifiers: a finished run can be extended. 64 records
-    are hashed, and all labels. Your own networks and functions count by their source and the values
-    that they enclose, but not by global variables that they read.
+    Every training has a subfolder named by a hash of its parameters, 64 records and all labels, so
+    the folds and candidates of a search do not collide. ``device``, ``verbose`` and callbacks do
+    not count, nor does ``max_epochs`` of pretrainers and classifiers: a finished run can be
+    extended. Your own networks and functions count by their source and the values that they
+    enclose, but not by global variables that they read.
 
     Parameters
     ----------
@@ -87,13 +87,14 @@ def make_checkpoint_manager(estimator, ignored, **data):
         return None
     for name, value in data.items():
         data[name] = sampled_rows_signature(value) if isinstance(value, Records) else value
-    return CheckpointManager(estimator.checkpoint, estimator, ignored, data)
+    return CheckpointManager(estimator, ignored, data)
 
 
 class CheckpointManager:
     """Writes the states of one training, and finds the newest again."""
 
-    def __init__(self, checkpoint, estimator, ignored, data):
+    def __init__(self, estimator, ignored, data):
+        checkpoint = estimator.checkpoint
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = Checkpoint(checkpoint)
         self.epochs = checkpoint.epochs
@@ -121,9 +122,8 @@ class CheckpointManager:
 
     def newest(self, max_epochs=math.inf):
         """Return the newest intact state of at most that many epochs, or None."""
-        for epoch, path in reversed(self._states()):
-            if epoch > max_epochs:
-                continue
+        paths = [path for epoch, path in self._states() if epoch <= max_epochs]
+        for path in reversed(paths):
             try:
                 return self._read(path)
             except FileNotFoundError:  # another process has just removed it

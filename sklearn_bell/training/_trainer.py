@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet
+from skorch.dataset import get_len
 from torch import nn
 
 from sklearn_bell.exceptions import DivergenceError
@@ -73,14 +74,14 @@ class Trainer(NeuralNet):
         with default_generators_seeded(seed, self.device):
             terms = self.call_module_(batch, generator)
         # DDP averages gradients over processes, some of which may have a record more
-        share = _n_rows(batch) / self.batches_.n_rows(self.n_steps_)
+        share = get_len(batch) / self.batches_.n_rows(self.n_steps_)
         (terms["loss"] * share * self.processes_.size).backward()
         return terms
 
     def on_batch_end(self, net, batch=None, training=False, **terms):
         """Sum the loss terms, let the module follow the step, and stop if the loss diverged."""
         super().on_batch_end(net, batch=batch, training=training, **terms)
-        n_rows = _n_rows(batch)
+        n_rows = get_len(batch)
         self.n_rows_ += n_rows
         for name, term in terms.items():
             self.term_sums_[name] = self.term_sums_.get(name, 0) + term.detach() * n_rows
@@ -152,7 +153,3 @@ class Trainer(NeuralNet):
 
     def __getstate__(self):
         return {**super().__getstate__(), "module": None}  # module_ is the same network
-
-
-def _n_rows(batch):
-    return len(batch[0]) if isinstance(batch, tuple) else len(batch)

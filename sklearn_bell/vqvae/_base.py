@@ -201,7 +201,7 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         return x if self._n_dimensions_in == 3 else x[:, 0]
 
     def get_feature_names_out(self, input_features: types.Names | None = None) -> np.ndarray:
-        """Return the names of the codes by latent and codebook, such as ``code_7_0``.
+        """Return the name of each code by latent and codebook, such as ``code_7_0``.
 
         Parameters
         ----------

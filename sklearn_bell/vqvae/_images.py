@@ -113,10 +113,8 @@ class ImageVQVAETransformer(BaseVQVAE):
     history_ : list of dict
         As in :class:`sklearn_bell.VQVAETransformer`; ``reconstruction_error`` is one number, as a
         fraction of the variance of an image.
-    height_in_, width_in_, n_features_in_ : int
-        Size of an image; height, or width for 2-D X.
-    feature_names_in_ : ndarray of str
-        Column names, if X is a dataframe.
+    height_in_, width_in_, n_features_in_, feature_names_in_
+        Size of an image; height, or width for 2-D X; column names, if X is a dataframe.
 
     Raises
     ------
@@ -128,8 +126,6 @@ class ImageVQVAETransformer(BaseVQVAE):
     >>> from sklearn_bell import datasets, vqvae
     >>> ecg = datasets.make_ecg(30, leads=["V1"], duration=2, random_state=0)
     >>> images = vqvae.render_ecg(ecg.data, ecg.sampling_rate)
-    >>> images.shape
-    (30, 20, 50)
     >>> model = vqvae.ImageVQVAETransformer(n_codes=32, width=8, max_epochs=2).fit(images)
     >>> model.transform(images).shape  # 3 x 7 latents, 8 codes for each latent
     (30, 168)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class VQVAETransformer(BaseVQVAE):
     """Transform ECGs to discrete codes along time, and codes back to ECGs.
 
-    Vector-quantised variational autoencoder (VQ-VAE) [1]_ of all leads together. An encoder makes a
-    latent of every few samples, codebooks quantise it, and a decoder reconstructs the record. It
-    needs no labels. Reconstructions have the length of the records in `fit`.
+    Vector-quantised variational autoencoder (VQ-VAE) [1]_ of all leads together, without labels. An
+    encoder makes a latent of every few samples, codebooks quantise it, and a decoder reconstructs
+    the record, at the length of those in `fit`.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class VQVAETransformer(BaseVQVAE):
     lead_names : array-like of str of length n_leads, default=None
         Names of the leads of X, for the history.
     device : str or torch.device, default="auto"
-        Device to compute on. ``"auto"`` is a CUDA GPU if there is one, or else the CPU.
+        ``"auto"`` is a CUDA GPU if there is one, or else the CPU.
     precision : {"float32", "bfloat16", "auto"}, default="float32"
         Precision of the layers in training. ``"auto"`` is bfloat16 if the device has instructions
         for it, which is faster. `transform` always uses float32.
@@ -89,8 +89,7 @@ class VQVAETransformer(BaseVQVAE):
     Notes
     -----
     The reconstruction loss compares samples, and differences of neighbouring samples, which are
-    large in a QRS complex. It is relative to the variance of each lead of each record, so that
-    small leads count as much as large ones.
+    large in a QRS complex. It is relative to the variance of each lead of each record.
 
     References
     ----------
@@ -103,11 +102,10 @@ class VQVAETransformer(BaseVQVAE):
     --------
     >>> from sklearn_bell import VQVAETransformer, datasets
     >>> X = datasets.make_ecg(20, duration=5, sampling_rate=100, random_state=0).data
-    >>> vqvae = VQVAETransformer(n_codes=32, max_epochs=2, random_state=0)
-    >>> codes = vqvae.fit_transform(X)
-    >>> codes.shape  # 63 latents of 8 samples each, 8 codes for each latent
+    >>> vqvae = VQVAETransformer(n_codes=32, max_epochs=2, random_state=0).fit(X)
+    >>> vqvae.transform(X).shape  # 63 latents of 8 samples each, 8 codes for each latent
     (20, 504)
-    >>> vqvae.inverse_transform(codes).shape
+    >>> vqvae.inverse_transform(vqvae.transform(X)).shape
     (20, 12, 500)
     """
 
