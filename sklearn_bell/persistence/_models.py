@@ -23,8 +23,8 @@ from sklearn_bell.persistence._params import (
 if TYPE_CHECKING:
     import os
 
-#: Qualified names of all estimator classes of this library, which skops does not trust by itself:
-#: ``skops.io.load(path, trusted=TRUSTED_TYPES)``. Loading them runs no code from the file.
+#: Qualified names of all estimator classes, for ``skops.io.load(path, trusted=TRUSTED_TYPES)``.
+#: Loading them runs no code from the file.
 TRUSTED_TYPES = (
     "sklearn_bell.classification._classifier.ECGClassifier",
     "sklearn_bell.feature_extraction.ECGFeatures",

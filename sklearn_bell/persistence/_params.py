@@ -167,7 +167,7 @@ def _decode(value, params, name):
 
 @functools.cache
 def _known_classes(modules):
-    """Return the public classes of these modules by name."""
+    """Return the public classes of some modules by name."""
     imported = [import_module(f"sklearn_bell.{name}") for name in modules]
     objects = {name: getattr(module, name) for module in imported for name in module.__all__}
     return {name: cls for name, cls in objects.items() if isinstance(cls, type)}

@@ -90,9 +90,10 @@ def prefetch(chunks, device):
 
 def cache_on_device(records, device, n_rows):
     """Copy records to a GPU if they fit into half of it and at least `n_rows` reads are due."""
-    n_bytes = len(records) * records[:1].nbytes
-    is_worth_it = n_rows >= len(records) and 0 < n_bytes <= _free_bytes(device)
-    return DeviceArray(records, device) if is_worth_it else records
+    free = _free_bytes(device)
+    if not free or n_rows < len(records) or len(records) * records[:1].nbytes > free:
+        return records
+    return DeviceArray(records, device)
 
 
 def _free_bytes(device):
