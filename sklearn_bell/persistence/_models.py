@@ -12,7 +12,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell.exceptions import InvalidFileError
-from sklearn_bell.persistence._format import from_bytes, read_file, to_bytes, write_file
+from sklearn_bell.persistence._format import from_bytes, to_bytes, write_file
 from sklearn_bell.persistence._params import (
     estimator_to_tree,
     is_own_estimator,
@@ -101,7 +101,7 @@ class SaveMixin:
         """Restore a state of skops or of pickle."""
         if state.keys() != {_SKOPS_KEY}:
             return super().__setstate__(state)  # type: ignore[misc]  # of BaseEstimator
-        loaded = _load_tree(from_bytes(state[_SKOPS_KEY], _KIND), {}, "the skops file")
+        loaded = _load_bytes(state[_SKOPS_KEY], {}, "the skops file")
         if type(loaded) is not type(self):
             raise InvalidFileError(f"It is a {type(loaded).__name__}, not a {type(self).__name__}.")
         return self.__dict__.update(vars(loaded))
@@ -165,12 +165,12 @@ def load(path: str | os.PathLike[str], **params: Any) -> Any:
     >>> bool((loaded.transform(X) == bell.transform(X)).all())
     True
     """
-    return _load_tree(read_file(path, _KIND), params, path)
+    return _load_bytes(Path(path).read_bytes(), params, path)
 
 
-def _load_tree(tree, params, path):
+def _load_bytes(data, params, path):
     try:
-        return tree_to_estimator(tree, params)
+        return tree_to_estimator(from_bytes(data, _KIND), params)
     except InvalidFileError as error:
         raise InvalidFileError(f"{path}: {error}") from error
     except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError,

@@ -34,12 +34,13 @@ def fit_loop(
     # a resumed training may have been stopped at its last epoch: ask the callbacks again
     if is_resumed and processes.broadcast(reporter.ask_to_stop(history)):
         return
-    if trainer.epoch_ >= last_epoch:
+    is_last = trainer.epoch_ >= last_epoch
+    if is_last:
         return
     n_reads = (last_epoch - trainer.epoch_) * min(len(X), trainer.epoch_size or len(X))
     X = cache_on_device(X, trainer.device, n_reads // processes.size)
     with _run_settings(trainer, callbacks, processes):
-        while trainer.epoch_ < last_epoch:
+        while not is_last:
             reporter.begin_epoch()
             start = time.perf_counter()
             trainer.fit_loop(X, y, epochs=1)
@@ -51,8 +52,6 @@ def fit_loop(
             if is_due and current_processes().rank == 0:
                 state = {"net": trainer.get_state(), "history": history, **extra_state()}
                 manager.save(trainer.epoch_, state)
-            if is_last:
-                return
 
 
 def resume(trainer, history, manager, max_epochs, processes=SINGLE_PROCESS):

@@ -110,10 +110,8 @@ def _instructions(code):
 def _is_library(value):
     """Return True for functions and classes of Python, of installed packages and of this one."""
     name = _path(value).split(".")[0]
-    if name in sys.stdlib_module_names or name == __name__.split(".")[0]:
-        return name != "__main__"
     file = getattr(sys.modules.get(name), "__file__", None) or ""
-    return file.startswith(_LIBRARIES)
+    return name in {*sys.stdlib_module_names, "sklearn_bell"} or file.startswith(_LIBRARIES)
 
 
 def _params(estimator):
