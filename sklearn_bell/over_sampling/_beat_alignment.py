@@ -64,8 +64,10 @@ def _map_samples(samples, target, source):
     rigid = np.where(
         target_half < source_half, _RIGID_IF_SHORTER * target_half, _RIGID_IF_LONGER * source_half
     )
-    knots = ([-half[0], -rigid[0], 0, rigid[1], half[1]] for half in (target_half, source_half))
-    return source[1] + np.interp(samples - target[1], *knots)
+    target_knots, source_knots = (
+        [-half[0], -rigid[0], 0, rigid[1], half[1]] for half in (target_half, source_half)
+    )
+    return source[1] + np.interp(samples - target[1], target_knots, source_knots)
 
 
 def _spread_step(x, start, width):
