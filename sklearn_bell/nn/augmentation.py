@@ -1,11 +1,8 @@
-"""Augmentations: random views of a batch of records, computed on its device.
+"""Augmentations: random modules on batches of records, and the pure functions that they wrap.
 
-Each random module wraps a pure function. ``augmentation(x, generator)`` takes x of shape ``(batch,
-n_leads, n_samples)`` and draws from the generator only, so that equal seeds give equal views. Any
-``nn.Module`` with such a ``forward`` is an augmentation.
+``augmentation(x, generator)`` takes x of shape ``(batch, n_leads, n_samples)`` and draws from the
+generator only, so that equal seeds give equal views. Any such ``nn.Module`` is an augmentation.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 
@@ -26,24 +23,20 @@ __all__ = [
 
 
 def crop(x: Tensor, start: Tensor, n_samples: int) -> Tensor:
-    """Cut ``n_samples`` samples out of every record from sample ``start``, the same in all leads.
+    """Cut a segment out of every record, the same in all leads.
 
     Parameters
     ----------
     x : Tensor of shape (batch, n_leads, n_samples_in)
     start : Tensor of shape (batch,), integer
+        First sample of each segment.
     n_samples : int
-
-    Returns
-    -------
-    view : Tensor of shape (batch, n_leads, n_samples)
+        Length of the view, ``(batch, n_leads, n_samples)``.
 
     Examples
     --------
-    >>> x = torch.arange(6.0).expand(2, 1, 6)
-    >>> crop(x, torch.tensor([0, 3]), 3)[:, 0]
-    tensor([[0., 1., 2.],
-            [3., 4., 5.]])
+    >>> crop(torch.arange(6.0).view(1, 1, 6), torch.tensor([3]), 2)
+    tensor([[[3., 4.]]])
     """
     sample = start[:, None] + torch.arange(n_samples, device=x.device)  # (batch, n_samples)
     return x.gather(-1, sample[:, None].expand(-1, x.shape[1], -1))
@@ -55,17 +48,13 @@ def resized_crop(x: Tensor, start: Tensor, ratio: Tensor) -> Tensor:
     Parameters
     ----------
     x : Tensor of shape (batch, n_leads, n_samples)
+        Records; the view has the same shape.
     start, ratio : Tensor of shape (batch,)
         First sample and length of each segment, as fractions of ``n_samples - 1``.
 
-    Returns
-    -------
-    view : Tensor of shape (batch, n_leads, n_samples)
-
     Examples
     --------
-    >>> x = torch.arange(5.0)[None, None]
-    >>> resized_crop(x, torch.tensor([0.5]), torch.tensor([0.5]))
+    >>> resized_crop(torch.arange(5.0).view(1, 1, 5), torch.tensor([0.5]), torch.tensor([0.5]))
     tensor([[[2.0000, 2.5000, 3.0000, 3.5000, 4.0000]]])
     """
     last = x.shape[-1] - 1
@@ -84,12 +73,9 @@ def time_out(x: Tensor, start: Tensor, ratio: Tensor) -> Tensor:
     Parameters
     ----------
     x : Tensor of shape (batch, n_leads, n_samples)
+        Records; the view has the same shape.
     start, ratio : Tensor of shape (batch,)
         Start and length of each segment, as fractions of the record.
-
-    Returns
-    -------
-    view : Tensor of shape (batch, n_leads, n_samples)
 
     Examples
     --------
@@ -111,8 +97,7 @@ class RandomCrop(nn.Module):
 
     Examples
     --------
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> RandomCrop()(torch.randn(4, 8, 1000), generator).shape
+    >>> RandomCrop()(torch.zeros(4, 8, 1000)).shape
     torch.Size([4, 8, 500])
     """
 
@@ -128,21 +113,7 @@ class RandomCrop(nn.Module):
         return crop(x, start, n_samples)
 
 
-class _RandomSegment(nn.Module):
-    """A segment with a random length between two fractions of the record."""
-
-    def __init__(self, low: float, high: float):
-        super().__init__()
-        self.low, self.high = low, high
-
-    def _draw(self, x, generator):
-        """Draw start and length of a segment per record, as fractions."""
-        draw = torch.rand(2, len(x), device=x.device, generator=generator)
-        ratio = self.low + (self.high - self.low) * draw[0]
-        return draw[1] * (1 - ratio), ratio
-
-
-class RandomResizedCrop(_RandomSegment):
+class RandomResizedCrop(nn.Module):
     """Cut a random segment out of every record and stretch it to the full length.
 
     Parameters
@@ -152,20 +123,20 @@ class RandomResizedCrop(_RandomSegment):
 
     Examples
     --------
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> RandomResizedCrop()(torch.randn(4, 8, 1000), generator).shape
+    >>> RandomResizedCrop()(torch.zeros(4, 8, 1000)).shape
     torch.Size([4, 8, 1000])
     """
 
     def __init__(self, low: float = 0.5, high: float = 1.0):
-        super().__init__(low, high)
+        super().__init__()
+        self.low, self.high = low, high
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         """Return a view of x, ``(batch, n_leads, n_samples)``."""
-        return resized_crop(x, *self._draw(x, generator))
+        return resized_crop(x, *_draw_segment(x, self.low, self.high, generator))
 
 
-class TimeOut(_RandomSegment):
+class TimeOut(nn.Module):
     """Set a random segment of every record to zero.
 
     Parameters
@@ -175,26 +146,28 @@ class TimeOut(_RandomSegment):
 
     Examples
     --------
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> TimeOut(low=0.5, high=0.5)(torch.ones(4, 8, 1000), generator).mean()
+    >>> TimeOut(low=0.5, high=0.5)(torch.ones(4, 8, 1000)).mean()
     tensor(0.5000)
     """
 
     def __init__(self, low: float = 0.0, high: float = 0.5):
-        super().__init__(low, high)
+        super().__init__()
+        self.low, self.high = low, high
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         """Return a view of x, ``(batch, n_leads, n_samples)``."""
-        return time_out(x, *self._draw(x, generator))
+        return time_out(x, *_draw_segment(x, self.low, self.high, generator))
+
+
+def _draw_segment(x, low, high, generator):
+    """Draw start and length of a segment per record, as fractions."""
+    draw = torch.rand(2, len(x), device=x.device, generator=generator)
+    ratio = low + (high - low) * draw[0]
+    return draw[1] * (1 - ratio), ratio
 
 
 class Compose(nn.Module):
-    """Apply augmentations one after another.
-
-    Parameters
-    ----------
-    *augmentations : nn.Module
-        Augmentations in order. Without any, the view is x itself.
+    """Apply augmentations one after another; without any, the view is x itself.
 
     Examples
     --------
@@ -213,18 +186,11 @@ class Compose(nn.Module):
 
 
 class TwoViews(nn.Module):
-    """Make two independent views of every record.
-
-    Parameters
-    ----------
-    augmentation : callable
-        Makes a view.
+    """Make two independent views of every record by an augmentation.
 
     Examples
     --------
-    >>> first, second = TwoViews(RandomCrop())(torch.randn(4, 8, 1000), torch.Generator())
-    >>> first.shape, second.shape
-    (torch.Size([4, 8, 500]), torch.Size([4, 8, 500]))
+    >>> first, second = TwoViews(RandomCrop())(torch.zeros(4, 8, 1000))
     """
 
     def __init__(self, augmentation: Callable[..., Tensor]):
@@ -237,12 +203,7 @@ class TwoViews(nn.Module):
 
 
 class TwoHalves(TwoViews):
-    """Make a view of each half of every record, which are neighbours in time.
-
-    Parameters
-    ----------
-    augmentation : callable
-        Makes a view of each half.
+    """Make a view of each half of every record by an augmentation.
 
     Examples
     --------

@@ -1,7 +1,5 @@
 """Batch normalisation: shared between processes, calibrated without training, fused."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterable
 from itertools import pairwise
@@ -32,47 +30,34 @@ class _AllReduceSum(torch.autograd.Function):
 class SharedBatchNorm1d(nn.BatchNorm1d):
     """``nn.BatchNorm1d`` over the batches of all processes, on CPUs and GPUs.
 
-    Attributes
-    ----------
-    n_processes : int
-        Number of processes; with 1 it equals ``nn.BatchNorm1d``.
-
     Examples
     --------
-    >>> x = SharedBatchNorm1d(3)(torch.arange(12.0).view(4, 3))
-    >>> x.mean(0).abs().max() < 1e-6
-    tensor(True)
+    >>> SharedBatchNorm1d(2)(torch.randn(4, 2)).shape
+    torch.Size([4, 2])
     """
 
-    n_processes = 1
+    n_processes = 1  # equals nn.BatchNorm1d
     momentum: float
     num_batches_tracked: Tensor
     running_mean: Tensor
     running_var: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``(batch, n_features)``, or each of ``(n_batches, batch, n_features)``.
-
-        Several batches share one message between processes.
-        """
-        if x.ndim == 2:
-            return self.forward(x[None])[0]
+        """Normalise ``(batch, n_features)``."""
         if self.n_processes == 1 or not self.training:
-            return torch.stack([super(SharedBatchNorm1d, self).forward(batch) for batch in x])
+            return super().forward(x)
         dtype, x = x.dtype, x.float()
-        sums = torch.cat([x.sum(1), x.square().sum(1), x.new_full((len(x), 1), x.shape[1])], dim=1)
+        sums = torch.cat([x.sum(0), x.square().sum(0), x.new_full((1,), len(x))])
         sums = _AllReduceSum.apply(sums)
-        n = sums[:, -1:].detach()
-        means, squares = (sums[:, :-1] / n).chunk(2, dim=1)
-        variances = (squares - means.square()).clamp(min=0)
+        n = sums[-1].detach()
+        mean, mean_square = (sums[:-1] / n).chunk(2)
+        variance = (mean_square - mean.square()).clamp(min=0)
         with torch.no_grad():
-            self.num_batches_tracked += len(x)
-            for mean, variance in zip(means, variances * n / (n - 1), strict=True):
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(variance, self.momentum)
-        scale = (variances + self.eps).rsqrt() * self.weight
-        x = (x - means[:, None]) * scale[:, None] + self.bias
-        return x.to(dtype)
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * n / (n - 1), self.momentum)
+        scale = (variance + self.eps).rsqrt() * self.weight
+        return ((x - mean) * scale + self.bias).to(dtype)
 
 
 @torch.no_grad()
@@ -91,16 +76,13 @@ def calibrate_batch_norm(module: nn.Module, batches: Iterable[Tensor]) -> None:
     Examples
     --------
     >>> norm = nn.BatchNorm1d(1)
-    >>> batches = torch.tensor([[1.0], [3.0]]), torch.tensor([[4.0], [6.0]])
-    >>> calibrate_batch_norm(norm, batches)
+    >>> calibrate_batch_norm(norm, [torch.tensor([[1.0], [3.0]]), torch.tensor([[4.0], [6.0]])])
     >>> norm.running_mean, norm.running_var
     (tensor([3.5000]), tensor([2.]))
     """
-    norms = [
-        layer
-        for layer in module.modules()
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.track_running_stats
-    ]
+    batch_norm = nn.modules.batchnorm._BatchNorm
+    norms = [layer for layer in module.modules() if isinstance(layer, batch_norm)]
+    norms = [norm for norm in norms if norm.track_running_stats]
     if not norms:
         return
     momenta, training = [norm.momentum for norm in norms], module.training

@@ -1,7 +1,5 @@
 """Classifier module: an encoder and a linear head, trained by cross-entropy."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -38,15 +36,14 @@ class ClassifierModule(TrainableModule):
     Examples
     --------
     >>> from sklearn_bell.nn.augmentation import RandomCrop
-    >>> from sklearn_bell.nn.encoders import JointEncoder, ResNet1d
-    >>> encoder = JointEncoder(ResNet1d(in_channels=2))
-    >>> module = ClassifierModule(
-    ...     nn.Identity(), encoder, 112, 3, RandomCrop(0.8), 0.0, multilabel=False
-    ... )
-    >>> batch = torch.zeros(4, 2, 1000), torch.eye(3)[[0, 1, 2, 0]]
-    >>> sorted(module(batch, torch.Generator()))
-    ['loss']
+    >>> from sklearn_bell.nn.encoders import ResNet1d
+    >>> module = ClassifierModule(nn.Identity(), ResNet1d(2), 112, 3, RandomCrop(), 0.0, False)
+    >>> module.logits(torch.zeros(4, 2, 1000)).shape
+    torch.Size([4, 3])
     """
+
+    center: Tensor
+    scale: Tensor
 
     def __init__(
         self,
@@ -62,8 +59,6 @@ class ClassifierModule(TrainableModule):
         self.normalize, self.encoder, self.augmentation = normalize, encoder, augmentation
         self.dropout, self.linear = nn.Dropout(dropout), nn.Linear(n_latents, n_outputs)
         self.multilabel, self.n_frozen_epochs = multilabel, 0
-        self.center: Tensor
-        self.scale: Tensor
         self.register_buffer("center", torch.zeros(n_latents))
         self.register_buffer("scale", torch.ones(n_latents))
         self.freeze(False)

@@ -1,7 +1,5 @@
 """Autoregressive prior of the codes of a VQ-VAE, conditioned on classes."""
 
-from __future__ import annotations
-
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
@@ -16,7 +14,8 @@ class CodePrior(TrainableModule):
     """Recurrent network that predicts codes from the codes before them and from classes.
 
     A gated recurrent unit runs over positions. At a position, the code of each codebook is
-    predicted from the state and from the codes of the codebooks before it.
+    predicted from the state and from the codes of the codebooks before it. From van den Oord A,
+    Vinyals O, Kavukcuoglu K. Neural discrete representation learning. NeurIPS 2017, section 3.3.
 
     Parameters
     ----------
@@ -25,18 +24,14 @@ class CodePrior(TrainableModule):
     width : int, default=128
         Width of the state.
 
-    References
-    ----------
-    van den Oord A, Vinyals O, Kavukcuoglu K. Neural discrete representation learning. NeurIPS
-    2017, section 3.3.
-
     Examples
     --------
     >>> prior = CodePrior(n_codebooks=2, n_codes=16, n_classes=3)
-    >>> classes = torch.eye(3)
-    >>> prior.sample(classes, n_positions=5, temperature=1.0, generator=torch.Generator()).shape
+    >>> prior.sample(torch.eye(3), n_positions=5, temperature=1, generator=torch.Generator()).shape
     torch.Size([3, 5, 2])
     """
+
+    offsets: Tensor
 
     def __init__(self, n_codebooks: int, n_codes: int, n_classes: int, width: int = 128):
         super().__init__()
@@ -46,7 +41,6 @@ class CodePrior(TrainableModule):
         self.classes = nn.Linear(n_classes, width)
         self.recurrent = nn.GRU(width, width, batch_first=True)
         self.heads = nn.ModuleList(nn.Linear(width, n_codes) for _ in range(n_codebooks))
-        self.offsets: Tensor
         self.register_buffer("offsets", torch.arange(n_codebooks) * n_codes, persistent=False)
 
     def forward(self, batch: tuple[Tensor, Tensor], generator: Generator) -> dict[str, Tensor]:

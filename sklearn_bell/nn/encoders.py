@@ -1,11 +1,7 @@
 """Encoders of leads, and their combination into encoders of records.
 
 An encoder is any module that maps ``(batch, in_channels, n_samples)`` to ``(batch, n_features)``.
-A callable ``encoder(in_channels) -> nn.Module`` makes one. A record has one encoder per lead, one
-that all leads share, or one that sees all leads as channels.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
@@ -25,16 +21,22 @@ def _initialize(module):
     module.to(memory_format=torch.channels_last)
 
 
+def _conv_bn(in_channels, out_channels, kernel_size, stride=1, bias=False):
+    """Return a convolution along time, padded at both ends, and its batch normalisation."""
+    sizes = (1, kernel_size), (1, stride), (0, kernel_size // 2)
+    conv = nn.Conv2d(in_channels, out_channels, *sizes, bias=bias)
+    return conv, nn.BatchNorm2d(out_channels)
+
+
 def _as_image(x):
     """Add an axis of height one: 2-D kernels are faster than 1-D ones on CPUs."""
     return x[:, :, None, :].contiguous(memory_format=torch.channels_last)
 
 
 class VGG1d(nn.Module):
-    """VGG16 along time: thirteen convolutions of kernel 3 in five blocks, averaged over time.
+    """VGG16 (Simonyan and Zisserman, ICLR 2015) along time, averaged over time.
 
-    The network of Simonyan and Zisserman (ICLR 2015). Pooling rounds up, so that records may have
-    any length from one sample.
+    Thirteen convolutions of kernel 3 in five blocks. Records may have any length.
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ class VGG1d(nn.Module):
         Number of leads seen together.
     width : float, default=1/8
         Factor on the channels of VGG16 (64, 128, 256, 512, 512). The default is the branch of the
-        literature: 64 features from 78,216 parameters.
+        literature, with 64 features and 78,216 parameters.
 
     Examples
     --------
@@ -56,11 +58,7 @@ class VGG1d(nn.Module):
         for n_channels, n_convolutions in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
             out_channels = max(1, round(n_channels * width))
             for _ in range(n_convolutions):
-                layers += [
-                    nn.Conv2d(in_channels, out_channels, kernel_size=(1, 3), padding=(0, 1)),
-                    nn.BatchNorm2d(out_channels),
-                    nn.ReLU(),
-                ]
+                layers += [*_conv_bn(in_channels, out_channels, 3, bias=True), nn.ReLU()]
                 in_channels = out_channels
             layers.append(nn.MaxPool2d((1, 2), ceil_mode=True))
         self.layers = nn.Sequential(*layers)
@@ -97,14 +95,8 @@ class ResNet1d(nn.Module):
         self, in_channels: int = 1, channels: Sequence[int] = (16, 32, 64), n_depths: int = 3
     ):
         super().__init__()
-        self.first = nn.Sequential(
-            nn.Conv2d(in_channels, channels[0], (1, 15), stride=(1, 4), padding=(0, 7), bias=False),
-            nn.BatchNorm2d(channels[0]),
-            nn.ReLU(),
-        )
-        self.blocks = nn.ModuleList(
-            map(_ResidualBlock, (channels[0], *channels[:-1]), channels)  # in, out
-        )
+        self.first = nn.Sequential(*_conv_bn(in_channels, channels[0], 15, stride=4), nn.ReLU())
+        self.blocks = nn.ModuleList(map(_ResidualBlock, (channels[0], *channels), channels))
         self.n_depths = n_depths
         _initialize(self)
 
@@ -124,17 +116,12 @@ class _ResidualBlock(nn.Module):
     def __init__(self, in_channels, out_channels):
         super().__init__()
         self.long = nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, (1, 5), (1, 2), (0, 2), bias=False),
-            nn.BatchNorm2d(out_channels),
+            *_conv_bn(in_channels, out_channels, 5, stride=2),
             nn.ReLU(),
-            nn.Conv2d(out_channels, out_channels, (1, 5), padding=(0, 2), bias=False),
-            nn.BatchNorm2d(out_channels),
+            *_conv_bn(out_channels, out_channels, 5),
         )
-        self.short = nn.Sequential(
-            nn.AvgPool2d((1, 2), ceil_mode=True),
-            nn.Conv2d(in_channels, out_channels, 1, bias=False),
-            nn.BatchNorm2d(out_channels),
-        )
+        pool = nn.AvgPool2d((1, 2), ceil_mode=True)
+        self.short = nn.Sequential(pool, *_conv_bn(in_channels, out_channels, 1))
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -142,12 +129,7 @@ class _ResidualBlock(nn.Module):
 
 
 class LeadwiseEncoder(nn.Module):
-    """A separate encoder for each lead.
-
-    Parameters
-    ----------
-    branches : sequence of nn.Module
-        One encoder of one channel per lead, all with the same number of features.
+    """A separate encoder of one channel for each lead, all with the same number of features.
 
     Examples
     --------
@@ -162,18 +144,12 @@ class LeadwiseEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Encode ``(batch, n_leads, n_samples)`` as ``(batch, n_leads, n_features)``."""
         # a copy for each branch, which may work in place
-        leads = [x[:, i : i + 1].clone() for i in range(len(self.branches))]
-        latents = [branch(lead) for branch, lead in zip(self.branches, leads, strict=True)]
+        latents = [branch(x[:, i : i + 1].clone()) for i, branch in enumerate(self.branches)]
         return torch.stack(latents, dim=1)
 
 
 class SharedEncoder(nn.Module):
-    """One encoder applied to each lead separately.
-
-    Parameters
-    ----------
-    encoder : nn.Module
-        An encoder of one channel.
+    """One encoder of one channel, applied to each lead separately.
 
     Examples
     --------
@@ -193,11 +169,6 @@ class SharedEncoder(nn.Module):
 
 class JointEncoder(nn.Module):
     """One encoder that sees all leads together, as its channels.
-
-    Parameters
-    ----------
-    encoder : nn.Module
-        An encoder with one channel per lead.
 
     Examples
     --------
@@ -238,9 +209,8 @@ def latent_shape(
             )
     encoder.eval()
     try:
-        with torch.no_grad():
-            encoder(views[0])
-            latent = encoder(records)
+        encoder(views[0])
+        latent = encoder(records)
     except RuntimeError as error:
         raise InvalidECGError(
             f"The encoder cannot take records of {n_samples} samples, or views of "

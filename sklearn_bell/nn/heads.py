@@ -1,7 +1,5 @@
 """Heads: small networks on the latents of all leads, with separate weights for each lead."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -18,7 +16,6 @@ class LeadwiseLinear(nn.Module):
     Parameters
     ----------
     n_leads, in_features, out_features : int
-        Sizes.
 
     Examples
     --------
@@ -29,10 +26,9 @@ class LeadwiseLinear(nn.Module):
     def __init__(self, n_leads: int, in_features: int, out_features: int):
         super().__init__()
         bound = 1 / math.sqrt(in_features)  # as nn.Linear does
-        self.weight = nn.Parameter(
-            torch.empty(n_leads, in_features, out_features).uniform_(-bound, bound)
-        )
-        self.bias = nn.Parameter(torch.empty(n_leads, 1, out_features).uniform_(-bound, bound))
+        weight = torch.empty(n_leads, in_features, out_features).uniform_(-bound, bound)
+        bias = torch.empty(n_leads, 1, out_features).uniform_(-bound, bound)
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., n_leads, in_features)`` to ``(..., n_leads, out_features)``."""
@@ -47,13 +43,11 @@ class LeadwiseMLP(nn.Module):
     Parameters
     ----------
     n_leads, in_features, hidden_features, out_features : int
-        Sizes.
 
     Examples
     --------
-    >>> projector = LeadwiseMLP(n_leads=8, in_features=64, hidden_features=512, out_features=512)
-    >>> projector(torch.zeros(4, 8, 64)).shape
-    torch.Size([4, 8, 512])
+    >>> LeadwiseMLP(8, 64, hidden_features=32, out_features=5)(torch.zeros(4, 8, 64)).shape
+    torch.Size([4, 8, 5])
     """
 
     def __init__(self, n_leads: int, in_features: int, hidden_features: int, out_features: int):
@@ -64,10 +58,7 @@ class LeadwiseMLP(nn.Module):
         self.contract = LeadwiseLinear(n_leads, hidden_features, out_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, n_leads, in_features)`` to ``(batch, n_leads, out_features)``.
-
-        Each view of ``(n_views, batch, n_leads, in_features)`` is normalised as a separate batch.
-        """
+        """Map ``(batch, n_leads, in_features)`` to ``(batch, n_leads, out_features)``."""
         x = self.expand(x)
-        x = self.norm(x.flatten(-2)).view_as(x)  # a mean and deviation per lead and feature
+        x = self.norm(x.flatten(1)).view_as(x)  # a mean and deviation per lead and feature
         return self.contract(self.relu(x))

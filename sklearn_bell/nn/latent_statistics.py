@@ -1,8 +1,8 @@
 """Streaming mean and covariance of latents, and the signs of collapse computed from them."""
 
-from __future__ import annotations
-
+import copy
 from collections.abc import Iterable
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -16,9 +16,9 @@ class LatentStatistics:
     Examples
     --------
     >>> statistics = LatentStatistics()
-    >>> statistics.update(torch.ones(16, 8, 64))
-    >>> statistics.deviations().max(), statistics.effective_rank()
-    (tensor(0.), 0.0)
+    >>> statistics.update(torch.ones(16, 2, 64))
+    >>> statistics.deviations(), statistics.effective_rank()
+    (tensor([0., 0.]), 0.0)
     """
 
     def __init__(self):
@@ -39,14 +39,14 @@ class LatentStatistics:
         self.sum += centred.sum(1, keepdim=True)
         self.products += centred.mT @ centred
 
-    def cpu(self) -> LatentStatistics:
+    def cpu(self) -> Self:
         """Return a copy on the CPU, to merge statistics of several devices."""
-        copied = LatentStatistics()
-        copied.n, copied.origin = self.n, self.origin.cpu()
-        copied.sum, copied.products = self.sum.cpu(), self.products.cpu()
+        copied = copy.copy(self)
+        tensors = self.origin, self.sum, self.products
+        copied.origin, copied.sum, copied.products = (tensor.cpu() for tensor in tensors)
         return copied
 
-    def merge(self, other: LatentStatistics) -> None:
+    def merge(self, other: Self) -> None:
         """Add the latents of other statistics."""
         shift = other.origin - self.origin
         self.products += other.products + other.sum.mT @ shift + shift.mT @ other.sum

@@ -1,7 +1,5 @@
 """Losses of self-supervised learning, as functions of tensors."""
 
-from __future__ import annotations
-
 import functools
 
 import torch
@@ -22,21 +20,18 @@ __all__ = [
 def _in_float32(loss):
     """Compute a loss of half-precision tensors in float32: means over a batch need the digits."""
 
+    def upcast(x):
+        is_half = isinstance(x, Tensor) and x.dtype in (torch.float16, torch.bfloat16)
+        return x.float() if is_half else x
+
     @functools.wraps(loss)
     def in_float32(*args, **kwargs):
-        args = tuple(map(_at_least_float32, args))
-        kwargs = {name: _at_least_float32(value) for name, value in kwargs.items()}
+        args, kwargs = [*map(upcast, args)], {name: upcast(x) for name, x in kwargs.items()}
         device = next(x.device for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
         with torch.autocast(device.type, enabled=False):
             return loss(*args, **kwargs)
 
     return in_float32
-
-
-def _at_least_float32(x):
-    if isinstance(x, Tensor) and x.dtype in (torch.float16, torch.bfloat16):
-        return x.float()
-    return x
 
 
 @_in_float32
@@ -58,8 +53,7 @@ def lead_distances(prediction: Tensor, target: Tensor) -> Tensor:
 
     Examples
     --------
-    >>> prediction = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
-    >>> lead_distances(prediction, -prediction)
+    >>> lead_distances(torch.eye(2)[None], -torch.eye(2)[None])
     tensor([[4., 2.],
             [2., 4.]])
     """
@@ -68,24 +62,14 @@ def lead_distances(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def intra_inter(distances: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean within leads and mean between different leads of a lead-by-lead matrix.
-
-    Parameters
-    ----------
-    distances : Tensor of shape (n_leads, n_leads)
-
-    Returns
-    -------
-    intra, inter : scalar Tensor
-        Mean of the diagonal and of the other entries; `inter` is zero for one lead.
+    """Return the mean of the diagonal of ``(n_leads, n_leads)``, and of the rest (0 for one lead).
 
     Examples
     --------
     >>> intra_inter(torch.tensor([[1.0, 3.0], [5.0, 1.0]]))
     (tensor(1.), tensor(4.))
     """
-    n_leads = len(distances)
-    trace = distances.trace()
+    n_leads, trace = len(distances), distances.trace()
     return trace / n_leads, (distances.sum() - trace) / max(n_leads * (n_leads - 1), 1)
 
 
@@ -134,9 +118,9 @@ def barlow_twins_lead_loss(first: Tensor, second: Tensor, trade_off: float = 0.0
 
     Examples
     --------
-    >>> z = torch.randn(1000, 1, 4, generator=torch.Generator().manual_seed(0))
-    >>> bool(barlow_twins_lead_loss(z, z) < 0.001 < barlow_twins_lead_loss(z, -z))
-    True
+    >>> z = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])[:, None]
+    >>> barlow_twins_lead_loss(z, -z)
+    tensor([[4.0000]])
     """
     first, second = ((z - z.mean(0)) / (z.std(0, correction=0) + 1e-6) for z in (first, second))
     correlation = einsum("bia,bjc->ijac", first, second) / len(first)
@@ -166,8 +150,7 @@ def clocs_loss(views: Tensor, same: Tensor, temperature: float) -> Tensor:
 
     Examples
     --------
-    >>> views = torch.eye(3)[:, None].expand(3, 2, 3)
-    >>> bool(clocs_loss(views, torch.eye(3, dtype=torch.bool), temperature=0.1) < 0.001)
+    >>> bool(clocs_loss(torch.eye(3)[:, None].expand(3, 2, 3), torch.eye(3).bool(), 0.1) < 0.001)
     True
     """
     views = F.normalize(views, dim=-1)
@@ -192,8 +175,8 @@ def nt_xent_loss(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
     Examples
     --------
-    >>> bool(nt_xent_loss(torch.eye(3), torch.eye(3), temperature=0.1) < 0.001)
-    True
+    >>> nt_xent_loss(torch.eye(3), torch.eye(3), temperature=0.1)
+    tensor(0.0002)
     """
     views = F.normalize(torch.cat([first, second]), dim=-1)
     logits = (views @ views.T / temperature).fill_diagonal_(-torch.inf)
@@ -227,10 +210,10 @@ def reconstruction_loss(
 
     Examples
     --------
-    >>> x = torch.randn(4, 2, 100, generator=torch.Generator().manual_seed(0))
-    >>> loss, errors = reconstruction_loss(x, torch.zeros_like(x), torch.ones(2))
+    >>> x = torch.arange(100.0).view(1, 1, 100)
+    >>> loss, errors = reconstruction_loss(x, torch.full_like(x, 49.5), torch.ones(1))
     >>> errors.round(decimals=1)
-    tensor([1., 1.])
+    tensor([1.])
     """
     axes = tuple(range(2, x.ndim))
     floor = 1e-3 * scale.square().flatten()  # (n_channels,)

@@ -1,7 +1,5 @@
 """Normalisation of records before the encoder."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
@@ -22,20 +20,16 @@ class InputNormalization(nn.Module):
 
     Parameters
     ----------
-    n_samples : int
-        Length of the records.
-    sampling_rate : float
-        Sampling rate in Hz.
+    n_samples, sampling_rate : int, float
+        Length and sampling rate in Hz of the records.
     low, high : float, default=0.5, 40.0
         Band in Hz. Coefficients of the discrete cosine transform outside the band are dropped.
 
     Examples
     --------
-    >>> time = torch.arange(1000) / 100
-    >>> wave, drift = torch.sin(12 * torch.pi * time), torch.cos(0.4 * torch.pi * time)
-    >>> prepared = InputNormalization(1000, sampling_rate=100)((wave + 3 * drift)[None, None])
-    >>> round(torch.corrcoef(torch.stack([prepared[0, 0], wave]))[0, 1].item(), 2)
-    1.0
+    >>> drift = 3 * torch.cos(torch.pi * torch.arange(1000) / 200).view(1, 1, 1000)  # 0.25 Hz
+    >>> InputNormalization(1000, sampling_rate=100).filter(drift).abs().max() < 0.01
+    tensor(True)
     """
 
     def __init__(self, n_samples: int, sampling_rate: float, low: float = 0.5, high: float = 40.0):
@@ -56,7 +50,6 @@ class InputNormalization(nn.Module):
     def filter(self, x: Tensor) -> Tensor:
         """Remove frequencies outside the band."""
         x = x - x.mean(-1, keepdim=True)  # first, so that a large offset costs no digits
-        spectrum = torch.fft.rfft(
-            torch.cat([x, x.flip(-1)], dim=-1)
-        )  # mirrored: a cosine transform
-        return torch.fft.irfft(spectrum * self.band, n=2 * x.shape[-1])[..., : x.shape[-1]]
+        mirrored = torch.cat([x, x.flip(-1)], dim=-1)  # makes it a cosine transform
+        spectrum = torch.fft.rfft(mirrored) * self.band
+        return torch.fft.irfft(spectrum, n=mirrored.shape[-1])[..., : x.shape[-1]]

@@ -1,7 +1,5 @@
 """Protocol of modules that the training loop trains."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -17,20 +15,17 @@ class TrainableModule(nn.Module):
 
     Examples
     --------
-    >>> import torch
-    >>> class MeanSquare(TrainableModule):
-    ...     def __init__(self):
+    >>> class Autoencoder(TrainableModule):
+    ...     def __init__(self, layers):
     ...         super().__init__()
-    ...         self.layer = nn.Linear(3, 1)
+    ...         self.layers = layers
     ...
     ...     def forward(self, batch, generator):
-    ...         return {"loss": self.layer(batch).square().mean()}
-    >>> MeanSquare()(torch.zeros(2, 3), torch.Generator())["loss"].shape
-    torch.Size([])
+    ...         return {"loss": (self.layers(batch) - batch).square().mean()}
     """
 
     def forward(self, batch: Any, generator: Generator) -> dict[str, Tensor]:
-        """Compute the loss terms of a batch.
+        """Return the loss terms of a batch: ``"loss"`` is minimised, means of all are recorded.
 
         Parameters
         ----------
@@ -38,11 +33,6 @@ class TrainableModule(nn.Module):
             Records, or records and targets.
         generator : Generator
             Source of all randomness of the step, on the module's device.
-
-        Returns
-        -------
-        terms : dict of Tensor
-            ``"loss"`` is minimised; the epoch's mean of every term is recorded.
         """
         raise NotImplementedError
 
@@ -55,11 +45,7 @@ class TrainableModule(nn.Module):
     def summarize_epoch(self, terms: dict[str, Any], all_gather: Callable) -> dict[str, Any]:
         """Return the entries of ``history_`` for the epoch.
 
-        Parameters
-        ----------
-        terms : dict
-            Mean of every loss term over the epoch.
-        all_gather : callable
-            Returns the list of a value in all processes that train together.
+        `terms` has the mean of every loss term over the epoch; ``all_gather(value)`` returns the
+        list of a value in all processes that train together.
         """
         return terms

@@ -3,10 +3,8 @@
 Latents have the shape ``(batch, *positions, n_features)``, one position per patch of the record.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -32,7 +30,8 @@ class Codebook(nn.Module):
     """Vectors that quantise latents, updated as moving averages of the latents assigned to them.
 
     The first batch initialises all vectors with random latents. A vector with hardly any latents is
-    dead, and is reset to a random latent of the batch.
+    dead, and is reset to a random latent of the batch. From van den Oord A, Vinyals O, Kavukcuoglu
+    K. Neural discrete representation learning. NeurIPS 2017.
 
     Parameters
     ----------
@@ -42,10 +41,6 @@ class Codebook(nn.Module):
         Decay of the moving averages per step.
     dead_below : float, default=0.02
         A vector is dead below this fraction of the mean number of latents per vector.
-
-    References
-    ----------
-    van den Oord A, Vinyals O, Kavukcuoglu K. Neural discrete representation learning. NeurIPS 2017.
 
     Examples
     --------
@@ -118,7 +113,9 @@ class ResidualQuantizer(nn.Module):
     """Sequence of codebooks, each of which quantises the residual of the codebooks before it.
 
     A quantised latent is the sum of one vector per codebook: n codebooks of k vectors represent
-    ``k ** n`` latents. With one codebook it is the quantiser of the VQ-VAE.
+    ``k ** n`` latents. With one codebook it is the quantiser of the VQ-VAE. From Zeghidour N,
+    Luebs A, Omran A, Skoglund J, Tagliasacchi M. SoundStream: an end-to-end neural audio codec.
+    IEEE/ACM Trans Audio Speech Lang Process 2022;30:495-507.
 
     Parameters
     ----------
@@ -127,15 +124,9 @@ class ResidualQuantizer(nn.Module):
     n_codes, n_features, decay
         As in :class:`Codebook`.
 
-    References
-    ----------
-    Zeghidour N, Luebs A, Omran A, Skoglund J, Tagliasacchi M. SoundStream: an end-to-end neural
-    audio codec. IEEE/ACM Trans Audio Speech Lang Process 2022;30:495-507.
-
     Examples
     --------
-    >>> quantizer = ResidualQuantizer(n_codebooks=2, n_codes=16, n_features=4)
-    >>> quantized, codes = quantizer(torch.randn(5, 4))
+    >>> quantized, codes = ResidualQuantizer(2, n_codes=16, n_features=4)(torch.randn(5, 4))
     >>> quantized.shape, codes.shape
     (torch.Size([5, 4]), torch.Size([5, 2]))
     """
@@ -145,18 +136,26 @@ class ResidualQuantizer(nn.Module):
     def __init__(self, n_codebooks: int, n_codes: int, n_features: int, decay: float = 0.99):
         super().__init__()
         self.n_codes = n_codes
-        self.codebooks: Any = nn.ModuleList(
-            Codebook(n_codes, n_features, decay) for _ in range(n_codebooks)
-        )
+        codebooks = [Codebook(n_codes, n_features, decay) for _ in range(n_codebooks)]
+        self.codebooks: Any = nn.ModuleList(codebooks)
         self.register_buffer("started", torch.tensor(False))
 
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return quantised latents and their codes ``(..., n_codebooks)``."""
-        return self._quantize(z, Codebook.forward)
+    def forward(
+        self, z: Tensor, choose: Callable[..., Tensor] = Codebook.forward
+    ) -> tuple[Tensor, Tensor]:
+        """Return quantised latents and their codes ``(..., n_codebooks)``.
+
+        ``choose(codebook, residuals)`` returns a code for each residual, by default the nearest.
+        """
+        residual, codes = z.flatten(0, -2), []
+        for codebook in self.codebooks:
+            codes.append(choose(codebook, residual))
+            residual = residual - codebook.vectors[codes[-1]]
+        return z - residual.view_as(z), torch.stack(codes, -1).unflatten(0, z.shape[:-1])
 
     def sample(self, z: Tensor, temperature: float, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return quantised latents and their codes, drawn by :meth:`Codebook.draw`."""
-        return self._quantize(z, lambda codebook, r: codebook.draw(r, temperature, generator))
+        return self(z, lambda codebook, residual: codebook.draw(residual, temperature, generator))
 
     def learn(self, z: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Return quantised latents, codes and commitment loss; update the codebooks.
@@ -184,13 +183,6 @@ class ResidualQuantizer(nn.Module):
         levels = zip(self.codebooks, codes.unbind(-1), strict=True)
         return torch.stack([codebook.vectors[code] for codebook, code in levels]).sum(0)
 
-    def _quantize(self, z, choose):
-        residual, codes = z.flatten(0, -2), []
-        for codebook in self.codebooks:
-            codes.append(choose(codebook, residual))
-            residual = residual - codebook.vectors[codes[-1]]
-        return z - residual.view_as(z), torch.stack(codes, -1).unflatten(0, z.shape[:-1])
-
 
 class VQVAE(nn.Module):
     """Autoencoder with quantised latents, along time or over an image.
@@ -204,8 +196,7 @@ class VQVAE(nn.Module):
     n_channels : int
         Number of leads, or 1 for grey images.
     n_dimensions : {1, 2}, default=1
-        1 for signals ``(batch, n_channels, n_samples)``, 2 for images
-        ``(batch, n_channels, height, width)``.
+        1 for ``(batch, n_channels, n_samples)``, 2 for ``(batch, n_channels, height, width)``.
     width : int, default=128
         Number of channels after the first layer; it doubles with each further layer.
     strides : sequence of int, default=(8,)
@@ -237,14 +228,14 @@ class VQVAE(nn.Module):
     ):
         super().__init__()
         self.n_dimensions, self.stride = n_dimensions, math.prod(strides)
-        encoder: list[nn.Module] = []
-        decoder: list[nn.Module] = []
-        widths = [n_channels, *(width * 2**depth for depth in range(len(strides)))]
-        for n_in, n_out, stride in zip(widths, widths[1:], strides, strict=False):
+        encoder, decoder, n_in = [], [], n_channels
+        for depth, stride in enumerate(strides):
+            n_out = width * 2**depth
             down, up = _inverse_convolutions(n_dimensions, n_in, n_out, stride)
             encoder += [down, _Residual(n_dimensions, n_out), _Residual(n_dimensions, n_out)]
             decoder += [up, _Residual(n_dimensions, n_out), _Residual(n_dimensions, n_out)]
-        down, up = _inverse_convolutions(n_dimensions, widths[-1], n_features, 1)
+            n_in = n_out
+        down, up = _inverse_convolutions(n_dimensions, n_in, n_features, 1)
         self.encoder = nn.Sequential(*encoder, down)
         self.quantizer = ResidualQuantizer(n_codebooks, n_codes, n_features, decay)
         self.decoder = nn.Sequential(up, *decoder[::-1])
@@ -254,10 +245,7 @@ class VQVAE(nn.Module):
 
     @torch.no_grad()
     def fit_normalization(self, x: Tensor) -> None:
-        """Set `center` and `scale` to mean and deviation of each channel of records.
-
-        Channels that are constant, up to rounding, keep the scale 1.
-        """
+        """Set `center` and `scale` to mean and deviation of each channel; 1 for constant ones."""
         x = self._with_channels(x)
         deviation, mean = torch.std_mean(x, (0, *range(2, x.ndim)), keepdim=True)
         constant = deviation <= (1e-6 * mean.abs()).clamp(min=1e-18)  # whose square is not zero
@@ -293,9 +281,8 @@ class ImageVQVAE(VQVAE):
 
     Examples
     --------
-    >>> vqvae, x = ImageVQVAE(width=8), torch.zeros(5, 60, 100)
-    >>> vqvae.encode(x).shape, vqvae(x).shape
-    (torch.Size([5, 8, 13, 64]), torch.Size([5, 60, 100]))
+    >>> ImageVQVAE(width=8).encode(torch.zeros(5, 60, 100)).shape
+    torch.Size([5, 8, 13, 64])
     """
 
     def __init__(self, **settings: Any):
@@ -324,14 +311,10 @@ class _Residual(nn.Module):
     def __init__(self, n_dimensions, n_channels):
         super().__init__()
         conv = getattr(nn, f"Conv{n_dimensions}d")
-        self.layers = nn.Sequential(
-            nn.ReLU(),
-            conv(n_channels, n_channels, 3, padding=1),
-            nn.ReLU(),
-            conv(n_channels, n_channels, 1),
-        )
-        for parameter in self.layers[-1].parameters():
+        first, last = conv(n_channels, n_channels, 3, padding=1), conv(n_channels, n_channels, 1)
+        for parameter in last.parameters():
             nn.init.zeros_(parameter)
+        self.layers = nn.Sequential(nn.ReLU(), first, nn.ReLU(), last)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.layers(x)

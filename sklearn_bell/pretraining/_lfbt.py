@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from numbers import Integral, Real
 
-import torch
 from sklearn.utils._param_validation import Interval
 
 from sklearn_bell.nn.heads import LeadwiseMLP
@@ -25,10 +24,10 @@ class LFBT(Objective):
 
     def forward(self, view, other):
         """Return the loss with its two terms, and the latents of the first view."""
-        latents = torch.stack([self.encoder(view), self.encoder(other)])
-        z, z2 = self.projector(latents)  # (batch, n_parts, head_width)
+        y, y2 = self.encoder(view), self.encoder(other)  # (batch, n_parts, n_features)
+        z, z2 = self.projector(y), self.projector(y2)  # (batch, n_parts, head_width)
         losses = barlow_twins_lead_loss(z, z2, self.trade_off)  # (n_parts, n_parts)
-        return fuse(losses, self.gamma), latents[0]
+        return fuse(losses, self.gamma), y
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from numbers import Integral, Real
 
-import torch
 from sklearn.utils._param_validation import Interval
 
 from sklearn_bell.nn.encoders import JointEncoder
@@ -26,9 +25,9 @@ class SimCLR(Objective):
 
     def forward(self, view, other):
         """Return the loss, and the latents of the first view."""
-        latents = torch.stack([self.encoder(view), self.encoder(other)])
-        z, z2 = self.projector(latents)[..., 0, :]  # (batch, head_width)
-        return {"loss": nt_xent_loss(z, z2, self.temperature)}, latents[0]
+        y, y2 = self.encoder(view), self.encoder(other)  # (batch, 1, n_features)
+        z, z2 = self.projector(y)[:, 0], self.projector(y2)[:, 0]  # (batch, head_width)
+        return {"loss": nt_xent_loss(z, z2, self.temperature)}, y
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -22,13 +22,6 @@ def test_shared_batch_norm_of_one_process_equals_pytorch():
     torch.testing.assert_close(norm.state_dict(), reference.state_dict())
 
 
-def test_shared_batch_norm_normalises_each_batch_separately():
-    together, apart = SharedBatchNorm1d(3), SharedBatchNorm1d(3)
-    batches = torch.randn(2, 9, 3) * torch.tensor([1.0, 5.0])[:, None, None]
-    torch.testing.assert_close(together(batches), torch.stack([apart(x) for x in batches]))
-    torch.testing.assert_close(together.state_dict(), apart.state_dict())
-
-
 # calibrate_batch_norm
 
 
