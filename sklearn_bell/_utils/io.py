@@ -1,7 +1,5 @@
 """Atomic writing of files."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import uuid
@@ -9,13 +7,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file completely or not at all; the previous file stays until then.
-
-    Raises
-    ------
-    OSError
-        If the disk is full or the folder is not writable. The error names the file.
-    """
+    """Write a file completely or not at all; an OSError names the file, which stays as before."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with open(temporary, "wb") as file:
@@ -23,7 +15,12 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        with contextlib.suppress(OSError):
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)  # so that the new name survives a crash
+            finally:
+                os.close(folder)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -31,13 +28,3 @@ def write_atomically(path: Path, data: bytes) -> None:
             raise
         message = f"Could not write {len(data) / 1e6:.1f} MB ({error.strerror})"
         raise type(error)(error.errno, message, str(path)) from error
-
-
-def _sync_folder(folder):
-    """Flush the folder entry, so that the new name survives a crash."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -1,7 +1,5 @@
 """Labels of records: classes as integer codes, unlabelled rows, splits and class weights."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -77,21 +75,17 @@ def _read_classes(y, classes, fewest):
         check_classification_targets(y)
     except ValueError as error:
         raise InvalidECGError(str(error)) from error
-    labelled = np.ones(len(y), dtype=bool)
+    rows = np.arange(len(y))
     if not any(is_text) and y.dtype.kind != "b":
-        is_labelled = y != _UNLABELLED
-        if classes is None:
-            labelled = is_labelled if len(np.unique(y[is_labelled])) > 1 else labelled
-        elif _UNLABELLED not in classes:
-            labelled = is_labelled
-    rows = np.flatnonzero(labelled)
+        labelled = np.flatnonzero(y != _UNLABELLED)
+        is_class = len(np.unique(y[labelled])) < 2 if classes is None else _UNLABELLED in classes
+        rows = rows if is_class else labelled
     observed, codes = np.unique(y[rows], return_inverse=True)
+    if classes is None and len(observed) < fewest:
+        raise InvalidECGError(
+            f"y must have at least {fewest} classes, but the only class is {_abbreviate(observed)}."
+        )
     if classes is None:
-        if len(observed) < fewest:
-            raise InvalidECGError(
-                f"y must have at least {fewest} classes, but the only class is "
-                f"{_abbreviate(observed)}."
-            )
         return Labels(rows, codes, observed)
     if not np.isin(observed, classes).all():
         raise InvalidECGError(
@@ -123,36 +117,30 @@ def hold_out(codes, groups, fraction, seed, n_tries=50):
 
 def class_weights(class_weight, codes, classes):
     """Return the weight of each class, or ``(2, n_classes)`` of absence and presence of labels."""
-    try:
-        return _class_weights(class_weight, codes, classes)
-    except (ValueError, TypeError) as error:
-        raise InvalidECGError(f"class_weight does not fit the classes: {error}") from error
-
-
-def _class_weights(class_weight, codes, classes):
     if codes.ndim == 2:
-        per_label = (
-            class_weight if isinstance(class_weight, list) else [class_weight] * len(classes)
-        )
-        if len(per_label) != len(classes) or isinstance(class_weight, dict):
-            raise ValueError(
-                f"y has {len(classes)} columns, so class_weight must be 'balanced', None or a list "
-                f"of {len(classes)} dicts, but got {class_weight!r}."
+        n_labels = len(classes)
+        per_label = class_weight if isinstance(class_weight, list) else [class_weight] * n_labels
+        if len(per_label) != n_labels or isinstance(class_weight, dict):
+            raise InvalidECGError(
+                f"class_weight does not fit the classes: y has {n_labels} columns, so class_weight "
+                f"must be 'balanced', None or a list of {n_labels} dicts, but got {class_weight!r}."
             )
         columns = zip(per_label, codes.T, strict=True)
-        weights = [_class_weights(weight, column, np.arange(2)) for weight, column in columns]
+        weights = [class_weights(weight, column, np.arange(2)) for weight, column in columns]
         return np.stack(weights, axis=1)
     if class_weight == "balanced":
         counts = np.bincount(codes, minlength=len(classes))
         return len(codes) / (len(classes) * np.maximum(counts, 1))
-    return compute_class_weight(class_weight, classes=classes, y=classes)
+    try:
+        return compute_class_weight(class_weight, classes=classes, y=classes)
+    except (ValueError, TypeError) as error:
+        raise InvalidECGError(f"class_weight does not fit the classes: {error}") from error
 
 
 def weighted_targets(codes, weights):
-    """Return the weight of each class for each record, ``(n_records, n_classes)``, or zero.
+    """Return the weight of each record's class, else 0, ``(n_records, n_classes)``.
 
-    For an indicator, or probabilities, it is the weight of absence and presence of each label,
-    ``(n_records, n_classes, 2)``.
+    For an indicator or probabilities: of absence and presence, ``(n_records, n_classes, 2)``.
     """
     if codes.ndim == 1:
         return (np.eye(len(weights))[codes] * weights).astype(np.float32)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sklearn_bell.exceptions import InvalidECGError
 
 if TYPE_CHECKING:
-    from sklearn_bell._utils.types import Names
+    from sklearn_bell._utils import types
 
 #: The twelve standard leads, in the order used wherever all twelve appear.
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -19,21 +19,13 @@ _SPELLING = {lead.lower(): lead for lead in STANDARD_LEADS}
 
 
 def standard_name(lead: str) -> str:
-    """Return the usual spelling of a lead name, or an unknown name as it is.
-
-    >>> standard_name("avr"), standard_name("X")
-    ('aVR', 'X')
-    """
+    """Return the usual spelling of a lead name, or an unknown name as it is."""
     name = str(lead).strip()
     return _SPELLING.get(name.lower(), name)
 
 
-def lead_positions(leads: Names, available: Names) -> list[int]:
-    """Return the positions of `leads` in `available`, ignoring case.
-
-    >>> lead_positions(["II", "aVR"], ["i", "ii", "iii", "avr"])
-    [1, 3]
-    """
+def lead_positions(leads: types.Names, available: types.Names) -> list[int]:
+    """Return the positions of `leads` in `available`, ignoring case."""
     positions = {standard_name(name).lower(): position for position, name in enumerate(available)}
     names = [standard_name(name) for name in leads]
     missing = [name for name in names if name.lower() not in positions]
@@ -44,12 +36,8 @@ def lead_positions(leads: Names, available: Names) -> list[int]:
     return [positions[name.lower()] for name in names]
 
 
-def check_lead_names(lead_names: Names | None, n_leads: int) -> list[str]:
-    """Return a distinct name for each lead, numbered names where `lead_names` is None.
-
-    >>> check_lead_names(None, 2), check_lead_names(["II", "V1"], 2)
-    (['lead0', 'lead1'], ['II', 'V1'])
-    """
+def check_lead_names(lead_names: types.Names | None, n_leads: int) -> list[str]:
+    """Return a distinct name for each lead, numbered names where `lead_names` is None."""
     if lead_names is None:
         return [f"lead{i}" for i in range(n_leads)]
     names = [str(name) for name in lead_names]

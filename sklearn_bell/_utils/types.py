@@ -1,7 +1,5 @@
 """Types shared by signatures, imported by type checkers only."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 

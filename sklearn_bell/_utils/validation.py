@@ -1,12 +1,7 @@
-"""Validation of records. Everything works on arrays ``(n_records, n_leads, n_samples)``.
+"""Validation of records: X becomes :class:`Records`, which reads an array on disk by slices."""
 
-:func:`check_ecg` turns X into :class:`Records`, which reads slices, so that an array on disk is
-never held in memory as a whole.
-"""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,9 +9,6 @@ from scipy import sparse
 from sklearn.utils.validation import validate_data
 
 from sklearn_bell.exceptions import InvalidECGError
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 _MAX_VALUE = 1e12  # squares of larger values overflow float32; ADCs have 32 bits
 _ROWS_PER_BATCH = 256  # a few MB of records of 12 x 1000
@@ -29,7 +21,6 @@ class ECGInputMixin:
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()  # type: ignore[misc]
-        tags.input_tags.two_d_array = True
         tags.input_tags.three_d_array = True
         return tags
 
@@ -100,17 +91,22 @@ class Records:
         return values
 
     def _check_values(self, values, rows):
-        position = _first_invalid(values)
-        if position is None:
-            return
+        if not values.size or (values.min() >= -_MAX_VALUE and values.max() <= _MAX_VALUE):
+            return  # NaN fails both comparisons
+        position = tuple(np.argwhere(~(np.abs(values) <= _MAX_VALUE))[0])
+        value = values[position]
+        description = f"{value:.3g}, which is too large: the limit is {_MAX_VALUE:.0e}"
+        if not np.isfinite(value):
+            too_large = f"infinity, or a value too large for {value.dtype}"
+            description = "NaN" if np.isnan(value) else too_large
         numbers = np.arange(len(self))[rows][position[0]], *position[1:]
         where = ", ".join(f"{axis} {n}" for axis, n in zip(self.names.axes, numbers, strict=True))
         advice = ""
         if self.missing == "error" and np.isnan(values[position[:2]]).all():
             advice = " Or set missing='zero' to replace a missing lead by zeros."
         raise InvalidECGError(
-            f"Input X contains {_describe(values[position])}: first in {where}. Remove such "
-            f"{self.names.axes[0]}s or fill their gaps first.{advice}"
+            f"Input X contains {description}: first in {where}. Remove such {self.names.axes[0]}s "
+            f"or fill their gaps first.{advice}"
         )
 
     def _read_by_blocks(self, rows):
@@ -127,10 +123,7 @@ class Records:
 
     @property
     def rows_of_block(self):
-        """Number of rows to read together: those of a chunk (HDF5, zarr) or of a part of it, or 1.
-
-        A chunk with too many rows, which does not hold whole records, is divided.
-        """
+        """Number of rows to read together: of a chunk (HDF5, zarr), or of a part of a large one."""
         n_rows = (getattr(self.source, "chunks", None) or (1,))[0]
         n_rows = n_rows if isinstance(n_rows, int) else max(n_rows)  # dask lists every chunk
         return -(-n_rows // -(-n_rows // self._max_rows()))
@@ -149,23 +142,7 @@ class Records:
             yield self[start : start + n_rows]
 
 
-def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1):
-    """Validate the X of an estimator and return :class:`Records`, or raise InvalidECGError.
-
-    With `reset`, as in ``fit``, the sizes of X become ``n_features_in_`` (length of the second
-    axis), ``n_leads_in_`` and ``n_samples_in_``; otherwise X must match them. Arrays in memory are
-    checked at once; the values of an array on disk (memory map, h5py, zarr) when they are read.
-    The first of `dtype` replaces all others. The estimator may have a parameter ``missing``.
-    """
-    return _check(estimator, X, _ECG, reset, dtype, min_records)
-
-
-def check_images(estimator, X, *, reset, dtype=(np.float32,), min_records=1):
-    """Validate grey images like :func:`check_ecg`, with ``height_in_`` and ``width_in_``."""
-    return _check(estimator, X, _IMAGES, reset, dtype, min_records)
-
-
-def check_signals(X: ArrayLike) -> np.ndarray:
+def check_signals(X):
     """Validate the X of a function and return it as 3-D float32, or raise InvalidECGError."""
     X = np.asarray(X)
     if X.ndim not in (2, 3) or 0 in X.shape or X.dtype.kind not in "iuf":
@@ -173,36 +150,11 @@ def check_signals(X: ArrayLike) -> np.ndarray:
             "Expected numbers of shape (n_records, n_leads, n_samples) or (n_records, n_samples), "
             f"each at least 1, but got {X.dtype} of shape {X.shape}."
         )
-    position = _first_invalid(X)
-    if position is not None:
-        raise InvalidECGError(
-            f"Input X contains {_describe(X[position])}: first in record {position[0]}. Remove "
-            "such records or fill their gaps first."
-        )
-    return X.reshape(len(X), -1, X.shape[-1]).astype(np.float32, copy=False)
-
-
-def _first_invalid(values):
-    """Return the position of the first value that is NaN, infinite or too large, or None."""
-    if not values.size or (values.min() >= -_MAX_VALUE and values.max() <= _MAX_VALUE):
-        return None  # NaN fails both comparisons
-    return tuple(np.argwhere(~(np.abs(values.astype(float)) <= _MAX_VALUE))[0])
-
-
-def _describe(value):
-    if np.isnan(value):
-        return "NaN"
-    if np.isinf(value):
-        return f"infinity, or a value too large for {value.dtype}"
-    return f"{value:.3g}, which is too large: the limit is {_MAX_VALUE:.0e}"
+    return Records(X, (np.float32,))[:]
 
 
 def check_groups(groups, n_records, remedy="Give the patient of each record."):
-    """Return an integer for the patient of each record, equal where groups are equal.
-
-    Integers follow the sorted order of groups. None makes every record a patient of its own.
-    Groups of another length raise InvalidECGError with `remedy`, and so do missing ones.
-    """
+    """Return the number of each record's patient, in sorted order; None makes each a patient."""
     if groups is None:
         return np.arange(n_records)
     groups = np.asarray(groups, dtype=object)
@@ -219,7 +171,14 @@ def check_groups(groups, n_records, remedy="Give the patient of each record."):
     return pd.factorize(groups, sort=True)[0]
 
 
-def _check(estimator, X, names, reset, dtype, min_records):
+def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, names=_ECG):
+    """Validate the X of an estimator and return :class:`Records`, or raise InvalidECGError.
+
+    With `reset`, as in ``fit``, the sizes of X become ``n_features_in_`` (length of the second
+    axis), ``n_leads_in_`` and ``n_samples_in_``; otherwise X must match them. Arrays in memory are
+    checked at once; the values of an array on disk (memory map, h5py, zarr) when they are read.
+    The first of `dtype` replaces all others. The estimator may have a parameter ``missing``.
+    """
     if np.ma.is_masked(X):  # NumPy would return the values behind the mask
         X = np.ma.filled(X.astype(float), np.nan)
     by_slices = _is_read_by_slices(X)
@@ -264,6 +223,10 @@ def _check(estimator, X, names, reset, dtype, min_records):
     return records
 
 
+#: Validates grey images like check_ecg, with ``height_in_`` and ``width_in_``.
+check_images = partial(check_ecg, names=_IMAGES)
+
+
 def _is_read_by_slices(X):
     """Return True for memory maps and other array-likes with a NumPy dtype and slices."""
     if isinstance(X, np.ndarray):
@@ -279,8 +242,7 @@ def _is_read_by_slices(X):
 
 def _match_dimensions(estimator, X, names):
     """Give one lead as many dimensions as in ``fit``, so that either form is accepted."""
-    if not hasattr(X, "shape"):
-        X = np.asarray(X)
+    X = X if hasattr(X, "shape") else np.asarray(X)
     shape, n_fitted = X.shape, estimator._n_dimensions_in
     if len(shape) == 3 and shape[1] == 1 and n_fitted == 2:
         return np.asarray(X)[:, 0]

@@ -14,16 +14,13 @@ from sklearn_bell._utils.validation import ECGInputMixin, check_ecg
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from sklearn_bell._utils.types import Names
+    from sklearn_bell._utils import types
 
 
 class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta):
-    """Template: a subclass defines ``_transform`` of a batch, and ``_prepare`` for checks in fit.
+    """Template: subclasses define ``_transform`` of a batch, and ``_prepare`` for checks in fit."""
 
-    X is read in batches, so that it may be on disk. A 2-D X becomes 2-D, of one lead.
-    """
-
-    _dtypes: tuple = (np.float32, np.float64)  # accepted; others become the first
+    _dtypes: tuple = (np.float32, np.float64)  # kept; others become the first
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
@@ -32,14 +29,13 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclas
         Parameters
         ----------
         X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            Records in mV.
+            Records in mV, in memory or on disk.
         y : None
             Ignored.
 
         Returns
         -------
         self : object
-            The fitted transformer.
         """
         self.__dict__.pop("_shape_out", None)  # a fit that fails below leaves it unfitted
         records = check_ecg(self, X, reset=True, dtype=self._dtypes)
@@ -49,7 +45,7 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclas
         return self
 
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """Transform each record separately.
+        """Transform each record separately, in batches.
 
         Parameters
         ----------
@@ -59,8 +55,8 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclas
         Returns
         -------
         X_new : ndarray of shape (n_records, n_leads_out, n_samples_out) or (n_records, n_features)
-            A new array: float64 where X is and the transformer keeps it, otherwise float32. It is
-            2-D for records of one lead if X was 2-D in `fit`.
+            A new array, float64 where X is and the transformer keeps it, otherwise float32; 2-D for
+            records of one lead if X was 2-D in `fit`.
         """
         check_is_fitted(self, "_shape_out")
         records = check_ecg(self, X, reset=False, dtype=self._dtypes)
@@ -71,6 +67,11 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclas
             start += len(batch)
         return out[:, 0] if out.ndim == 3 and self._n_dimensions_in == 2 else out
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = [np.dtype(dtype).name for dtype in self._dtypes]
+        return tags
+
     def _prepare(self):
         """Check parameters against each other and the shape of X in `fit`."""
 
@@ -80,9 +81,9 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclas
 
 
 class SignalTransformer(RecordTransformer):
-    """Template for transformers of signals to signals, which keep float32 and float64."""
+    """Template for transformers of signals to signals."""
 
-    def get_feature_names_out(self, input_features: Names | None = None) -> np.ndarray:
+    def get_feature_names_out(self, input_features: types.Names | None = None) -> np.ndarray:
         """Return names along the second axis of the output: leads in 3-D, samples in 2-D.
 
         Parameters
@@ -97,18 +98,12 @@ class SignalTransformer(RecordTransformer):
         """
         check_is_fitted(self, "_shape_out")
         names = _check_feature_names_in(self, input_features)
-        n_samples_out = self._shape_out[-1]
         if self._n_dimensions_in == 3:
             return self._lead_names_out(names)
-        if n_samples_out == self.n_samples_in_:
+        if self._shape_out[-1] == self.n_samples_in_:
             return names
         prefix = type(self).__name__.lower()
-        return np.array([f"{prefix}{i}" for i in range(n_samples_out)], dtype=object)
+        return np.array([f"{prefix}{i}" for i in range(self._shape_out[-1])], dtype=object)
 
     def _lead_names_out(self, names):
         return names
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags

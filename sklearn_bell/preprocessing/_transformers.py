@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sklearn_bell._utils import types
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
+_COUNT = Interval(Integral, 1, None, closed="left")
 
 
 @dataclass(eq=False, repr=False)
@@ -54,13 +55,10 @@ class LeadSelector(SignalTransformer):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from sklearn_bell.preprocessing import INDEPENDENT_LEADS, LeadSelector
-    >>> X = np.zeros((3, 12, 1000))
-    >>> LeadSelector(INDEPENDENT_LEADS).fit_transform(X).shape
-    (3, 8, 1000)
-    >>> LeadSelector(["v1", "AVR"]).fit(X).get_feature_names_out()
-    array(['V1', 'aVR'], dtype=object)
+    >>> from sklearn_bell.preprocessing import LeadSelector
+    >>> LeadSelector(["v1", "AVR"], lead_names=["II", "aVR", "V1"]).fit_transform([[[1], [2], [3]]])
+    array([[[3.],
+            [2.]]], dtype=float32)
     """
 
     leads: types.Names | None = None
@@ -94,10 +92,8 @@ class Resampler(SignalTransformer):
 
     Parameters
     ----------
-    sampling_rate_in : float, default=500
-        Sampling rate of X in Hz.
-    sampling_rate_out : float, default=100
-        Sampling rate of the output in Hz.
+    sampling_rate_in, sampling_rate_out : float, default=500, 100
+        Sampling rates of X and of the output in Hz.
 
     Attributes
     ----------
@@ -111,19 +107,15 @@ class Resampler(SignalTransformer):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from sklearn_bell.preprocessing import Resampler
-    >>> Resampler(500, 100).fit_transform(np.zeros((3, 12, 5000))).shape
-    (3, 12, 1000)
+    >>> Resampler(500, 100).fit_transform([[1.0] * 10])
+    array([[1., 1.]])
     """
 
     sampling_rate_in: float = 500
     sampling_rate_out: float = 100
 
-    _parameter_constraints = {
-        "sampling_rate_in": [_POSITIVE],
-        "sampling_rate_out": [_POSITIVE],
-    }
+    _parameter_constraints = {"sampling_rate_in": [_POSITIVE], "sampling_rate_out": [_POSITIVE]}
 
     def _prepare(self):
         if not 1e-3 <= self.sampling_rate_out / self.sampling_rate_in <= 1e3:
@@ -148,10 +140,8 @@ class BandpassFilter(SignalTransformer):
     ----------
     sampling_rate : float, default=100
         Sampling rate of X in Hz.
-    low : float, default=0.5
-        Lower cut-off in Hz.
-    high : float, default=40.0
-        Upper cut-off in Hz, below half the sampling rate.
+    low, high : float, default=0.5, 40.0
+        Cut-offs in Hz, below half the sampling rate.
     order : int, default=2
         Order of the filter in one direction.
 
@@ -169,11 +159,9 @@ class BandpassFilter(SignalTransformer):
     --------
     >>> import numpy as np
     >>> from sklearn_bell.preprocessing import BandpassFilter
-    >>> time = np.arange(1000) / 100
-    >>> wander, wave = np.sin(2 * np.pi * 0.05 * time), np.sin(2 * np.pi * 10 * time)
-    >>> filtered = BandpassFilter().fit_transform([wander + wave])
-    >>> bool(np.abs(filtered - wave)[:, 200:-200].max() < 0.01)  # away from the ends
-    True
+    >>> wander = np.cos(np.pi * np.arange(1000) / 500)  # 0.1 Hz
+    >>> print(np.abs(BandpassFilter().fit_transform([wander])).max().round(2))
+    0.0
     """
 
     sampling_rate: float = 100
@@ -182,10 +170,8 @@ class BandpassFilter(SignalTransformer):
     order: int = 2
 
     _parameter_constraints = {
-        "sampling_rate": [_POSITIVE],
-        "low": [_POSITIVE],
-        "high": [_POSITIVE],
-        "order": [Interval(Integral, 1, None, closed="left")],
+        **{name: [_POSITIVE] for name in ("sampling_rate", "low", "high")},
+        "order": [_COUNT],
     }
 
     def _prepare(self):
@@ -240,19 +226,17 @@ class RecordScaler(SignalTransformer):
         lowest = x.min(axis=-1, keepdims=True).astype(np.float64)
         resolution = 10 * np.finfo(x.dtype).eps * np.maximum(highest, -lowest)
         flat = highest - lowest <= resolution
-        center, scale = self._statistics(x, axis=-1 if self.per == "lead" else (-2, -1))
+        axis = -1 if self.per == "lead" else (-2, -1)
+        if self.method == "zscore":
+            values = x.astype(np.float64, copy=False)  # large values neither overflow nor round
+            center, scale = values.mean(axis, keepdims=True), values.std(axis, keepdims=True)
+        elif self.method == "robust":
+            low, center, high = np.quantile(x, (0.25, 0.5, 0.75), axis=axis, keepdims=True)
+            scale = high - low
+        else:
+            center, scale = 0, np.abs(x).max(axis, keepdims=True)
         scaled = (x - center) / np.where(scale > 0, scale, 1)
         return np.where(flat, 0, scaled).astype(x.dtype, copy=False)
-
-    def _statistics(self, x, axis):
-        """Return center and scale."""
-        if self.method == "zscore":
-            x = x.astype(np.float64, copy=False)  # large values neither overflow nor round
-            return x.mean(axis, keepdims=True), x.std(axis, keepdims=True)
-        if self.method == "robust":
-            low, center, high = np.quantile(x, (0.25, 0.5, 0.75), axis=axis, keepdims=True)
-            return center, high - low
-        return 0, np.abs(x).max(axis, keepdims=True)
 
 
 @dataclass(eq=False, repr=False)
@@ -271,10 +255,8 @@ class Cropper(SignalTransformer):
 
     Attributes
     ----------
-    n_samples_ : int
-        Number of samples of the output.
-    seed_ : int
-        Seed drawn in `fit`.
+    n_samples_, seed_ : int
+        Number of samples of the output, and seed drawn in `fit`.
     n_features_in_, n_leads_in_, n_samples_in_ : int
         Length of the second axis of X, number of leads, and of samples.
 
@@ -285,8 +267,6 @@ class Cropper(SignalTransformer):
     Examples
     --------
     >>> from sklearn_bell.preprocessing import Cropper
-    >>> Cropper(n_samples=2).fit_transform([[1.0, 2.0, 3.0, 4.0]])
-    array([[2., 3.]])
     >>> Cropper(n_samples=6).fit_transform([[1.0, 2.0, 3.0, 4.0]])
     array([[0., 1., 2., 3., 4., 0.]])
     """
@@ -296,7 +276,7 @@ class Cropper(SignalTransformer):
     random_state: types.RandomState = None
 
     _parameter_constraints = {
-        "n_samples": [Interval(Integral, 1, None, closed="left"), None],
+        "n_samples": [_COUNT, None],
         "position": [StrOptions({"center", "random"})],
         "random_state": ["random_state"],
     }
@@ -309,7 +289,10 @@ class Cropper(SignalTransformer):
         n_spare = abs(x.shape[-1] - self.n_samples_)
         starts = np.full(len(x), n_spare // 2)
         if self.position == "random":
-            starts = np.array([_draw_start(self.seed_, record, n_spare) for record in x])
+            with np.errstate(over="ignore"):  # in float32, so that float64 gives the same starts
+                hashes = [zlib.crc32(record.astype(np.float32).tobytes()) for record in x]
+            generators = [np.random.default_rng([self.seed_, value]) for value in hashes]
+            starts = np.array([generator.integers(n_spare + 1) for generator in generators])
         width = min(x.shape[-1], self.n_samples_)
         samples = (starts[:, None] + np.arange(width))[:, None]  # (n, 1, width)
         if self.n_samples_ <= x.shape[-1]:
@@ -317,10 +300,3 @@ class Cropper(SignalTransformer):
         out = np.zeros((*x.shape[:2], self.n_samples_), x.dtype)
         np.put_along_axis(out, samples, x, axis=-1)
         return out
-
-
-def _draw_start(seed, record, n_spare):
-    """Draw a start in [0, n_spare] that depends on the seed and the record only."""
-    with np.errstate(over="ignore"):  # in float32, so that float64 gives the same start
-        values = record.astype(np.float32).tobytes()
-    return np.random.default_rng([seed, zlib.crc32(values)]).integers(n_spare + 1)
