@@ -44,7 +44,8 @@ def detect_qrs(X: ArrayLike, sampling_rate: float = 100) -> list[np.ndarray]:
     higher one. The typical height is the median of the maxima of windows of 2 s; a record has no
     beats if it is below 3 times the lower quartile. Each beat moves, by 0.08 s at most, to the
     largest root of the sum of squares over leads. Band and smoothed slope are those of Pan and
-    Tompkins [1]_; the rest is simpler, because short records are processed as a whole.
+    Tompkins (IEEE Trans Biomed Eng 32(3), 1985, doi:10.1109/TBME.1985.325532); the rest is simpler,
+    because short records are processed as a whole.
 
     Parameters
     ----------
@@ -58,11 +59,6 @@ def detect_qrs(X: ArrayLike, sampling_rate: float = 100) -> list[np.ndarray]:
     beats : list of n_records ndarrays of shape (n_beats,)
         Times of the beats in s from the start of the record, to the nearest 0.01 s.
 
-    References
-    ----------
-    .. [1] J. Pan, W. J. Tompkins, "A real-time QRS detection algorithm", IEEE Transactions on
-       Biomedical Engineering 32(3), 1985. doi:10.1109/TBME.1985.325532
-
     Examples
     --------
     >>> import numpy as np
@@ -71,8 +67,7 @@ def detect_qrs(X: ArrayLike, sampling_rate: float = 100) -> list[np.ndarray]:
     >>> detect_qrs(spikes[None])
     [array([0.5, 1.5, 2.5, 3.5])]
     """
-    X = check_signals(X)
-    return [beats / _RATE for beats in _find_beats(_clean(X, sampling_rate))]
+    return [beats / _RATE for beats in _find_beats(_clean(check_signals(X), sampling_rate))]
 
 
 @dataclass(eq=False, repr=False)
@@ -85,7 +80,7 @@ class ECGFeatures(RecordTransformer):
     - of the record: heart rate (1/min, from the median RR interval), and standard deviation, root
       mean square of successive differences, minimum and maximum of the RR intervals (s);
     - of each lead (mV): standard deviation, maximum and minimum, and the median over beats, every
-      20 ms from 240 ms before to 380 ms after the QRS complex.
+      20 ms from 240 ms before to 380 ms after the QRS complex (see :func:`detect_qrs`).
 
     Undefined features are zero, never NaN: RR statistics of fewer than two beats, and the median
     beat if no beat lies completely in the record.
@@ -105,10 +100,6 @@ class ECGFeatures(RecordTransformer):
     n_features_in_, n_leads_in_, n_samples_in_ : int
         Length of the second axis of X, number of leads, and of samples.
 
-    See Also
-    --------
-    detect_qrs : The detection of beats.
-
     Examples
     --------
     >>> from sklearn_bell.datasets import make_ecg
@@ -125,9 +116,8 @@ class ECGFeatures(RecordTransformer):
     _dtypes = (np.float32,)
 
     def _prepare(self):
-        names = self.lead_names
-        if names is None and self.n_leads_in_ == len(STANDARD_LEADS):
-            names = STANDARD_LEADS
+        is_standard = self.lead_names is None and self.n_leads_in_ == len(STANDARD_LEADS)
+        names = STANDARD_LEADS if is_standard else self.lead_names
         self.lead_names_ = check_lead_names(names, self.n_leads_in_)
 
     def _transform(self, x):
@@ -168,8 +158,8 @@ def _find_beats(x):
     """Return the samples of the beats of each clean record (n, n_leads, n_samples)."""
     activity = _qrs_activity(x)  # (n, n_samples)
     n_window = min(2 * _RATE, x.shape[-1])
-    n_windows = x.shape[-1] // n_window
-    windows = activity[:, : n_windows * n_window].reshape(len(x), n_windows, n_window)
+    n_whole = x.shape[-1] // n_window * n_window
+    windows = activity[:, :n_whole].reshape(len(x), -1, n_window)  # of 2 s
     height = np.median(windows.max(axis=-1), axis=-1)  # (n,)
     has_beats = height > 3 * np.quantile(activity, 0.25, axis=-1)
     magnitude = np.sqrt((x**2).sum(axis=1))  # (n, n_samples)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.utils.validation import validate_data
 
@@ -142,7 +143,7 @@ class Records:
             yield self[start : start + n_rows]
 
 
-def check_signals(X):
+def check_signals(X: ArrayLike) -> np.ndarray:
     """Validate the X of a function and return it as 3-D float32, or raise InvalidECGError."""
     X = np.asarray(X)
     if X.ndim not in (2, 3) or 0 in X.shape or X.dtype.kind not in "iuf":

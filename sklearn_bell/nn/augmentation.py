@@ -9,17 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor, nn
 
-__all__ = [
-    "Compose",
-    "RandomCrop",
-    "RandomResizedCrop",
-    "TimeOut",
-    "TwoHalves",
-    "TwoViews",
-    "crop",
-    "resized_crop",
-    "time_out",
-]
+__all__ = ["Compose", "RandomCrop", "RandomResizedCrop", "TimeOut", "TwoHalves", "TwoViews"]
+__all__ += ["crop", "resized_crop", "time_out"]
 
 
 def crop(x: Tensor, start: Tensor, n_samples: int) -> Tensor:

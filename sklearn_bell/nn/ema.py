@@ -41,7 +41,7 @@ def update_target(target: nn.Module, online: nn.Module, decay: float) -> None:
     >>> target.weight.item()
     0.1...
     """
-    pairs = [*zip(target.parameters(), online.parameters(), strict=True)]
+    pairs: list = [*zip(target.parameters(), online.parameters(), strict=True)]
     pairs += zip(target.buffers(), online.buffers(), strict=True)
     averages, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
     torch._foreach_lerp_(averages, values, 1 - decay)

@@ -27,8 +27,7 @@ class LatentStatistics:
     @torch.no_grad()
     def update(self, latent: Tensor) -> None:
         """Add latents of shape ``(batch, n_leads, n_features)`` or ``(batch, n_features)``."""
-        latent = latent.detach()
-        latent = latent if latent.dtype == torch.float64 else latent.float()
+        latent = latent.detach().to(torch.promote_types(latent.dtype, torch.float32))
         latent = latent.reshape(len(latent), -1, latent.shape[-1]).transpose(0, 1)
         if self.n == 0:  # sums about the first mean lose no digits to a large mean
             self.origin = latent.mean(1, keepdim=True)

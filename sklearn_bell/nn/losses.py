@@ -6,15 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, einsum
 
-__all__ = [
-    "barlow_twins_lead_loss",
-    "clocs_loss",
-    "fuse",
-    "intra_inter",
-    "lead_distances",
-    "nt_xent_loss",
-    "reconstruction_loss",
-]
+__all__ = ["barlow_twins_lead_loss", "fuse", "intra_inter", "lead_distances"]
+__all__ += ["clocs_loss", "nt_xent_loss", "reconstruction_loss"]
 
 
 def _in_float32(loss):
@@ -26,7 +19,8 @@ def _in_float32(loss):
 
     @functools.wraps(loss)
     def in_float32(*args, **kwargs):
-        args, kwargs = [*map(upcast, args)], {name: upcast(x) for name, x in kwargs.items()}
+        args = tuple(map(upcast, args))
+        kwargs = {name: upcast(x) for name, x in kwargs.items()}
         device = next(x.device for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
         with torch.autocast(device.type, enabled=False):
             return loss(*args, **kwargs)
@@ -74,7 +68,7 @@ def intra_inter(distances: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def fuse(distances: Tensor, gamma: float) -> dict[str, Tensor]:
-    """Fuse the means within and between leads into the loss of BELL.
+    """Return the loss of BELL, and its terms: the means within (intra) and between leads (inter).
 
     Parameters
     ----------
@@ -82,11 +76,6 @@ def fuse(distances: Tensor, gamma: float) -> dict[str, Tensor]:
     gamma : float
         Weight of the mean within leads; ``1 - gamma`` is that of the mean between leads. For one
         lead the loss is the mean within leads.
-
-    Returns
-    -------
-    terms : dict of scalar Tensor
-        ``"loss"``, ``"intra"`` and ``"inter"``.
 
     Examples
     --------
@@ -133,6 +122,9 @@ def barlow_twins_lead_loss(first: Tensor, second: Tensor, trade_off: float = 0.0
 def clocs_loss(views: Tensor, same: Tensor, temperature: float) -> Tensor:
     """CLOCS (Kiyasseh et al., ICML 2021): find records of the same patient in another view.
 
+    The loss is the negative log-probability of the records of the same patient, averaged over
+    these, over records, and over ordered pairs of different views.
+
     Parameters
     ----------
     views : Tensor of shape (batch, n_views, dim)
@@ -141,12 +133,6 @@ def clocs_loss(views: Tensor, same: Tensor, temperature: float) -> Tensor:
         Pairs of records of the same patient; true on the diagonal.
     temperature : float
         Divisor of the cosines.
-
-    Returns
-    -------
-    loss : scalar Tensor
-        Negative log-probability of the records of the same patient, averaged over these, over
-        records, and over ordered pairs of different views.
 
     Examples
     --------

@@ -4,7 +4,7 @@ Latents have the shape ``(batch, *positions, n_features)``, one position per pat
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -140,13 +140,8 @@ class ResidualQuantizer(nn.Module):
         self.codebooks: Any = nn.ModuleList(codebooks)
         self.register_buffer("started", torch.tensor(False))
 
-    def forward(
-        self, z: Tensor, choose: Callable[..., Tensor] = Codebook.forward
-    ) -> tuple[Tensor, Tensor]:
-        """Return quantised latents and their codes ``(..., n_codebooks)``.
-
-        ``choose(codebook, residuals)`` returns a code for each residual, by default the nearest.
-        """
+    def forward(self, z: Tensor, choose: Any = Codebook.forward) -> tuple[Tensor, Tensor]:
+        """Return quantised latents, and codes ``(..., n_codebooks)`` by ``choose(codebook, z)``."""
         residual, codes = z.flatten(0, -2), []
         for codebook in self.codebooks:
             codes.append(choose(codebook, residual))

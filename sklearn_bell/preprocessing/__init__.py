@@ -9,12 +9,5 @@ from sklearn_bell.preprocessing._transformers import (
     Resampler,
 )
 
-__all__ = [
-    "INDEPENDENT_LEADS",
-    "STANDARD_LEADS",
-    "BandpassFilter",
-    "Cropper",
-    "LeadSelector",
-    "RecordScaler",
-    "Resampler",
-]
+__all__ = ["INDEPENDENT_LEADS", "STANDARD_LEADS"]
+__all__ += ["BandpassFilter", "Cropper", "LeadSelector", "RecordScaler", "Resampler"]

@@ -243,6 +243,8 @@ class RecordScaler(SignalTransformer):
 class Cropper(SignalTransformer):
     """Crop each record to a number of samples, or pad a shorter one with zeros.
 
+    Crops that differ between epochs: :class:`sklearn_bell.nn.augmentation.RandomCrop`.
+
     Parameters
     ----------
     n_samples : int, default=None
@@ -259,10 +261,6 @@ class Cropper(SignalTransformer):
         Number of samples of the output, and seed drawn in `fit`.
     n_features_in_, n_leads_in_, n_samples_in_ : int
         Length of the second axis of X, number of leads, and of samples.
-
-    See Also
-    --------
-    sklearn_bell.nn.augmentation.RandomCrop : Crops that differ between epochs.
 
     Examples
     --------
