@@ -90,13 +90,12 @@ class ECGFeatures(RecordTransformer):
     sampling_rate : float, default=100
         Sampling rate of X in Hz. The features hardly depend on it.
     lead_names : array-like of str, default=None
-        Names of the leads of X, for the names of the features. None uses the standard names for
-        twelve leads, and otherwise numbers: lead0, lead1, ...
+        Names of the leads of X, by default the standard names for twelve leads, else lead0, ...
 
     Attributes
     ----------
     lead_names_ : list of str
-        Names of the leads in the names of the features.
+        Names of the leads of X.
     n_features_in_, n_leads_in_, n_samples_in_ : int
         Length of the second axis of X, number of leads, and of samples.
 

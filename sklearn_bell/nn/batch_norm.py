@@ -36,7 +36,7 @@ class SharedBatchNorm1d(nn.BatchNorm1d):
     torch.Size([4, 2])
     """
 
-    n_processes = 1  # equals nn.BatchNorm1d
+    n_processes = 1  # set to the number of processes that train together
     momentum: float
     num_batches_tracked: Tensor
     running_mean: Tensor
@@ -106,11 +106,8 @@ def fuse_conv_bn(module: Module) -> Module:
 
     Examples
     --------
-    >>> fuse_conv_bn(nn.Sequential(nn.Conv1d(1, 2, 3), nn.BatchNorm1d(2)))
-    Sequential(
-      (0): Conv1d(1, 2, kernel_size=(3,), stride=(1,))
-      (1): Identity()
-    )
+    >>> fuse_conv_bn(nn.Sequential(nn.Conv1d(1, 2, 3), nn.BatchNorm1d(2)))[1]
+    Identity()
     """
     module = copy.deepcopy(module).eval()
     for block in list(module.modules()):

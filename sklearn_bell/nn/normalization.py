@@ -21,7 +21,7 @@ class InputNormalization(nn.Module):
     Parameters
     ----------
     n_samples, sampling_rate : int, float
-        Length and sampling rate in Hz of the records.
+        Number of samples of a record, and their rate in Hz.
     low, high : float, default=0.5, 40.0
         Band in Hz. Coefficients of the discrete cosine transform outside the band are dropped.
 
