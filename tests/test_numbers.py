@@ -158,15 +158,15 @@ def test_a_gap_is_no_missing_lead():
         BELLPretrainer(**SMALL, missing="zero").fit(infinite)
 
 
-def test_the_error_tells_of_the_choice_where_there_is_one():
-    with pytest.raises(InvalidECGError, match="missing='zero' takes a lead that is missing"):
+def test_missing_lead_error_names_the_parameter():
+    with pytest.raises(InvalidECGError, match="missing='zero' to replace a missing lead"):
         BELLPretrainer(**SMALL).fit(MISSING)
     bell = BELLPretrainer(**SMALL).fit(ECG)
-    with pytest.raises(InvalidECGError, match="missing='zero' takes a lead that is missing"):
+    with pytest.raises(InvalidECGError, match="missing='zero' to replace a missing lead"):
         bell.transform(MISSING)
     for estimator in (bell, ECGFeatures(sampling_rate=100)):
         gap = np.where(np.arange(400) == 7, np.nan, ECG)
-        with pytest.raises(InvalidECGError, match=r"or fill their gaps, before\.$"):
+        with pytest.raises(InvalidECGError, match=r"or fill their gaps first\.$"):
             estimator.fit(gap)
 
 

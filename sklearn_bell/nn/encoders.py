@@ -204,7 +204,7 @@ def latent_shape(
     for view in views:
         if view.shape[:2] != records.shape[:2]:
             raise InvalidECGError(
-                f"augmentation must keep records and leads, but it made {tuple(view.shape)} of "
+                f"Expected augmentation to keep records and leads, got {tuple(view.shape)} from "
                 f"{tuple(records.shape)}. Change the last axis only."
             )
     encoder.eval()
@@ -213,13 +213,13 @@ def latent_shape(
         latent = encoder(records)
     except RuntimeError as error:
         raise InvalidECGError(
-            f"The encoder cannot take records of {n_samples} samples, or views of "
+            f"The encoder cannot take records of {n_samples} samples or views of "
             f"{views[0].shape[-1]} samples. Give longer records, or an augmentation with longer "
             f"views: Compose() leaves records as they are. {error}"
         ) from error
     if latent.ndim < 2 or len(latent) != 2 or not latent.is_floating_point():
         raise InvalidECGError(
-            "encoder must map (batch, in_channels, n_samples) to (batch, n_features), but for 2 "
-            f"records it returned {latent.dtype} of shape {tuple(latent.shape)}."
+            "Expected encoder to map (batch, in_channels, n_samples) to (batch, n_features), got "
+            f"{latent.dtype} of shape {tuple(latent.shape)} for 2 records."
         )
     return latent.shape[1:]

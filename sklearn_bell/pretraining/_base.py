@@ -324,7 +324,13 @@ missing, device, precision, verbose, checkpoint, random_state
         normalize = InputNormalization(self.n_samples_in_, self.sampling_rate)
         with default_generators_seeded(seed):
             encoder, make_views = self._make_encoder(), self._make_views(augmentation)
-            n_parts, n_features = latent_shape(encoder, make_views, *self._shape)
+            shape = latent_shape(encoder, make_views, *self._shape)
+            if len(shape) != 2:
+                raise InvalidECGError(
+                    "Expected encoder to map (batch, in_channels, n_samples) to (batch, "
+                    f"n_features), got latents of shape {tuple(shape)} per record."
+                )
+            n_parts, n_features = shape
             objective = self._make_objective(encoder, n_parts, n_features)
         self._n_features_out = n_parts * n_features
         dtype = resolve_dtype(self.precision, resolve_device(self.device))

@@ -90,7 +90,7 @@ class Averages(torch.nn.Module):
 @pytest.mark.parametrize(
     ("encoder", "augmentation", "message"),
     [
-        (Averages(), lambda x, generator: x[:, :1], "must keep records and leads"),
+        (Averages(), lambda x, generator: x[:, :1], "to keep records and leads"),
         (Averages(), RandomCrop(0.2), r"records of 200 samples, or views of 40 samples.*Compose"),
         (torch.nn.Flatten(0), Compose(), r"encoder must map .*float32 of shape \(1200,\)"),
     ],
