@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import os
 import stat
-import threading
+import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -29,18 +29,30 @@ with warnings.catch_warnings():  # wfdb 4.3 uses what pandas 3 deprecates
     import wfdb
 
 _MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "\u00b5v": 1e-3, "\u03bcv": 1e-3}  # two letters mu
-_FLAC = ("508", "516", "524")
-_BYTES = {  # per sample, by WFDB format; of compressed files "bytes" count samples
-    **{"8": 1, "80": 1, "16": 2, "61": 2, "160": 2, "24": 3, "32": 4},
-    **{"212": 3 / 2, "310": 4 / 3, "311": 4 / 3},
-    **dict.fromkeys(_FLAC, 1),
-}
-_BLOCK = {"212": 2, "310": 3, "311": 3}  # samples; the last block may be padded
-_INVALID = {  # digital value of an invalid sample; format 8 has none
-    **dict.fromkeys(("80", "508"), -(2**7)),
-    **dict.fromkeys(("310", "311"), -(2**9)),
-    **dict.fromkeys(("16", "61", "160", "516"), -(2**15)),
-    **{"212": -(2**11), "24": -(2**23), "524": -(2**23), "32": -(2**31)},
+
+
+class _Format(NamedTuple):
+    """Encoding of samples; numpy reads formats with a dtype, and wfdb the others."""
+
+    n_bits: int = 0  # the least value marks invalid samples; 0: none does
+    block: tuple[int, int] = (1, 1)  # samples and their bytes; the last block may be padded
+    dtype: str | None = None
+    is_flac: bool = False  # "bytes" count samples
+
+
+_FORMATS = {
+    "8": _Format(),
+    "16": _Format(16, (1, 2), "<i2"),
+    "24": _Format(24, (1, 3)),
+    "32": _Format(32, (1, 4), "<i4"),
+    "61": _Format(16, (1, 2), ">i2"),
+    "80": _Format(8, (1, 1), "u1"),
+    "160": _Format(16, (1, 2), "<u2"),
+    "212": _Format(12, (2, 3)),
+    **dict.fromkeys(("310", "311"), _Format(10, (3, 4))),
+    "508": _Format(8, is_flac=True),
+    "516": _Format(16, is_flac=True),
+    "524": _Format(24, is_flac=True),
 }
 _MAX_SAMPLES = 2**28  # of all leads, decoded or resampled: a day of twelve leads at 250 Hz
 _MIN_RATIO, _MAX_RATIO = 1e-3, 50  # of sampling rates
@@ -66,11 +78,10 @@ class ReadPolicy(NamedTuple):
     root: str | os.PathLike[str] | None = None  # holds all files; None: the folder of the record
     verify: bool = True  # compare samples with length and checksum in the header
     allow_links: bool = False  # out of the root
-    scratch: str | None = None  # folder for temporary headers; needed for reading samples
 
 
 class LengthMismatch(InvalidECGError):
-    """A record differs in length from the first."""
+    """Another length than that of the first record."""
 
 
 class DecodedRecord(NamedTuple):
@@ -81,15 +92,12 @@ class DecodedRecord(NamedTuple):
     padded: bool
 
 
-def try_each(read: Callable[..., T], paths: Iterable[str], *args: Any) -> list[T | Exception]:
-    """Apply a reader of one record to each path; return errors in place of results."""
-    results: list[T | Exception] = []
-    for path in paths:
-        try:
-            results.append(read(path, *args))
-        except (InvalidECGError, MemoryError) as error:
-            results.append(error)
-    return results
+def try_read(read: Callable[..., T], path: str, *args: Any) -> T | Exception:
+    """Apply a reader of one record; return an error in place of the result."""
+    try:
+        return read(path, *args)
+    except (InvalidECGError, MemoryError) as error:
+        return error
 
 
 def read_record_comments(path: str, policy: ReadPolicy) -> dict[str, str]:
@@ -100,30 +108,38 @@ def read_record_comments(path: str, policy: ReadPolicy) -> dict[str, str]:
 def read_record(path: str, target: TargetFormat, policy: ReadPolicy) -> DecodedRecord:
     """Read the record at an absolute path without extension. Errors state the cause only."""
     folder = os.path.dirname(path)
-    header = _check_files(_from_header(read_header, path, policy), folder, policy)
+    header = _from_header(read_header, path, policy)
+    n_frames = _check_files(header, folder, policy)
 
     names = [standard_name(signal.name) for signal in header.signals]
-    leads = target.leads or _in_standard_order(names)
+    leads = target.leads or tuple(names)
+    if not target.leads and set(STANDARD_LEADS) <= set(names):
+        leads = tuple(dict.fromkeys([*STANDARD_LEADS, *names]))
     chosen = lead_positions(leads, names)
     repeated = [name for name, n in Counter(map(str.lower, names)).items() if n > 1]
     if any(names[i].lower() in repeated for i in chosen):
         raise InvalidECGError(f"it has more than one lead named {', '.join(repeated)}.")
-
-    rate = _common_rate(header, chosen)
+    rates = {header.rate * header.signals[i].per_frame for i in chosen}
+    if len(rates) > 1:
+        listed = ", ".join(f"{rate:g}" for rate in sorted(rates))
+        raise InvalidECGError(
+            f"its leads differ in sampling rate ({listed} Hz). Select leads of one rate."
+        )
+    rate = rates.pop()
     target_rate = float(target.sampling_rate or rate)
-    digital = _read_digital(header, folder, str(policy.scratch))
+    if not _MIN_RATIO <= target_rate / rate <= _MAX_RATIO:
+        raise InvalidECGError(
+            f"resampling from {rate:g} to {target_rate:g} Hz is not supported. Choose a rate "
+            f"between {_MIN_RATIO:g} and {_MAX_RATIO} times that of the record."
+        )
+
+    digital = _read_digital(header, folder, n_frames)
     signal = np.stack(
         [_to_millivolts(header.signals[i], digital[i], target, policy) for i in chosen]
     )
     if target.duration is not None:  # one second more, for the edge of the filter
         signal = signal[:, : math.ceil((target.duration + 1) * rate)]
     _check_finite(signal, leads)
-
-    if not _MIN_RATIO <= target_rate / rate <= _MAX_RATIO:
-        raise InvalidECGError(
-            f"resampling from {rate:g} to {target_rate:g} Hz is not supported. Choose a rate "
-            f"between {_MIN_RATIO:g} and {_MAX_RATIO} times that of the record."
-        )
     _check_size(len(leads) * signal.shape[1] * target_rate / rate)
     signal = resample(signal, rate, target_rate)
     _check_finite(signal, leads)  # a filter overshoots
@@ -132,7 +148,7 @@ def read_record(path: str, target: TargetFormat, policy: ReadPolicy) -> DecodedR
     _check_size(len(leads) * n_samples)
     fitted = np.zeros((len(leads), n_samples), dtype=np.float32)
     fitted[:, :n_available] = signal[:, :n_samples]
-    target = target._replace(leads=tuple(leads), sampling_rate=target_rate, n_samples=n_samples)
+    target = target._replace(leads=leads, sampling_rate=target_rate, n_samples=n_samples)
     return DecodedRecord(fitted, target, padded=n_available < n_samples)
 
 
@@ -166,8 +182,8 @@ def _by_file(header: Header) -> list[tuple[str, list[Signal]]]:
     return [(file, list(group)) for file, group in groupby(header.signals, lambda s: s.file)]
 
 
-def _check_files(header: Header, folder: str, policy: ReadPolicy) -> Header:
-    """Check that the signal files hold the declared samples; fill in the number of frames."""
+def _check_files(header: Header, folder: str, policy: ReadPolicy) -> int:
+    """Check that the signal files hold the declared samples, and return the number of frames."""
     n_frames = header.n_frames
     files = _by_file(header)
     if len({file for file, _ in files}) < len(files):
@@ -176,14 +192,16 @@ def _check_files(header: Header, folder: str, policy: ReadPolicy) -> Header:
         fmt, offset = signals[0].format, signals[0].offset
         if any((signal.format, signal.offset) != (fmt, offset) for signal in signals):
             raise InvalidECGError(f"its header declares several formats for its file {file}.")
-        if fmt not in _BYTES:
+        encoding = _FORMATS.get(fmt)
+        if encoding is None:
             raise InvalidECGError(f"its file {file} has the unknown format {fmt}.")
         try:
-            size = _file_size(resolve_inside(folder, file, policy), fmt, offset)
+            size = _file_size(resolve_inside(folder, file, policy), encoding, offset)
         except OSError as error:
             problem = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
             raise InvalidECGError(f"its file {file} {problem} ({error.strerror}).") from error
-        n_samples = math.floor(size / _BYTES[fmt])
+        block, n_bytes = encoding.block
+        n_samples = size * block // n_bytes
         per_frame = sum(signal.per_frame for signal in signals)
         if n_frames is None and per_frame:
             n_frames = n_samples // per_frame
@@ -193,25 +211,25 @@ def _check_files(header: Header, folder: str, policy: ReadPolicy) -> Header:
                 f"its signal file {file} is truncated: expected {expected} samples, got "
                 f"{n_samples}. Download it again."
             )
-        block = _BLOCK.get(fmt, 1)
-        excess = size - math.ceil(expected / block) * round(block * _BYTES[fmt])
+        excess = size - math.ceil(expected / block) * n_bytes
         if policy.verify and excess > 0:
+            unit = "samples" if encoding.is_flac else "bytes"
             raise InvalidECGError(
                 f"its signal file {file} is too long: expected {expected} samples, got {n_samples} "
-                f"({excess} {'samples' if fmt in _FLAC else 'bytes'} too many). Download it again, "
-                "or pass verify=False where the reader has this option."
+                f"({excess} {unit} too many). Download it again, or pass verify=False where the "
+                "reader has this option."
             )
     _check_size((n_frames or 0) * sum(signal.per_frame for signal in header.signals))
     if not n_frames or any(not signal.per_frame for signal in header.signals):
         raise InvalidECGError("it has no samples.")
     if any(signal.skew >= n_frames for signal in header.signals):
         raise InvalidECGError("the skew of a lead exceeds the length of the record.")
-    return header._replace(n_frames=n_frames)
+    return n_frames
 
 
-def _file_size(path: str, fmt: str, offset: int) -> int:
+def _file_size(path: str, encoding: _Format, offset: int) -> int:
     """Return the number of bytes of samples, or of samples if the file is compressed."""
-    if fmt not in _FLAC:
+    if not encoding.is_flac:
         return max(0, os.path.getsize(path) - offset)
     import soundfile  # a dependency of wfdb, for compressed files alone
 
@@ -222,60 +240,46 @@ def _file_size(path: str, fmt: str, offset: int) -> int:
     return max(0, (stream.frames - offset) * stream.channels)
 
 
-def _read_digital(header: Header, folder: str, scratch: str) -> list[np.ndarray]:
-    """Return the digital values of all signals, float64, NaN where marked as invalid.
-
-    wfdb gets a minimal header of its own, beside links to the checked files in a scratch folder:
-    so it never parses the original, whose dates or file names it may reject or misread. Signals
-    of a file are declared as one where its format allows, since wfdb parses lines slowly.
-    """
-    lines, joined = [], []  # joined: for each declared signal, the signals that it consists of
-    name = f"{os.getpid()}-{threading.get_ident()}"  # workers share the folder
-    try:
-        for number, (file, signals) in enumerate(_by_file(header)):
-            link = Path(scratch, f"{name}-{number}.dat")
-            link.unlink(missing_ok=True)  # of the previous record
-            link.symlink_to(os.path.join(folder, file))
-            separate = signals[0].format in ("8", *_FLAC)
-            groups = [[signal] for signal in signals] if separate else [signals]
-            lines += [_signal_line(link.name, group) for group in groups]
-            joined += groups
-        path = Path(scratch, f"{name}.hea")
-        path.unlink(missing_ok=True)  # on some file systems faster than truncating
-        path.write_text("\n".join([f"record {len(lines)} 1 {header.n_frames}", *lines]))
-        # a gain of 1 gives digital values
-        record = wfdb.rdrecord(path.with_suffix(""), smooth_frames=False)
-    except Exception as error:  # any failure of wfdb on an invalid file
-        raise InvalidECGError(f"wfdb cannot read it ({type(error).__name__}: {error}).") from error
+def _read_digital(header: Header, folder: str, n_frames: int) -> list[np.ndarray]:
+    """Return the digital values of all signals, int64."""
     digital = []
-    for values, signals in zip(record.e_p_signal, joined, strict=True):
+    for file, signals in _by_file(header):
+        path, encoding = os.path.join(folder, file), _FORMATS[signals[0].format]
         ends = np.cumsum([signal.per_frame for signal in signals])
-        frames = values.reshape(-1, ends[-1])  # (n_frames, samples per frame)
+        try:
+            if encoding.dtype:
+                n_samples, offset = n_frames * ends[-1], signals[0].offset
+                values = np.fromfile(path, encoding.dtype, n_samples, offset=offset)
+                zero = 2 ** (encoding.n_bits - 1) if values.dtype.kind == "u" else 0
+                frames = values.reshape(n_frames, -1).astype(np.int64) - zero
+            else:
+                frames = _read_by_wfdb(path, signals, n_frames)
+        except Exception as error:  # any failure of wfdb on an invalid file
+            raise InvalidECGError(
+                f"its file {file} cannot be decoded ({type(error).__name__}: {error})."
+            ) from error
         digital += [part.ravel() for part in np.split(frames, ends[:-1], axis=1)]
     return digital
 
 
-def _signal_line(file: str, signals: Sequence[Signal]) -> str:
-    first, per_frame = signals[0], sum(signal.per_frame for signal in signals)
-    return f"{file} {first.format}x{per_frame}+{first.offset} 1(0)/mV 16 0 {first.initial}"
+def _read_by_wfdb(path: str, signals: Sequence[Signal], n_frames: int) -> np.ndarray:
+    """Return the digital values (n_frames, samples per frame) of a file.
 
-
-def _in_standard_order(names: Sequence[str]) -> list[str]:
-    """Put the twelve leads first, in their order, if all are present."""
-    if not set(STANDARD_LEADS) <= set(names):
-        return list(names)
-    return [*STANDARD_LEADS, *(name for name in names if name not in STANDARD_LEADS)]
-
-
-def _common_rate(header: Header, chosen: Sequence[int]) -> float:
-    """Return the sampling rate of the chosen signals in Hz."""
-    rates = {header.rate * header.signals[i].per_frame for i in chosen}
-    if len(rates) > 1:
-        listed = ", ".join(f"{rate:g}" for rate in sorted(rates))
-        raise InvalidECGError(
-            f"its leads differ in sampling rate ({listed} Hz). Select leads of one rate."
-        )
-    return rates.pop()
+    wfdb gets a minimal header beside a link to the file: it may reject or misread the original,
+    for its dates or file names. It parses lines slowly, so signals are declared as one if possible.
+    """
+    fmt = signals[0].format
+    if fmt != "8" and not _FORMATS[fmt].is_flac:
+        signals = [signals[0]._replace(per_frame=sum(signal.per_frame for signal in signals))]
+    with tempfile.TemporaryDirectory(prefix="sklearn_bell-") as scratch:
+        Path(scratch, "a.dat").symlink_to(path)
+        lines = [
+            f"a.dat {fmt}x{signal.per_frame}+{signal.offset} 1 16 0 {signal.initial}"
+            for signal in signals
+        ]
+        Path(scratch, "a.hea").write_text("\n".join([f"a {len(lines)} 1 {n_frames}", *lines]))
+        record = wfdb.rdrecord(f"{scratch}/a", physical=False, smooth_frames=False)
+    return np.hstack([values.reshape(n_frames, -1) for values in record.e_d_signal])
 
 
 def _to_millivolts(
@@ -283,8 +287,7 @@ def _to_millivolts(
 ) -> np.ndarray:
     """Convert the digital values of one signal to mV, float64 (n_samples,)."""
     if policy.verify and signal.checksum is not None:
-        integers = np.nan_to_num(digital, nan=_INVALID.get(signal.format, 0)).astype(np.int64)
-        checksum = int(integers.sum()) % 2**16
+        checksum = int(digital.sum()) % 2**16
         if checksum != signal.checksum:
             raise InvalidECGError(
                 f"its lead {signal.name} is corrupt: expected the checksum {signal.checksum}, got "
@@ -299,6 +302,8 @@ def _to_millivolts(
         raise InvalidECGError(
             f"its lead {signal.name} has the unknown unit {signal.unit!r}. Expected mV, uV or V."
         )
+    if n_bits := _FORMATS[signal.format].n_bits:
+        values[digital == -(2 ** (n_bits - 1))] = np.nan
     n_skewed = signal.skew * signal.per_frame  # missing at the end
     return np.concatenate([values[n_skewed:], np.full(n_skewed, np.nan)])
 

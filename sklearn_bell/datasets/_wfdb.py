@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
-import tempfile
-import warnings
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import chain
 from numbers import Integral, Real
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -31,7 +28,7 @@ from sklearn_bell.datasets._record import (
     read_record,
     read_record_comments,
     resolve_inside,
-    try_each,
+    try_read,
 )
 from sklearn_bell.exceptions import InvalidECGError
 
@@ -183,39 +180,38 @@ def read_records(
     padded: list[str] = []
     skipped: dict[str, str] = {}
 
-    def refuse(name: str, error: Exception) -> None:
-        if not skip or isinstance(error, LengthMismatch):
-            raise InvalidECGError(f"Record {name}: {error}") from error
-        skipped[name] = str(error)
-
-    def read_signals() -> Generator[np.ndarray, None, None]:
-        chunk = _BYTES_AT_ONCE // (4 * math.prod(shape))
-        records = _read_parallel(read_record, paths, n_jobs, chunk, target, policy)
-        for name, record in zip(names, records, strict=True):
-            if isinstance(record, DecodedRecord):
-                names_read.append(name)
-                if record.padded:
-                    padded.append(name)
-                yield record.signal
+    def valid(results: Iterable[DecodedRecord | Exception]) -> Iterator[tuple[str, DecodedRecord]]:
+        """Yield the records with their names; skip or raise errors."""
+        for name, result in zip(names, results, strict=True):
+            if isinstance(result, DecodedRecord):
+                yield name, result
+            elif not skip or isinstance(result, LengthMismatch):
+                raise InvalidECGError(f"Record {name}: {result}") from result
             else:
-                refuse(name, record)
+                skipped[name] = str(result)
 
-    with _scratch_folder() as scratch:
-        policy = policy._replace(scratch=scratch)
-        for name, path in zip(names, paths, strict=True):
-            (record,) = try_each(read_record, [path], target, policy)
-            if isinstance(record, DecodedRecord):
-                target = record.format  # the first valid record sets the format of all
-                break
-            refuse(name, record)
+    def signals(results: Iterable[DecodedRecord | Exception]) -> Iterator[np.ndarray]:
+        for name, record in valid(results):
+            names_read.append(name)
+            if record.padded:
+                padded.append(name)
+            yield record.signal
+
+    for _, record in valid(try_read(read_record, path, target, policy) for path in paths):
+        target = record.format  # the first valid record sets the format of all
+        break
+    else:
+        name, cause = next(iter(skipped.items()))
+        raise InvalidECGError(
+            f"None of the {len(names)} records could be read; the first, {name}: {cause}"
+        )
+    shape = (len(target.leads or ()), target.n_samples or 0)
+    chunk = _BYTES_AT_ONCE // (4 * math.prod(shape))
+    with closing(_read_parallel(read_record, paths, n_jobs, chunk, target, policy)) as results:
+        if out:
+            data = _write(signals(results), shape, out)
         else:
-            name, cause = next(iter(skipped.items()))
-            raise InvalidECGError(
-                f"None of the {len(names)} records could be read; the first, {name}: {cause}"
-            )
-        shape = (len(target.leads or ()), target.n_samples or 0)
-        with closing(read_signals()) as signals:
-            data = _write(signals, shape, out) if out else _stack(signals, len(paths), shape)
+            data = _stack(signals(results), len(paths), shape)
     if skipped:
         warn_about_records(
             f"of {len(names)} records could not be read and are left out",
@@ -239,19 +235,6 @@ def read_records(
     )
 
 
-@contextmanager
-def _scratch_folder() -> Iterator[str]:
-    """Create a temporary folder. After an error, workers may add files while it is removed."""
-    scratch = tempfile.mkdtemp(prefix="sklearn_bell-")
-    try:
-        yield scratch
-    finally:
-        for _ in range(100):
-            shutil.rmtree(scratch, ignore_errors=True)
-            if not os.path.exists(scratch):
-                break
-
-
 def read_all_comments(
     names: Sequence[str], folder: Path, policy: ReadPolicy, *, n_jobs: int | None = None
 ) -> list[dict[str, str] | Exception]:
@@ -262,26 +245,23 @@ def read_all_comments(
 
 def _read_parallel(
     read: Callable[..., T], paths: Sequence[str], n_jobs: int | None, chunk: int, *args: Any
-) -> Iterator[T | Exception]:
+) -> Generator[T | Exception, None, None]:
     """Yield the result of each path in order, or its error; at most a chunk waits in memory."""
     chunk = max(2 * _RECORDS_PER_TASK * effective_n_jobs(n_jobs), chunk)
     # separate workers, by another timeout: workers without PyTorch grow once they fit, which
     # joblib takes for a memory leak: it would warn and end them
     with Parallel(
-        n_jobs=n_jobs, batch_size=1, idle_worker_timeout=_IDLE, return_as="generator"
-    ) as parallel:
+        n_jobs=n_jobs, batch_size=_RECORDS_PER_TASK, idle_worker_timeout=_IDLE,
+        return_as="generator",
+    ) as parallel:  # fmt: skip
         for start in range(0, len(paths), chunk):
-            end = min(start + chunk, len(paths))
-            batches = parallel(
-                delayed(try_each)(read, paths[first : min(first + _RECORDS_PER_TASK, end)], *args)
-                for first in range(start, end, _RECORDS_PER_TASK)
-            )
+            tasks = iter(paths[start : start + chunk])
+            results = parallel(delayed(try_read)(read, path, *args) for path in tasks)
             try:
-                yield from chain.from_iterable(batches)
-            finally:  # after an error joblib warns about the unused results
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", UserWarning)
-                    batches.close()
+                yield from chain(results)  # a chain does not pass close() on
+            finally:  # after an error: joblib would kill its workers, and warn
+                deque(tasks, maxlen=0)  # so that no more are started
+                deque(results, maxlen=0)
 
 
 def _list_records(
@@ -352,25 +332,18 @@ def _write(
 ) -> np.ndarray:
     """Write the signals one by one to a file, which is renamed to `out` when complete."""
     unfinished = f"{os.fspath(out)}.{os.getpid()}.part"
+    header = {"descr": "<f4", "fortran_order": False}
     try:
         with open(unfinished, "wb") as file:
-            _write_header(file, (0, *shape))
-            start, n = file.tell(), 0
+            n = 0
+            np.lib.format.write_array_header_1_0(file, header | {"shape": (n, *shape)})
             for signal in signals:
                 file.write(signal.astype("<f4", copy=False).tobytes())
                 n += 1
-            file.seek(0)
-            _write_header(file, (n, *shape))  # numpy leaves room for the first axis to grow
-            if file.tell() != start:
-                raise RuntimeError("The header of the .npy file changed its size.")
+            file.seek(0)  # numpy leaves room for the first axis to grow
+            np.lib.format.write_array_header_1_0(file, header | {"shape": (n, *shape)})
         os.replace(unfinished, out)
     except BaseException:
         Path(unfinished).unlink(missing_ok=True)
         raise
     return np.load(out, mmap_mode="r")
-
-
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    np.lib.format.write_array_header_1_0(
-        file, {"descr": "<f4", "fortran_order": False, "shape": shape}
-    )

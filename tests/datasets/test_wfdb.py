@@ -707,9 +707,15 @@ def test_reading_workers_differ_from_fitting_workers(tmp_path):
 
 @pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_scratch_files_are_removed(archive, tmp_path, monkeypatch, n_jobs):
+    for i in range(11):  # wfdb decodes this format
+        write(archive, f"r{i}", seed=i, fmt="212")
+    edit(archive / "r5.hea", "r5.dat", "none.dat")
     (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    if reusable_executor._executor is not None:  # new workers see the new environment
+        reusable_executor._executor.shutdown()
     read_wfdb([archive / "r1", archive / "r2"], n_jobs=n_jobs)
     with pytest.raises(InvalidECGError, match="r5"):
         read_wfdb([archive / f"r{i}" for i in range(1, 11)], n_jobs=n_jobs)
-    assert os.listdir(tmp_path / "temporary") == []
+    assert list((tmp_path / "temporary").glob("sklearn_bell-*")) == []
