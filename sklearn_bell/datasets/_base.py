@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
+from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils import Bunch
 
 from sklearn_bell.datasets._record import ReadPolicy, resolve_inside
@@ -37,13 +38,11 @@ class Source(NamedTuple):
 def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder where the loaders look for data sets.
 
-    It is `data_home` if passed, else the environment variable ``SKLEARN_BELL_DATA``, else
-    ``~/sklearn_bell_data``. The folder is not created.
-
     Parameters
     ----------
     data_home : str or path-like, default=None
-        The folder, if not the default one. A leading ``~`` is the user's home.
+        The folder; a leading ``~`` is the user's home. By default the environment variable
+        ``SKLEARN_BELL_DATA``, or else ``~/sklearn_bell_data``.
 
     Returns
     -------
@@ -103,6 +102,15 @@ def reraise_with_path(path: Path) -> Iterator[None]:
             f"{path} differs from the published file: {error} ({type(error).__name__}). Restore "
             "the published file."
         ) from error
+
+
+def binarize(
+    labels: Iterable[Iterable[str]], classes: Sequence[str] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return an indicator (n_records, n_classes) and the classes, by default all, sorted."""
+    binarizer = MultiLabelBinarizer(classes=classes)
+    indicator = binarizer.fit_transform(labels)
+    return indicator.astype(np.int64, copy=False), binarizer.classes_.astype(str)
 
 
 def warn_about_records(problem: str, names: Iterable[str], remedy: str) -> None:

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.preprocessing import MultiLabelBinarizer
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import StrOptions, validate_params
 
-from sklearn_bell.datasets._base import Loaded, Source, get_data_home, select_labelled
+from sklearn_bell.datasets._base import Loaded, Source, binarize, get_data_home, select_labelled
 from sklearn_bell.datasets._download import download_if_absent
 from sklearn_bell.datasets._record import ReadPolicy, TargetFormat
-from sklearn_bell.datasets._wfdb import (
-    LOAD_CONSTRAINTS,
-    check_leads,
-    read_all_comments,
-    read_records,
-)
+from sklearn_bell.datasets._wfdb import CONSTRAINTS, check_leads, read_all_comments, read_records
 from sklearn_bell.exceptions import InvalidECGError
 
 CHALLENGE_2021 = Source(
@@ -53,37 +46,18 @@ Source: {CHALLENGE_2021.url} ({CHALLENGE_2021.licence})
 {CHALLENGE_2021.citation}"""
 
 # abbreviations and codes of the Challenge 2021; codes of one class are scored as one diagnosis
-_SCORED_2021 = {
-    "AF": ("164889003",),
-    "AFL": ("164890007",),
-    "BBB": ("6374002",),
-    "Brady": ("426627000",),
-    "CLBBB|LBBB": ("733534002", "164909002"),
-    "CRBBB|RBBB": ("713427006", "59118001"),
-    "IAVB": ("270492004",),
-    "IRBBB": ("713426002",),
-    "LAD": ("39732003",),
-    "LAnFB": ("445118002",),
-    "LPR": ("164947007",),
-    "LQRSV": ("251146004",),
-    "LQT": ("111975006",),
-    "NSIVCB": ("698252002",),
-    "NSR": ("426783006",),
-    "PAC|SVPB": ("284470004", "63593006"),
-    "PR": ("10370003",),
-    "PRWP": ("365413008",),
-    "PVC|VPB": ("427172004", "17338001"),
-    "QAb": ("164917005",),
-    "RAD": ("47665007",),
-    "SA": ("427393009",),
-    "SB": ("426177001",),
-    "STach": ("427084000",),
-    "TAb": ("164934002",),
-    "TInv": ("59931005",),
-}
+_CODES = """
+AF 164889003, AFL 164890007, BBB 6374002, Brady 426627000, CLBBB|LBBB 733534002 164909002,
+CRBBB|RBBB 713427006 59118001, IAVB 270492004, IRBBB 713426002, LAD 39732003, LAnFB 445118002,
+LPR 164947007, LQRSV 251146004, LQT 111975006, NSIVCB 698252002, NSR 426783006,
+PAC|SVPB 284470004 63593006, PR 10370003, PRWP 365413008, PVC|VPB 427172004 17338001,
+QAb 164917005, RAD 47665007, SA 427393009, SB 426177001, STach 427084000, TAb 164934002,
+TInv 59931005
+"""
+_SCORED_2021 = {name: codes for name, *codes in map(str.split, _CODES.split(","))}
 _SCORED_2020 = {
     name: codes for name, codes in _SCORED_2021.items() if name not in ("BBB", "CLBBB|LBBB", "PRWP")
-} | {"LBBB": ("164909002",)}
+} | {"LBBB": ["164909002"]}
 _TASKS = {"challenge2020": _SCORED_2020, "challenge2021": _SCORED_2021, "all": None}
 
 
@@ -92,11 +66,7 @@ _TASKS = {"challenge2020": _SCORED_2020, "challenge2021": _SCORED_2021, "all": N
         "folder": [str, os.PathLike, None],
         "sources": ["array-like", None],
         "task": [StrOptions(set(_TASKS))],
-        "sampling_rate": [Interval(Real, 0, None, closed="neither"), None],
-        "duration": [Interval(Real, 0, None, closed="neither"), None],
-        "on_error": [StrOptions({"raise", "skip"})],
-        "verify": ["boolean"],
-        **LOAD_CONSTRAINTS,
+        **CONSTRAINTS,
     },
     prefer_skip_nested_validation=True,
 )
@@ -123,23 +93,22 @@ def load_challenge(
 
     CPSC2018, Georgia, Chapman-Shaoxing, Ningbo, PTB, PTB-XL and St Petersburg are published so: a
     ``.hea`` file for each record, whose comment ``Dx`` has the codes of the findings, and a
-    ``.mat`` or ``.dat`` file. Headers of the first Challenge, whose dates wfdb rejects, are read.
+    ``.mat`` or ``.dat`` file.
 
     Parameters
     ----------
     folder : str or path-like, default=None
-        The folder of the records, at any depth: of one source or of several. Or the folder around
-        ``challenge-2021/training``, where downloads go. By default that of :func:`get_data_home`.
+        A folder with records at any depth, or the folder around ``challenge-2021/training``,
+        where downloads go. By default that of :func:`get_data_home`.
     sources : sequence of str, default=None
-        Names of folders in that folder to load, such as ``["georgia", "ningbo"]``. By default all.
+        Folders in that folder to load, such as ``["georgia", "ningbo"]``. By default all.
     task : {"challenge2020", "challenge2021", "all"}, default="challenge2021"
         The classes: the 26 scored in 2021, or the 24 of 2020, in both of which some codes count as
         the same [1]_ [2]_; or every single code that appears in a record.
     sampling_rate : float, default=None
         In Hz. By default that of the first record: most have 500, PTB 1000, St Petersburg 257.
     duration : float, default=10.0
-        Length in seconds: longer records are cropped, and shorter ones padded with zeros, at their
-        end. With None all records must have the same length.
+        Length in seconds, as in :func:`read_wfdb`.
     on_error, verify
         As in :func:`read_wfdb`.
     leads, unlabelled, n_jobs, out, allow_links, download_if_missing, n_connections, verbose, \
@@ -152,13 +121,12 @@ def load_challenge(
         As from :func:`load_ptbxl`, but without `fold`, and with:
 
         target_names : ndarray of shape (n_classes,)
-            The classes, sorted: all abbreviations of the Challenge, such as ``"CLBBB|LBBB"``,
-            whatever the folder holds; or the codes of the task ``"all"``.
+            All abbreviations of the Challenge, such as ``"CLBBB|LBBB"``, or all codes, sorted.
         groups : ndarray of shape (n_records,)
             A number for each record, as the headers name no patients. Some sources have several
             records of a patient, as `DESCR` says.
         record_names : ndarray of shape (n_records,)
-            The paths inside the folder, without extension, sorted within each source.
+            The paths inside the folder, sorted within each source.
         metadata : DataFrame of n_records rows
             The comments in the headers, such as ``Age``, ``Sex`` and ``Dx``, as text.
         padded : list of str
@@ -169,8 +137,7 @@ def load_challenge(
     FileNotFoundError
         If the folder, or that of a source, is missing.
     InvalidECGError
-        If the folder has no records, or none to read, or if a record cannot be read and `on_error`
-        is ``"raise"``. The message names the record and the cause.
+        If the folder has no records, or none to read, or as in :func:`read_wfdb`.
     OSError, ImportError
         If a download fails; see :func:`load_ptbxl`.
 
@@ -182,11 +149,9 @@ def load_challenge(
     References
     ----------
     .. [1] Perez Alday et al., "Classification of 12-lead ECGs: the PhysioNet/Computing in
-       Cardiology Challenge 2020", Physiological Measurement 41(12), 124003 (2020),
-       doi:10.1088/1361-6579/abc960
+       Cardiology Challenge 2020", Physiol Meas 41(12), 124003 (2020), doi:10.1088/1361-6579/abc960
     .. [2] Reyna et al., "Will Two Do? Varying Dimensions in Electrocardiography: the
-       PhysioNet/Computing in Cardiology Challenge 2021", Computing in Cardiology 48 (2021),
-       doi:10.23919/CinC53138.2021.9662687
+       PhysioNet/Computing in Cardiology Challenge 2021", doi:10.23919/CinC53138.2021.9662687
 
     Examples
     --------
@@ -212,10 +177,10 @@ def load_challenge(
     root = training if training.is_dir() else home
     policy = ReadPolicy(root, verify, allow_links)
     listed = _list_records(root, sources)
-    all_comments = read_all_comments(listed, root, policy, n_jobs=n_jobs)
-    is_readable = np.array([isinstance(comments, dict) for comments in all_comments])
-    comments = [entry if isinstance(entry, dict) else {} for entry in all_comments]
-    target, target_names = _encode(list(map(_codes, comments)), task)
+    results = read_all_comments(listed, root, policy, n_jobs=n_jobs)
+    is_readable = np.array([isinstance(result, dict) for result in results])
+    comments = [result if isinstance(result, dict) else {} for result in results]
+    target, target_names = _encode([entry.get("Dx", "") for entry in comments], task)
 
     names = np.array(listed, dtype=str)
     labelled = target.any(axis=1) | ~is_readable  # read_records reports the unreadable ones
@@ -242,7 +207,10 @@ def load_challenge(
 def fetch_cpsc2018(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:
     """Download CPSC2018 if missing, and load it.
 
-    6,877 records of 6 to 60 s at 500 Hz [1]_, in the version of the Challenge 2021: about 1.3 GB.
+    6,877 records of 6 to 60 s at 500 Hz, in the version of the Challenge 2021: 1.3 GB. See Liu
+    et al., "An Open Access Database for Evaluating the Algorithms of Electrocardiogram Rhythm and
+    Morphology Abnormality Detection", J Med Imaging Health Inform 8(7), 1368-1373 (2018),
+    doi:10.1166/jmihi.2018.2442.
 
     Parameters
     ----------
@@ -250,26 +218,21 @@ def fetch_cpsc2018(data_home: str | os.PathLike[str] | None = None, **options: A
         The folder around ``challenge-2021``. By default that of :func:`get_data_home`.
     **options
         Other parameters of :func:`load_challenge`, which returns the Bunch.
-
-    References
-    ----------
-    .. [1] Liu et al., "An Open Access Database for Evaluating the Algorithms of Electrocardiogram
-       Rhythm and Morphology Abnormality Detection", Journal of Medical Imaging and Health
-       Informatics 8(7), 1368-1373 (2018), doi:10.1166/jmihi.2018.2442
 
     Examples
     --------
     >>> from sklearn_bell.datasets import fetch_cpsc2018
     >>> ecg = fetch_cpsc2018(sampling_rate=100, duration=10)  # doctest: +SKIP
     """
-    sources = ["cpsc_2018"]
-    return load_challenge(data_home, sources=sources, download_if_missing=True, **options)
+    return load_challenge(data_home, sources=["cpsc_2018"], download_if_missing=True, **options)
 
 
 def fetch_chapman(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:
     """Download Chapman-Shaoxing and Ningbo if missing, and load them.
 
-    45,152 records of 10 s at 500 Hz, of as many patients of two hospitals [1]_: about 5.4 GB.
+    45,152 records of 10 s at 500 Hz, of as many patients of two hospitals: about 5.4 GB. See Zheng
+    et al., "A 12-lead electrocardiogram database for arrhythmia research covering more than 10,000
+    patients", Scientific Data 7, 48 (2020), doi:10.1038/s41597-020-0386-x.
 
     Parameters
     ----------
@@ -277,11 +240,6 @@ def fetch_chapman(data_home: str | os.PathLike[str] | None = None, **options: An
         The folder around ``challenge-2021``. By default that of :func:`get_data_home`.
     **options
         Other parameters of :func:`load_challenge`, which returns the Bunch.
-
-    References
-    ----------
-    .. [1] Zheng et al., "A 12-lead electrocardiogram database for arrhythmia research covering more
-       than 10,000 patients", Scientific Data 7, 48 (2020), doi:10.1038/s41597-020-0386-x
 
     Examples
     --------
@@ -309,8 +267,7 @@ def fetch_georgia(data_home: str | os.PathLike[str] | None = None, **options: An
     >>> from sklearn_bell.datasets import fetch_georgia
     >>> ecg = fetch_georgia(sampling_rate=100)  # doctest: +SKIP
     """
-    sources = ["georgia"]
-    return load_challenge(data_home, sources=sources, download_if_missing=True, **options)
+    return load_challenge(data_home, sources=["georgia"], download_if_missing=True, **options)
 
 
 def _list_records(root: Path, sources: Sequence[str] | None) -> list[str]:
@@ -332,18 +289,12 @@ def _list_records(root: Path, sources: Sequence[str] | None) -> list[str]:
     return records
 
 
-def _codes(comments: dict[str, str]) -> list[str]:
-    return [code for code in map(str.strip, comments.get("Dx", "").split(",")) if code]
-
-
-def _encode(codes: list[list[str]], task: str) -> tuple[np.ndarray, np.ndarray]:
+def _encode(cells: Sequence[str], task: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the label indicator (n_records, n_classes) and the class names of a task."""
+    codes = [[code for code in map(str.strip, cell.split(",")) if code] for cell in cells]
     classes = _TASKS[task]
     if classes is None:
-        target_names = sorted({code for row in codes for code in row})
-    else:
-        class_of = {code: name for name, synonyms in classes.items() for code in synonyms}
-        codes = [[class_of[code] for code in row if code in class_of] for row in codes]
-        target_names = sorted(classes)
-    target = MultiLabelBinarizer(classes=target_names).fit_transform(codes)
-    return target.astype(np.int64, copy=False), np.array(target_names, dtype=str)
+        return binarize(codes)
+    class_of = {code: name for name, synonyms in classes.items() for code in synonyms}
+    labels = [[class_of[code] for code in row if code in class_of] for row in codes]
+    return binarize(labels, sorted(classes))

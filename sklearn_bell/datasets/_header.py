@@ -1,7 +1,6 @@
 """Parser of single-segment WFDB headers, as strict as header(5) of the WFDB manual.
 
-wfdb skips what it cannot parse, so that a corrupt digit may read as another gain or lead, and it
-rejects the dates of older headers. Here every line must follow the specification.
+wfdb skips fields that it cannot parse, such as a gain with a corrupt digit, and rejects old dates.
 """
 
 from __future__ import annotations
@@ -18,19 +17,16 @@ _NUMBER = r"[+-]?(?:\d{1,20}\.?\d{0,20}|\.\d{1,20})(?:[eE][+-]?\d{1,2})?"  # is 
 _COUNT, _INTEGER = r"\d{1,15}", r"[+-]?\d{1,15}"
 _RECORD_LINE = re.compile(
     rf"""
-    (?P<name>[^\s/]+) (?P<segments>/\d+)?
-    \s+ (?P<n_signals>{_COUNT})
+    (?P<name>[^\s/]+) (?P<segments>/\d+)? \s+ (?P<n_signals>{_COUNT})
     (?: \s+ (?P<rate>{_NUMBER}) (?:/{_NUMBER} (?:\({_NUMBER}\))? )?
-        (?: \s+ (?P<n_frames>{_COUNT})
-            (?: \s+ .* )?  # time and date, in any form
+        (?: \s+ (?P<n_frames>{_COUNT}) (?: \s+ .* )?  # time and date, in any form
     )? )?
     """,
     re.VERBOSE | re.ASCII,
 )
 _SIGNAL_LINE = re.compile(
     rf"""
-    (?P<file>\S+)
-    \s+ (?P<format>\d{{1,3}})
+    (?P<file>\S+) \s+ (?P<format>\d{{1,3}})
         (?:x(?P<per_frame>{_COUNT}))? (?::(?P<skew>{_COUNT}))? (?:\+(?P<offset>{_COUNT}))?
     (?: \s+ (?P<gain>{_NUMBER}) (?:\((?P<baseline>{_INTEGER})\))? (?:/(?P<unit>\S+))?
         (?: \s+ {_COUNT}  # bits of the ADC
@@ -39,8 +35,7 @@ _SIGNAL_LINE = re.compile(
                     (?: \s+ (?P<checksum>{_INTEGER})
                         (?: \s+ {_COUNT}  # block size
                             (?: \s+ (?P<name>\S.*) )?
-    )? )? )? )? )?
-    )?
+    )? )? )? )? )? )?
     """,
     re.VERBOSE | re.ASCII,
 )

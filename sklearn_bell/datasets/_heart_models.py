@@ -1,7 +1,6 @@
 """Heart models: parameters of the cardiac dipole per diagnosis, and the simulated dipole.
 
-The dipole is a sum of Gaussians in each of its axes x (to the left), y (to the feet) and z (to the
-back), as in McSharry et al. (2003) and Sameni et al. (2007); see :func:`make_ecg`.
+Each axis x (to the left), y (to the feet), z (to the back) is a sum of Gaussians, see `make_ecg`.
 """
 
 from __future__ import annotations
@@ -19,10 +18,8 @@ NORMAL: dict[str, Any] = {
     "irregularity": 0.015,  # standard deviation of RR over its mean, breathing apart
     "pr": (160, 15),  # onset of P to onset of QRS
     "qt": (405, 12),  # onset of QRS to end of T, at 60 beats/min
-    "p": [
-        (35, 15, 0.03, 0.08, -0.05),  # right atrium, then left: biphasic in V1
-        (65, 17, 0.07, 0.06, 0.03),
-    ],
+    # right atrium, then left: biphasic in V1
+    "p": [(35, 15, 0.03, 0.08, -0.05), (65, 17, 0.07, 0.06, 0.03)],
     "qrs": [
         (16, 6, -0.15, -0.05, -0.28),  # septum: r in V1, q in I and V6
         (42, 10, 1.10, 0.72, 0.10),  # apex and free wall: R in I, II and V4-V6
@@ -30,10 +27,7 @@ NORMAL: dict[str, Any] = {
         (73, 7, -0.25, -0.15, 0.20),  # base: s in II and V5
     ],
     "st": [],
-    "t": [
-        (-125, 42, 0.17, 0.12, -0.08),  # slow up, fast down
-        (-75, 28, 0.25, 0.16, -0.13),
-    ],
+    "t": [(-125, 42, 0.17, 0.12, -0.08), (-75, 28, 0.25, 0.16, -0.13)],  # slow up, fast down
     "ectopic": [],  # QRS, ST and T of premature beats
     "f_waves": None,  # dipole x, y, z of the fibrillating atria, mV
 }
@@ -60,23 +54,17 @@ CONDITIONS: dict[str, dict[str, Any]] = {
             (104, 18, 0.85, 0.15, 0.60),  # late left wall: the notch in I, aVL, V5 and V6
         ],
         "st": [(190, 35, -0.08, -0.02, -0.12)],  # ST and T opposite to QRS
-        "t": [
-            (-130, 45, -0.16, -0.05, -0.14),
-            (-80, 36, -0.20, -0.05, -0.15),
-        ],
+        "t": [(-130, 45, -0.16, -0.05, -0.14), (-80, 36, -0.20, -0.05, -0.15)],
     },
     "rbbb": {
         "qt": (425, 12),
         "qrs": [
-            (16, 6, -0.15, -0.05, -0.28),
-            (42, 10, 1.10, 0.72, 0.10),
+            *NORMAL["qrs"][:2],
             (54, 9, 0.20, 0.20, 0.50),
             (100, 18, -0.60, -0.05, -0.55),  # late right ventricle: R' in V1, broad S in I and V6
         ],
-        "t": [
-            (-125, 42, 0.20, 0.12, 0.12),  # inverted in V1 and V2
-            (-75, 28, 0.28, 0.15, 0.15),
-        ],
+        # inverted in V1 and V2
+        "t": [(-125, 42, 0.20, 0.12, 0.12), (-75, 28, 0.28, 0.15, 0.15)],
     },
     "pvc": {
         "ectopic": [
@@ -94,10 +82,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
         ],
     },
     "st_depression": {  # subendocardial: V4-V6, with elevation in aVR
-        "st": [
-            (120, 28, -0.12, -0.05, 0.02),
-            (185, 38, -0.14, -0.06, 0.02),
-        ]
+        "st": [(120, 28, -0.12, -0.05, 0.02), (185, 38, -0.14, -0.06, 0.02)]
     },
     "lvh": {
         "qrs": [
@@ -107,10 +92,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
             (80, 7, -0.10, -0.15, 0.25),
         ],
         "st": [(150, 35, -0.10, -0.03, 0.00)],  # strain: ST down and T inverted in V5 and V6
-        "t": [
-            (-125, 42, -0.16, 0.00, -0.16),
-            (-75, 28, -0.20, 0.02, -0.18),
-        ],
+        "t": [(-125, 42, -0.16, 0.00, -0.16), (-75, 28, -0.20, 0.02, -0.18)],
     },
 }
 

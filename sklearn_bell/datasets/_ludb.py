@@ -8,12 +8,12 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from sklearn_bell.datasets._base import (
     Loaded,
     Source,
+    binarize,
     find_dataset,
     read_table,
     reraise_with_path,
@@ -21,7 +21,7 @@ from sklearn_bell.datasets._base import (
 )
 from sklearn_bell.datasets._download import download_if_absent
 from sklearn_bell.datasets._record import ReadPolicy, TargetFormat
-from sklearn_bell.datasets._wfdb import LOAD_CONSTRAINTS, check_leads, read_records
+from sklearn_bell.datasets._wfdb import CONSTRAINTS, check_leads, read_records
 
 LUDB = Source(
     name="LUDB",
@@ -59,7 +59,6 @@ _COLUMNS = {
     "conduction": "Conduction abnormalities",
     "hypertrophy": "Hypertrophies",
 }
-_MULTI_LABEL = {"conduction", "hypertrophy"}
 _UNITS_PER_MV = 1000.0  # the digital values are microvolts
 
 
@@ -67,8 +66,8 @@ _UNITS_PER_MV = 1000.0  # the digital values are microvolts
     {
         "data_home": [str, os.PathLike, None],
         "task": [StrOptions(set(_COLUMNS))],
+        **CONSTRAINTS,
         "sampling_rate": [Interval(Real, 0, None, closed="neither")],
-        **LOAD_CONSTRAINTS,
     },
     prefer_skip_nested_validation=True,
 )
@@ -89,9 +88,9 @@ def load_ludb(
 ) -> Loaded:
     """Load LUDB, 200 12-lead ECGs with rhythm, axis, conduction and hypertrophy.
 
-    The files are those of the publisher: ``ludb.csv`` and the folder ``data``. The gains in the
-    headers scale every lead to a peak-to-peak amplitude of 1 and are not used: the digital values
-    are microvolts [1]_.
+    The files are those of the publisher [1]_: ``ludb.csv`` and the folder ``data``. The gains in
+    the headers scale every lead to a peak-to-peak amplitude of 1 and are not used: the digital
+    values are microvolts.
 
     Parameters
     ----------
@@ -99,15 +98,13 @@ def load_ludb(
         The folder of LUDB, or the one around its folder ``ludb``. By default that of
         :func:`get_data_home`.
     task : {"rhythm", "axis", "conduction", "hypertrophy"}, default="rhythm"
-        The target. ``"rhythm"`` and ``"axis"`` have one class for each record (of two rhythms, as
-        4 records have, the first counts); the 10 records with a pacemaker have no axis.
-        ``"conduction"`` and ``"hypertrophy"`` are multi-label: a record may have several
-        abnormalities, or none.
+        The target. ``"rhythm"`` and ``"axis"`` have one class for each record (4 records have two
+        rhythms, of which the first counts; the 10 with a pacemaker have no axis). ``"conduction"``
+        and ``"hypertrophy"`` are multi-label: a record may have several abnormalities, or none.
     sampling_rate : float, default=500
-        Sampling rate in Hz; the records have 500 and are resampled to any other.
+        In Hz; the records have 500 and are resampled to any other.
     unlabelled : bool, default=False
-        Keep records without an axis, with the target -1. By default they are left out, with a
-        warning. For the other tasks every record has a label.
+        Keep records without an axis, with the target -1. By default they are left out.
     leads, n_jobs, out, allow_links, download_if_missing, n_connections, verbose, return_X_y
         As in :func:`load_ptbxl`. The download has about 25 MB.
 
@@ -117,14 +114,9 @@ def load_ludb(
         As from :func:`load_ptbxl`, but without `fold`, and with:
 
         target : ndarray of shape (n_records,) or (n_records, n_classes)
-            Class indices for ``"rhythm"`` and ``"axis"``; for the others 1 where the record has
-            the abnormality, else 0.
+            Class indices for ``"rhythm"`` and ``"axis"``, else 1 for each abnormality.
         target_names : ndarray of shape (n_classes,)
             The classes in the publisher's words, sorted.
-        groups : ndarray of shape (n_records,)
-            The patients, with one record each.
-        record_names : ndarray of shape (n_records,)
-            The publisher's file names, such as ``data/1``.
         metadata : DataFrame of n_records rows
             The publisher's table as text, indexed by ``ID``. A cell has one finding on each line.
 
@@ -133,8 +125,7 @@ def load_ludb(
     FileNotFoundError
         If the data set is missing.
     InvalidECGError
-        If a record cannot be read, or if the table differs from the published one. The message
-        names the record or the table.
+        As from :func:`load_ptbxl`.
     OSError, ImportError
         If a download fails; see :func:`load_ptbxl`.
 
@@ -146,8 +137,7 @@ def load_ludb(
     References
     ----------
     .. [1] Kalyakulina et al., "LUDB: A New Open-Access Validation Tool for Electrocardiogram
-       Delineation Algorithms", IEEE Access 8, 186181-186190 (2020),
-       doi:10.1109/ACCESS.2020.3029211
+       Delineation Algorithms", IEEE Access 8 (2020), doi:10.1109/ACCESS.2020.3029211
 
     Examples
     --------
@@ -170,10 +160,14 @@ def load_ludb(
         table.index = table.index.astype(int)
     table = table.apply(lambda column: column.str.strip())  # cells end in line breaks
     findings = [cell.splitlines() for cell in table[_COLUMNS[task]]]
-    target, target_names = (_indicator if task in _MULTI_LABEL else _class_indices)(findings)
+    if task in ("conduction", "hypertrophy"):
+        target, target_names = binarize([[line.strip() for line in lines] for lines in findings])
+        labelled = np.ones(len(table), dtype=bool)
+    else:
+        target, target_names = _class_indices(findings)
+        labelled = target >= 0
 
     names = np.array([f"data/{number}" for number in table.index])
-    labelled = np.ones(len(names), dtype=bool) if task in _MULTI_LABEL else target >= 0
     mask, skipped = select_labelled(names, labelled, task, unlabelled)
     table, target, names = table[mask], target[mask], names[mask]
     policy = ReadPolicy(folder, allow_links=allow_links)
@@ -194,8 +188,6 @@ def load_ludb(
 
 def fetch_ludb(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:
     """Download LUDB (about 25 MB) if it is missing, and load it.
-
-    The same as :func:`load_ludb` with ``download_if_missing=True``.
 
     Parameters
     ----------
@@ -219,10 +211,3 @@ def _class_indices(findings: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
     target_names = sorted(set(first) - {""})
     index_of = {"": -1, **{name: index for index, name in enumerate(target_names)}}
     return np.array([index_of[name] for name in first]), np.array(target_names)
-
-
-def _indicator(findings: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return an indicator (n_records, n_classes) of the findings, and their names."""
-    binarizer = MultiLabelBinarizer()
-    target = binarizer.fit_transform([[line.strip() for line in lines] for lines in findings])
-    return target.astype(np.int64, copy=False), binarizer.classes_.astype(str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
@@ -17,22 +18,17 @@ from sklearn_bell.exceptions import InvalidECGError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from sklearn_bell._utils.types import Names, RandomState
+    from sklearn_bell._utils import types
 
 # Potentials in the eight independent leads of a dipole of 1 mV to the left (x), to the feet (y) and
 # to the back (z): the matrix of Dower et al. (1980).
 _DOWER = np.array(
-    [
-        [0.632, -0.235, 0.059],  # I
-        [0.235, 1.066, -0.132],  # II
-        [-0.515, 0.157, -0.917],  # V1
-        [0.044, 0.164, -1.387],  # V2
-        [0.882, 0.098, -1.277],  # V3
-        [1.213, 0.127, -0.601],  # V4
-        [1.125, 0.127, -0.086],  # V5
-        [0.831, 0.076, 0.230],  # V6
+    [  # I, II, V1-V6
+        [0.632, 0.235, -0.515, 0.044, 0.882, 1.213, 1.125, 0.831],
+        [-0.235, 1.066, 0.157, 0.164, 0.098, 0.127, 0.127, 0.076],
+        [0.059, -0.132, -0.917, -1.387, -1.277, -0.601, -0.086, 0.230],
     ]
-)
+).T.copy()
 # Potentials of RA, LA, LL and V1-V6; those of the limb electrodes average to zero (Wilson).
 _ELECTRODES_FROM_DIPOLE = np.vstack(
     [np.array([[-1, -1], [2, -1], [-1, 2]]) / 3 @ _DOWER[:2], _DOWER[2:]]
@@ -75,43 +71,42 @@ _BATCH = 64  # records made together, which bounds the memory used beyond the re
 def make_ecg(
     n_records: int = 100,
     *,
-    classes: Names = tuple(CONDITIONS),
-    leads: Names = STANDARD_LEADS,
+    classes: types.Names = tuple(CONDITIONS),
+    leads: types.Names = STANDARD_LEADS,
     sampling_rate: float = 100,
     duration: float = 10,
     noise: float = 1.0,
     weights: ArrayLike | None = None,
-    random_state: RandomState = None,
+    random_state: types.RandomState = None,
 ) -> Bunch:
     """Make synthetic 12-lead ECGs of known classes, for teaching and tests.
 
     A heart model is a moving dipole: a sum of Gaussians in each of three axes, beat by beat [1]_
     [2]_. Nine electrodes record it through Dower's matrix [3]_ and add noise, and the leads are
-    differences of electrodes; so Einthoven's and Goldberger's laws hold with noise too. **These are
-    textbook drawings, not patients: they give no evidence about any method.**
+    differences of electrodes; so Einthoven's and Goldberger's laws hold. **These are textbook
+    drawings, not patients: they give no evidence about any method.**
 
     Parameters
     ----------
     n_records : int, default=100
         The number of records, each of another patient.
     classes : sequence of str, default=all eleven
-        Names of the classes, from the table in the notes. If one of them is a combination, such as
-        ``"afib+lbbb"``, the target is an indicator of the conditions. Conditions combine when they
-        change different things: not two rhythms, nor two forms of QRS, ST or T.
+        Classes of the table in the notes, or combinations such as ``"afib+lbbb"`` of conditions
+        that change different things: not two rhythms, nor two forms of QRS, ST or T.
     leads : sequence of str of length n_leads, default=all twelve
         Names of the leads, in this order; case does not matter.
     sampling_rate : float, default=100
-        In Hz. The heart models stay the same.
+        In Hz. It does not change the heart models, and neither does the noise.
     duration : float, default=10
         In seconds.
     noise : float or mapping of str to float, default=1.0
         A factor on the default noise, 0 for none; or the microvolts at each electrode of
         ``"wander"`` (60), ``"hum"`` (10), ``"muscle"`` (15) and ``"steps"`` (150), zero if left
-        out. The heart models stay the same.
+        out.
     weights : array-like of shape (n_classes,), default=None
         Proportions of the `classes`, to the nearest record, whatever their sum. None: equal.
     random_state : int, RandomState instance or None, default=None
-        Seed of heart models and noise. Pass an int for reproducible output.
+        Seed of heart models and noise.
 
     Returns
     -------
@@ -119,13 +114,11 @@ def make_ecg(
         data : ndarray of shape (n_records, n_leads, n_samples)
             The records in mV, float32.
         target : ndarray of shape (n_records,) or (n_records, n_conditions)
-            The position of the class in `classes`; or, if a class is a combination, 1 for each
-            condition of the record and 0 for the others.
+            The position of the class in `classes`; or, if a class is a combination, an indicator
+            of the conditions.
         target_names : ndarray of shape (n_classes,) or (n_conditions,)
             The classes; or the conditions, in the order in which `classes` name them.
-        groups : ndarray of shape (n_records,)
-            The patient.
-        lead_names, sampling_rate, units, record_names, DESCR
+        groups, lead_names, sampling_rate, units, record_names, DESCR
             As from :func:`load_ptbxl`.
 
     Raises
@@ -156,35 +149,28 @@ def make_ecg(
     ===================== ========================================================================
 
     The microvolts of baseline wander (0.05 to 0.5 Hz), mains hum (50 Hz) and muscle noise (white)
-    are root mean squares over many records: some records are noisier than others. Those of
-    electrode steps, each 100 seconds at each electrode, are the standard deviation of their
-    height; they decay within seconds. No filter precedes sampling, so that at 100 Hz the hum
-    alternates from sample to sample.
+    are root mean squares over many records, of which some are noisier. Those of electrode steps,
+    each 100 s at each electrode, are the standard deviation of their height; they decay within
+    seconds. No filter precedes sampling: at 100 Hz the hum alternates from sample to sample.
 
     References
     ----------
-    .. [1] McSharry PE, Clifford GD, Tarassenko L, Smith LA. A dynamical model for generating
-       synthetic electrocardiogram signals. IEEE Trans Biomed Eng 2003;50:289-294.
-    .. [2] Sameni R, Clifford GD, Jutten C, Shamsollahi MB. Multichannel ECG and noise modeling:
-       application to maternal and fetal ECG signals. EURASIP J Adv Signal Process 2007:043407.
-    .. [3] Dower GE, Machado HB, Osborne JA. On deriving the electrocardiogram from
-       vectorcardiographic leads. Clin Cardiol 1980;3:87-95.
+    .. [1] McSharry et al., "A dynamical model for generating synthetic electrocardiogram signals",
+       IEEE Trans Biomed Eng 50, 289-294 (2003)
+    .. [2] Sameni et al., "Multichannel ECG and noise modeling: application to maternal and fetal
+       ECG signals", EURASIP J Adv Signal Process 2007, 043407
+    .. [3] Dower et al., "On deriving the electrocardiogram from vectorcardiographic leads", Clin
+       Cardiol 3, 87-95 (1980)
 
     Examples
     --------
     >>> from sklearn_bell.datasets import make_ecg
     >>> ecg = make_ecg(6, classes=["normal", "lbbb"], random_state=2)
-    >>> ecg.data.shape
-    (6, 12, 1000)
-    >>> ecg.target
-    array([0, 0, 1, 0, 1, 1])
+    >>> ecg.data.shape, ecg.target.tolist()
+    ((6, 12, 1000), [0, 0, 1, 0, 1, 1])
     >>> ecg = make_ecg(3, classes=["normal", "afib", "afib+lbbb"], random_state=2)
-    >>> print(*ecg.target_names)
-    normal afib lbbb
-    >>> ecg.target
-    array([[0, 1, 1],
-           [0, 1, 0],
-           [1, 0, 0]])
+    >>> ecg.target_names.tolist(), ecg.target.tolist()
+    (['normal', 'afib', 'lbbb'], [[0, 1, 1], [0, 1, 0], [1, 0, 0]])
     """
     models, target_names, target_of_class = _combine_conditions(classes)
     positions = lead_positions(leads, STANDARD_LEADS)
@@ -246,10 +232,7 @@ def _combine_conditions(classes):
                 f"{conflicts or 'nothing'}. Combine conditions that change different things, and "
                 "leave out normal."
             )
-        models.append(dict(NORMAL))
-        for name in combination:
-            models[-1].update(CONDITIONS[name])
-
+        models.append(dict(ChainMap(*(CONDITIONS[name] for name in combination), NORMAL)))
     if all(len(combination) == 1 for combination in combinations):
         return models, names, np.arange(len(models))
     indicator = [[int(name in combination) for name in names] for combination in combinations]

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils._param_validation import Options, StrOptions, validate_params
 
 from sklearn_bell.datasets._base import (
     Loaded,
     Source,
+    binarize,
     find_dataset,
     read_table,
     reraise_with_path,
@@ -24,7 +24,7 @@ from sklearn_bell.datasets._base import (
 )
 from sklearn_bell.datasets._download import download_if_absent
 from sklearn_bell.datasets._record import ReadPolicy, TargetFormat
-from sklearn_bell.datasets._wfdb import LOAD_CONSTRAINTS, check_leads, read_records
+from sklearn_bell.datasets._wfdb import CONSTRAINTS, check_leads, read_records
 from sklearn_bell.exceptions import InvalidECGError
 
 PTB_XL = Source(
@@ -77,9 +77,8 @@ _TASKS: dict[str, tuple[str | None, str | None]] = {
     {
         "data_home": [str, os.PathLike, None],
         "task": [StrOptions(set(_TASKS))],
+        **CONSTRAINTS,
         "sampling_rate": [Options(Integral, set(_FILE_COLUMNS))],
-        "folds": "no_validation",
-        **LOAD_CONSTRAINTS,
     },
     prefer_skip_nested_validation=True,
 )
@@ -101,9 +100,8 @@ def load_ptbxl(
 ) -> Loaded:
     """Load PTB-XL, 12-lead ECGs with the statements of cardiologists (multi-label).
 
-    The files are those of the publisher: ``ptbxl_database.csv``, ``scp_statements.csv`` and the
-    folders ``records100`` and ``records500``, of which one is enough. A part of the data set loads
-    if its ``ptbxl_database.csv`` lists the records of that part.
+    The files are those of the publisher [1]_: ``ptbxl_database.csv``, which may list a part of the
+    records, ``scp_statements.csv``, and the folder ``records100`` or ``records500``.
 
     Parameters
     ----------
@@ -112,20 +110,21 @@ def load_ptbxl(
         :func:`get_data_home`.
     task : {"all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm"}, \
             default="superdiagnostic"
-        The statements that are the classes: all 71, the 44 diagnostic ones, their 23 subclasses,
-        their 5 superclasses (CD, HYP, MI, NORM, STTC), the 19 of form or the 12 of rhythm.
+        The classes: all 71 statements, the 44 diagnostic ones, their 23 subclasses, their 5
+        superclasses (CD, HYP, MI, NORM, STTC), the 19 of form or the 12 of rhythm. As in the
+        benchmark [2]_, every code that a record lists counts, whatever its likelihood, even 0.
     sampling_rate : {100, 500}, default=100
         Sampling rate of the files to read, in Hz.
     folds : iterable of int, default=None
         The folds to load, of 1 to 10. By default all.
     unlabelled : bool, default=False
         Keep records without a label of the task; their row of `target` is zero. By default they
-        are left out, as in the benchmark, with a warning.
+        are left out, as in the benchmark.
     leads, n_jobs, out, allow_links
         As in :func:`read_wfdb`; by default all twelve leads. All records at 500 Hz have 5.2 GB.
     download_if_missing : bool, default=False
-        Download the missing files of this sampling rate: 0.6 GB at 100 Hz, 2.6 GB at 500 Hz. A copy
-        from elsewhere is loaded unchanged.
+        Download the missing files of this sampling rate, 0.6 GB at 100 Hz or 2.6 GB at 500 Hz, and
+        verify the publisher's checksums. A copy from elsewhere is loaded unchanged.
     n_connections : int, default=4
         Number of files downloaded in parallel.
     verbose : bool, default=True
@@ -142,10 +141,8 @@ def load_ptbxl(
             1 where the record has the class, else 0.
         target_names : ndarray of shape (n_classes,)
             All classes of the task, sorted, whatever the folds.
-        groups : ndarray of shape (n_records,)
-            The patients.
-        fold : ndarray of shape (n_records,)
-            The publisher's fold.
+        groups, fold : ndarray of shape (n_records,)
+            The patients, and the publisher's folds.
         lead_names, sampling_rate, units
             As from :func:`read_wfdb`.
         record_names : ndarray of shape (n_records,)
@@ -165,21 +162,13 @@ def load_ptbxl(
         If a record cannot be read, if there is none to read, or if a table differs from the
         published one. The message names the record or the table.
     OSError, ImportError
-        If a file cannot be downloaded, or fails its checksum, in five attempts, or if pooch is not
+        If a file cannot be downloaded or fails its checksum in five attempts, or if pooch is not
         installed. Complete files are kept, and the next call resumes.
 
     Warns
     -----
     RecordWarning
         If records without a label of the task are left out.
-
-    Notes
-    -----
-    Statements become labels as in the benchmark [2]_: every code that a record lists counts,
-    whatever its likelihood, even 0 (unknown).
-
-    Downloads are compared with the checksums of the publisher, and a file gets its name only once
-    it is complete. Delete the folder to start again.
 
     References
     ----------
@@ -238,8 +227,6 @@ def load_ptbxl(
 def fetch_ptbxl(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:
     """Download PTB-XL if it is missing, and load it.
 
-    The same as :func:`load_ptbxl` with ``download_if_missing=True``.
-
     Parameters
     ----------
     data_home : str or path-like, default=None
@@ -276,16 +263,14 @@ def _read_records(folder: Path, file_column: str, allow_links: bool) -> pd.DataF
             if not table[column].map(lambda cell: isinstance(cell, str)).all():
                 raise ValueError(f"its column {column} has values that are not text")
         for cell in table["scp_codes"]:
-            _parse_codes(cell)
+            if not isinstance(_parse_codes(cell), dict):
+                raise ValueError(f"{cell!r} has no codes")
     return table
 
 
 def _parse_codes(cell: str) -> dict[str, float]:
     """Return codes and their likelihoods, as of ``{'NORM': 100.0, 'SR': 0.0}``."""
-    codes = json.loads(cell.replace("'", '"'))
-    if not isinstance(codes, dict):
-        raise ValueError(f"{cell!r} has no codes")
-    return codes
+    return json.loads(cell.replace("'", '"'))
 
 
 def _encode(
@@ -297,13 +282,8 @@ def _encode(
     statements = read_table(folder / "scp_statements.csv", columns, allow_links=allow_links)
     if selector is not None:
         statements = statements[statements[selector] == 1]
-    if class_column is None:
-        classes = statements.index.to_series()
-    else:
-        classes = statements[class_column].dropna()
+    classes = statements[class_column].dropna() if class_column else statements.index.to_series()
     # some excerpts of PTB-XL write NT for NT_
     class_of = {str(code).rstrip("_"): name for code, name in classes.items()} | dict(classes)
     labels = [[class_of[code] for code in _parse_codes(cell) if code in class_of] for cell in cells]
-    target_names = sorted(set(classes))
-    target = MultiLabelBinarizer(classes=target_names).fit_transform(labels)
-    return target.astype(np.int64, copy=False), np.array(target_names, dtype=str)
+    return binarize(labels, sorted(set(classes)))

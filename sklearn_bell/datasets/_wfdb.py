@@ -33,19 +33,20 @@ from sklearn_bell.datasets._record import (
 from sklearn_bell.exceptions import InvalidECGError
 
 _BYTES_AT_ONCE = 2**26  # of records held in memory, at most, when writing is slower than reading
-_RECORDS_PER_TASK = 16  # a task costs some milliseconds, and a record takes two
+_RECORDS_PER_TASK = 16  # a task costs some milliseconds, and a record takes less than one
 _IDLE = 30  # s until idle workers end
-_EXTENSIONS = (".hea", ".dat", ".mat")
 T = TypeVar("T")
 
-READ_CONSTRAINTS: dict[str, list] = {  # of parameters that all readers share
+CONSTRAINTS: dict[str, list] = {  # of read_wfdb and the loaders, of which some lack some
     "leads": ["array-like", None],
+    "sampling_rate": [Interval(Real, 0, None, closed="neither"), None],
+    "duration": [Interval(Real, 0, None, closed="neither"), None],
+    "unlabelled": ["boolean"],
     "n_jobs": [Integral, None],
     "out": [str, os.PathLike, None],
+    "on_error": [StrOptions({"raise", "skip"})],
+    "verify": ["boolean"],
     "allow_links": ["boolean"],
-}
-LOAD_CONSTRAINTS: dict[str, list] = READ_CONSTRAINTS | {  # that all loaders share
-    "unlabelled": ["boolean"],
     "download_if_missing": ["boolean"],
     "n_connections": [Interval(Integral, 1, None, closed="left")],
     "verbose": ["boolean"],
@@ -53,17 +54,7 @@ LOAD_CONSTRAINTS: dict[str, list] = READ_CONSTRAINTS | {  # that all loaders sha
 }
 
 
-@validate_params(
-    {
-        "records": "no_validation",
-        "sampling_rate": [Interval(Real, 0, None, closed="neither"), None],
-        "duration": [Interval(Real, 0, None, closed="neither"), None],
-        "on_error": [StrOptions({"raise", "skip"})],
-        "verify": ["boolean"],
-        **READ_CONSTRAINTS,
-    },
-    prefer_skip_nested_validation=True,
-)
+@validate_params(CONSTRAINTS, prefer_skip_nested_validation=True)
 def read_wfdb(
     records: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
@@ -79,7 +70,7 @@ def read_wfdb(
     """Read WFDB records into one array of millivolts.
 
     Leads, sampling rate and length default to those of the first record that can be read. Only
-    local files are read, and only from the folders of the records' own headers.
+    local files are read, from the folders of the records' own headers.
 
     Parameters
     ----------
@@ -88,35 +79,33 @@ def read_wfdb(
         lists its records.
     leads : sequence of str of length n_leads, default=None
         Names of the leads to read, in this order; case does not matter. By default those of the
-        first record: in the order I, II, III, aVR, aVL, aVF, V1-V6 if it has all twelve (others
-        follow), else in its own order.
+        first record: I, II, III, aVR, aVL, aVF, V1-V6 first if it has these, else in its order.
     sampling_rate : float, default=None
         In Hz. Records with another rate are resampled by :func:`scipy.signal.resample_poly`.
     duration : float, default=None
-        Length in seconds. Longer records are cropped at their end; shorter ones are padded with
-        zeros at their end, with a warning. By default another length than that of the first
-        record is an error even with ``on_error="skip"``: the first record may be the wrong one.
+        Length in seconds. Longer records are cropped and shorter ones padded with zeros, at their
+        end. By default another length than that of the first record is an error even with
+        ``on_error="skip"``: the first record may be the wrong one.
     n_jobs : int, default=None
-        Number of records read in parallel, as in scikit-learn: None is 1 unless in a
-        :func:`joblib.parallel_config` context, -1 all processors. The result is the same.
+        Number of records read in parallel: None is 1 unless in a :func:`joblib.parallel_config`
+        context, -1 all processors. The result is the same.
     out : str or path-like, default=None
-        Path of a ``.npy`` file to write the array to, record by record, so that it need not fit
-        into memory. The file appears, or replaces an older one, only when it is complete.
+        A ``.npy`` file to write the array to, record by record, so that it need not fit into
+        memory. It appears, or replaces an older one, only when it is complete.
     on_error : {"raise", "skip"}, default="raise"
         Raise an error if a record cannot be read, or leave it out with a warning.
     verify : bool, default=True
-        Compare samples with their number and checksums in the header. Without, surplus samples in
-        a signal file are ignored; missing ones are always an error.
+        Compare samples with their number and checksums in the header. If False, surplus samples
+        are ignored; missing ones are always an error.
     allow_links : bool, default=False
-        Follow symbolic links out of the folder, as in data sets managed by git-annex or DataLad. By
-        default all files of a record must lie in its folder, or in the folder `records`.
+        Follow symbolic links out of the folder of the record, or out of the folder `records`, as
+        in data sets managed by git-annex or DataLad.
 
     Returns
     -------
     bunch : :class:`~sklearn.utils.Bunch`
         data : ndarray of shape (n_records, n_leads, n_samples)
-            The records in mV, float32, in the order of `records`; with `out` a read-only memory
-            map.
+            The records in mV, float32, in order; with `out` a read-only memory map.
         lead_names : list of str of length n_leads
             The leads; the twelve standard ones in their usual spelling.
         sampling_rate : float
@@ -134,11 +123,11 @@ def read_wfdb(
     ------
     InvalidECGError
         If a record cannot be read and `on_error` is ``"raise"``, if none can be read, if `records`
-        is empty or has duplicates, or if a parameter is invalid. The message names the record and
-        the cause: a file that is missing, truncated or too long, a header that violates its
+        is empty or has duplicates, or if a parameter is invalid. The message names record and
+        cause: a file that is missing, truncated or too long, a header that violates its
         specification or points outside its own folder, a wrong checksum, a missing lead, a unit
-        other than mV, uV and V, several segments, leads of different rates, samples that are not
-        finite (invalid ones are NaN), another length, or more than 2**28 samples.
+        other than mV, uV and V, several segments, leads of different rates, samples that are
+        invalid or not finite, another length, or more than 2**28 samples.
 
     Warns
     -----
@@ -176,7 +165,6 @@ def read_records(
 ) -> Bunch:
     """Read the records `names`, relative to `folder` if it is not None. See :func:`read_wfdb`."""
     paths = _local_paths(names, folder)
-    names_read: list[str] = []
     padded: list[str] = []
     skipped: dict[str, str] = {}
 
@@ -192,7 +180,6 @@ def read_records(
 
     def signals(results: Iterable[DecodedRecord | Exception]) -> Iterator[np.ndarray]:
         for name, record in valid(results):
-            names_read.append(name)
             if record.padded:
                 padded.append(name)
             yield record.signal
@@ -208,10 +195,8 @@ def read_records(
     shape = (len(target.leads or ()), target.n_samples or 0)
     chunk = _BYTES_AT_ONCE // (4 * math.prod(shape))
     with closing(_read_parallel(read_record, paths, n_jobs, chunk, target, policy)) as results:
-        if out:
-            data = _write(signals(results), shape, out)
-        else:
-            data = _stack(signals(results), len(paths), shape)
+        rows = signals(results)
+        data = _write(rows, shape, out) if out else _stack(rows, len(paths), shape)
     if skipped:
         warn_about_records(
             f"of {len(names)} records could not be read and are left out",
@@ -220,7 +205,7 @@ def read_records(
         )
     if padded:
         warn_about_records(
-            f"of {len(names_read)} records are too short and were padded with zeros",
+            f"of {len(data)} records are too short and were padded with zeros",
             padded,
             "See padded.",
         )
@@ -229,7 +214,7 @@ def read_records(
         lead_names=list(target.leads or ()),
         sampling_rate=target.sampling_rate,
         units="mV",
-        record_names=np.array(names_read, dtype=str),
+        record_names=np.array([name for name in names if name not in skipped], dtype=str),
         skipped=skipped,
         padded=padded,
     )
@@ -268,34 +253,34 @@ def _list_records(
     records: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], allow_links: bool
 ) -> tuple[list[str], Path | None]:
     """Return the names of the records, and their folder if `records` is one."""
-    if not isinstance(records, str | os.PathLike):
-        return [_strip_extension(os.fsdecode(record)) for record in records], None
-    try:
-        policy = ReadPolicy(allow_links=allow_links)
-        index = resolve_inside(os.fsdecode(records), "RECORDS", policy)
-        lines = Path(index).read_text("utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise InvalidECGError(
-            f"Expected a folder with a file RECORDS, got {records} ({error}). Pass such a folder, "
-            "or a list of the paths of records."
-        ) from error
-    return [_strip_extension(line.strip()) for line in lines if line.strip()], Path(records)
-
-
-def _strip_extension(path: str) -> str:
-    stem, extension = os.path.splitext(path)
-    return stem if extension.lower() in _EXTENSIONS else path
+    folder = None
+    if isinstance(records, str | os.PathLike):
+        folder = Path(records)
+        try:
+            index = resolve_inside(folder, "RECORDS", ReadPolicy(allow_links=allow_links))
+            lines = Path(index).read_text("utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise InvalidECGError(
+                f"Expected a folder with a file RECORDS, got {records} ({error}). Pass such a "
+                "folder, or a list of the paths of records."
+            ) from error
+        names = [line.strip() for line in lines if line.strip()]
+    else:
+        names = [os.fsdecode(record) for record in records]
+    extensions = (".hea", ".dat", ".mat")
+    return [
+        os.path.splitext(name)[0] if name.lower().endswith(extensions) else name for name in names
+    ], folder
 
 
 def _local_paths(names: Sequence[str], folder: Path | None) -> list[str]:
     """Return the absolute paths of the records, which must be local and different."""
     if not len(names):
         raise InvalidECGError("There are no records to read. Pass at least one.")
-    for name in names:
-        if folder is not None and (os.path.isabs(name) or ".." in PurePath(name).parts):
-            raise InvalidECGError(f"Record {name} is outside its folder {folder}.")
     paths = [os.path.abspath(os.path.join(folder or "", name)) for name in names]
     for name, path in zip(names, paths, strict=True):
+        if folder is not None and (os.path.isabs(name) or ".." in PurePath(name).parts):
+            raise InvalidECGError(f"Record {name} is outside its folder {folder}.")
         if "://" in name or "::" in path:  # wfdb would download it
             raise InvalidECGError(f"Record {name}: only local files are read. Download it first.")
         if "\0" in name:
@@ -320,11 +305,10 @@ def check_leads(leads: Sequence[str] | None) -> tuple[str, ...] | None:
 def _stack(signals: Iterator[np.ndarray], n_max: int, shape: tuple[int, int]) -> np.ndarray:
     """Collect up to `n_max` signals in one array."""
     data = np.empty((n_max, *shape), dtype=np.float32)
-    n = 0
-    for signal in signals:
-        data[n] = signal
-        n += 1
-    return data[:n]
+    row = -1
+    for row, signal in enumerate(signals):
+        data[row] = signal
+    return data[: row + 1]
 
 
 def _write(
