@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -73,9 +73,7 @@ def find_dataset(source: Source, data_home: str | os.PathLike[str] | None) -> Pa
     )
 
 
-def read_table(
-    path: Path, columns: Iterable[str], *, allow_links: bool = False, **options: Any
-) -> pd.DataFrame:
+def read_table(path: Path, columns, *, allow_links=False, **options) -> pd.DataFrame:
     """Read a CSV file with these columns, indexed by its first column, which must be unique."""
     with reraise_with_path(path):
         resolve_inside(path.parent, path.name, ReadPolicy(allow_links=allow_links))
@@ -104,9 +102,7 @@ def reraise_with_path(path: Path) -> Iterator[None]:
         ) from error
 
 
-def binarize(
-    labels: Iterable[Iterable[str]], classes: Sequence[str] | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def binarize(labels, classes=None) -> tuple[np.ndarray, np.ndarray]:
     """Return an indicator (n_records, n_classes) and the classes, by default all, sorted."""
     binarizer = MultiLabelBinarizer(classes=classes)
     indicator = binarizer.fit_transform(labels)
@@ -125,9 +121,7 @@ def warn_about_records(problem: str, names: Iterable[str], remedy: str) -> None:
     )
 
 
-def select_labelled(
-    names: np.ndarray, labelled: np.ndarray, task: str, unlabelled: bool
-) -> tuple[np.ndarray, dict[str, str]]:
+def select_labelled(names, labelled, task, unlabelled) -> tuple[np.ndarray, dict[str, str]]:
     """Return a mask of the records to read, and the reason for each one left out."""
     if unlabelled or labelled.all():
         return np.ones(len(names), dtype=bool), {}

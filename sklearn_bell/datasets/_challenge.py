@@ -62,12 +62,7 @@ _TASKS = {"challenge2020": _SCORED_2020, "challenge2021": _SCORED_2021, "all": N
 
 
 @validate_params(
-    {
-        "folder": [str, os.PathLike, None],
-        "sources": ["array-like", None],
-        "task": [StrOptions(set(_TASKS))],
-        **CONSTRAINTS,
-    },
+    CONSTRAINTS | {"sources": ["array-like", None], "task": [StrOptions(set(_TASKS))]},
     prefer_skip_nested_validation=True,
 )
 def load_challenge(
@@ -103,8 +98,8 @@ def load_challenge(
     sources : sequence of str, default=None
         Folders in that folder to load, such as ``["georgia", "ningbo"]``. By default all.
     task : {"challenge2020", "challenge2021", "all"}, default="challenge2021"
-        The classes: the 26 scored in 2021, or the 24 of 2020, in both of which some codes count as
-        the same [1]_ [2]_; or every single code that appears in a record.
+        The classes: the 24 scored in 2020 [1]_ or the 26 of 2021 [2]_, in which some codes count
+        as the same; or every code that appears in a record.
     sampling_rate : float, default=None
         In Hz. By default that of the first record: most have 500, PTB 1000, St Petersburg 257.
     duration : float, default=10.0
@@ -136,10 +131,8 @@ def load_challenge(
     ------
     FileNotFoundError
         If the folder, or that of a source, is missing.
-    InvalidECGError
-        If the folder has no records, or none to read, or as in :func:`read_wfdb`.
-    OSError, ImportError
-        If a download fails; see :func:`load_ptbxl`.
+    InvalidECGError, OSError, ImportError
+        As from :func:`read_wfdb` and :func:`load_ptbxl`; also if a folder has no records.
 
     Warns
     -----
@@ -163,10 +156,8 @@ def load_challenge(
     ...                 p_signal=np.random.randn(5000, 2), write_dir=folder,
     ...                 comments=["Age: 74", "Sex: Male", "Dx: 59118001,426783006"])
     ...     bunch = load_challenge(folder)
-    >>> bunch.data.shape
-    (1, 2, 5000)
-    >>> bunch.target_names[bunch.target[0] == 1].tolist()
-    ['CRBBB|RBBB', 'NSR']
+    >>> bunch.data.shape, bunch.target_names[bunch.target[0] == 1].tolist()
+    ((1, 2, 5000), ['CRBBB|RBBB', 'NSR'])
     """
     target_format = TargetFormat(check_leads(leads), sampling_rate, duration)
     home = get_data_home(folder)

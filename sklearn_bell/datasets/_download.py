@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from sklearn_bell.datasets._base import Source, find_dataset, get_data_home
@@ -19,36 +18,20 @@ _TIMEOUT = 30  # s without a byte
 _ATTEMPTS = 5  # for each file, with a pause of 1 s, 2 s, ... before each but the first
 
 
-def download_if_absent(
-    source: Source,
-    data_home: str | os.PathLike[str] | None,
-    prefixes: tuple[str, ...],
-    n_connections: int,
-    verbose: bool,
-) -> None:
-    """Download the missing files whose names start with one of the prefixes.
-
-    A complete copy from elsewhere, recognised by its lack of the checksum file, stays untouched.
-    """
+def download_if_absent(source: Source, data_home, prefixes, n_connections, verbose) -> None:
+    """Download the missing files whose names start with one of the prefixes."""
     folder = get_data_home(data_home) / source.folders[0]
-    try:
-        is_own = find_dataset(source, data_home) == folder and (folder / _CHECKSUMS).exists()
-    except FileNotFoundError:
-        is_own = True
-    if not is_own:
-        return
+    with suppress(FileNotFoundError):
+        if find_dataset(source, data_home) != folder or not (folder / _CHECKSUMS).exists():
+            return  # a copy from elsewhere stays untouched
     try:
         import pooch
     except ImportError as error:
         raise ImportError(
             "Downloads need pooch, which is not installed. Run: pip install 'sklearn_bell[fetch]'"
         ) from error
-    files = pooch.create(
-        path=folder,
-        base_url=source.files,
-        registry={_CHECKSUMS: None},
-        retry_if_failed=_ATTEMPTS - 1,
-    )
+    registry = {_CHECKSUMS: None}
+    files = pooch.create(folder, source.files, registry=registry, retry_if_failed=_ATTEMPTS - 1)
 
     def fetch(name: str) -> None:
         try:
@@ -61,11 +44,8 @@ def download_if_absent(
 
     with _quiet(pooch.get_logger()):
         fetch(_CHECKSUMS)
-        files.registry = {
-            name: f"sha256:{checksum}"
-            for name, checksum in _read_checksums(folder / _CHECKSUMS)
-            if name.startswith(prefixes)
-        }
+        checksums = _read_checksums(folder / _CHECKSUMS)
+        files.registry = {name: checksums[name] for name in checksums if name.startswith(prefixes)}
         if not files.registry:
             raise InvalidECGError(
                 f"Expected files of {source.name} under {', '.join(prefixes)}, got none in "
@@ -97,8 +77,9 @@ def download_if_absent(
                 raise
 
 
-def _read_checksums(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield name and SHA-256 of each published file."""
+def _read_checksums(path: Path) -> dict[str, str]:
+    """Return the checksum of each published file, by its name."""
+    checksums = {}
     for line in path.read_text("utf-8").splitlines():
         match = re.fullmatch(r"([0-9a-f]{64}) [ *]?(\S.*)", line)
         name = PurePosixPath(match[2]) if match else None
@@ -106,7 +87,8 @@ def _read_checksums(path: Path) -> Iterator[tuple[str, str]]:
             raise InvalidECGError(
                 f"{path} has an invalid line: {line[:100]!r}. Delete this file to download it anew."
             )
-        yield match[2], match[1]
+        checksums[match[2]] = f"sha256:{match[1]}"
+    return checksums
 
 
 @contextmanager

@@ -25,8 +25,8 @@ _EXPECTED = (
 def load_records(path: Path, leads, sampling_rate, duration, out: Path | None = None) -> Bunch:
     """Read records in mV from a folder of WFDB or CSV files, or from one file or ``.npy`` array.
 
-    The parameters are those of the command line. `sampling_rate` and `duration` convert WFDB
-    records; other files require their rate and keep their length. `leads` name those of ``.npy``.
+    `sampling_rate` and `duration` convert WFDB records; other files require their rate and keep
+    their length. `leads` name those of ``.npy``.
     """
     is_record = path.with_name(f"{path.name}.hea").exists()  # named without its extension
     if not is_record and not path.exists():
@@ -34,16 +34,12 @@ def load_records(path: Path, leads, sampling_rate, duration, out: Path | None = 
     files = [path]
     if path.is_dir() and not is_record:
         files = sorted(path.rglob("*.hea")) or sorted(path.rglob("*.csv"))
-    if not files:
-        raise InvalidECGError(
-            f"{path} has no WFDB records (files with the extension .hea) and no .csv files"
-        )
+        if not files:
+            raise InvalidECGError(f"{path} has no WFDB records (files *.hea) and no .csv files")
     kind = files[0].suffix
     if kind not in (".npy", ".csv"):
-        return read_wfdb(
-            files, leads=leads, sampling_rate=sampling_rate, duration=duration,
-            on_error="skip", n_jobs=-1, out=out,
-        )  # fmt: skip
+        options = {"leads": leads, "sampling_rate": sampling_rate, "duration": duration}
+        return read_wfdb(files, on_error="skip", n_jobs=-1, out=out, **options)
     if sampling_rate is None:
         raise InvalidECGError(f"{path} has no sampling rate: give --sampling-rate")
     ecg = read_csv(files, leads) if kind == ".csv" else _read_npy(path, leads)
@@ -57,18 +53,16 @@ def _read_npy(path: Path, leads: Sequence[str] | None) -> Bunch:
     except (ValueError, EOFError) as error:
         raise InvalidECGError(f"{path} is not a .npy file of numbers ({error})") from error
     if data.ndim != 3:
-        raise InvalidECGError(
-            f"{path} must be of shape (n_records, n_leads, n_samples), got {data.shape}"
-        )
-    names = [str(i) for i in range(len(data))]
-    return Bunch(data=data, lead_names=leads, record_names=names)
+        shape = "(n_records, n_leads, n_samples)"
+        raise InvalidECGError(f"{path} must be of shape {shape}, got {data.shape}")
+    return Bunch(data=data, lead_names=leads, record_names=[*map(str, range(len(data)))])
 
 
 def read_csv(paths: Iterable[Path], leads: Sequence[str] | None = None) -> Bunch:
     """Read one record in mV from each CSV file: a column for each lead, a row for each sample.
 
-    All files must have the same leads and length. `leads` default to all of the first file, and
-    then no file may have others. The entry ``left_out`` names columns of an index or of times.
+    `leads` default to all of the first file, and then no file may have others. The entry
+    ``left_out`` names columns of an index or of times.
     """
     records, left_out, paths, lead_names = [], set(), list(paths), leads
     for path in paths:
@@ -131,11 +125,9 @@ def _read_cells(path: Path, **options: Any) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         return pd.DataFrame([[""]])
     except pd.errors.ParserError as error:
-        match = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
-        cause = (
-            f", line {match[2]}: found {match[3]} cells, not {match[1]}" if match else f": {error}"
-        )
-        raise InvalidECGError(f"{path}{cause}; {_EXPECTED}.") from error
+        pattern = r".*Expected (\d+) fields in line (\d+), saw (\d+).*"
+        cause = re.sub(pattern, r"line \2: found \3 cells, not \1", str(error), flags=re.DOTALL)
+        raise InvalidECGError(f"{path}, {cause}; {_EXPECTED}.") from error
 
 
 def _check_header(path: Path, cells: Iterable[str]) -> list[str]:

@@ -44,11 +44,9 @@ doi:10.13026/eegm-h675
 )
 _DESCR = f"""\
 LUDB: 200 12-lead ECGs of 10 s at 500 Hz, one of each of 200 patients and healthy volunteers,
-recorded 2017-2018 in Nizhny Novgorod, with the diagnoses of cardiologists.
-
-The gains in its headers scale every lead to a peak-to-peak amplitude of 1 and are not used: the
-digital values are taken as microvolts. They obey Einthoven's law (III = II - I), and have the
-usual amplitudes of ECGs.
+recorded 2017-2018 in Nizhny Novgorod, with the diagnoses of cardiologists. The gains in its headers
+scale every lead to a peak-to-peak amplitude of 1 and are not used: the digital values are taken as
+microvolts. They obey Einthoven's law (III = II - I), and have the usual amplitudes of ECGs.
 
 Source: {LUDB.url} ({LUDB.licence})
 {LUDB.citation}"""
@@ -59,18 +57,15 @@ _COLUMNS = {
     "conduction": "Conduction abnormalities",
     "hypertrophy": "Hypertrophies",
 }
-_UNITS_PER_MV = 1000.0  # the digital values are microvolts
 
 
-@validate_params(
-    {
-        "data_home": [str, os.PathLike, None],
-        "task": [StrOptions(set(_COLUMNS))],
-        **CONSTRAINTS,
-        "sampling_rate": [Interval(Real, 0, None, closed="neither")],
-    },
-    prefer_skip_nested_validation=True,
-)
+_CONSTRAINTS = CONSTRAINTS | {
+    "task": [StrOptions(set(_COLUMNS))],
+    "sampling_rate": [Interval(Real, 0, None, closed="neither")],
+}
+
+
+@validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
 def load_ludb(
     data_home: str | os.PathLike[str] | None = None,
     *,
@@ -122,12 +117,8 @@ def load_ludb(
 
     Raises
     ------
-    FileNotFoundError
-        If the data set is missing.
-    InvalidECGError
+    FileNotFoundError, InvalidECGError, OSError, ImportError
         As from :func:`load_ptbxl`.
-    OSError, ImportError
-        If a download fails; see :func:`load_ptbxl`.
 
     Warns
     -----
@@ -148,7 +139,7 @@ def load_ludb(
         ...
     FileNotFoundError: Expected LUDB in an_empty_folder ... Download it with fetch_ludb, ...
     """
-    target_format = TargetFormat(check_leads(leads), sampling_rate, adc_gain=_UNITS_PER_MV)
+    target_format = TargetFormat(check_leads(leads), sampling_rate, adc_gain=1000.0)  # microvolts
     if download_if_missing:
         download_if_absent(LUDB, data_home, ("",), n_connections, verbose)
     folder = find_dataset(LUDB, data_home)
@@ -175,14 +166,9 @@ def load_ludb(
     if return_X_y:
         return bunch.data, target
     del bunch["padded"]  # empty without a duration
-    bunch.update(
-        target=target,
-        target_names=target_names,
-        groups=table.index.to_numpy(),
-        metadata=table,
-        skipped=skipped,
-        DESCR=_DESCR,
-    )
+    groups = table.index.to_numpy()
+    bunch.update(target=target, target_names=target_names, groups=groups, metadata=table)
+    bunch.update(skipped=skipped, DESCR=_DESCR)
     return bunch
 
 

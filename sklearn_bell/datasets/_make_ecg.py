@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from sklearn_bell._utils import types
 
-# Potentials in the eight independent leads of a dipole of 1 mV to the left (x), to the feet (y) and
-# to the back (z): the matrix of Dower et al. (1980).
+# potentials of dipoles of 1 mV to the left (x), feet (y) and back (z), by Dower et al. (1980)
 _DOWER = np.array(
     [  # I, II, V1-V6
         [0.632, 0.235, -0.515, 0.044, 0.882, 1.213, 1.125, 0.831],
@@ -29,7 +28,7 @@ _DOWER = np.array(
         [0.059, -0.132, -0.917, -1.387, -1.277, -0.601, -0.086, 0.230],
     ]
 ).T.copy()
-# Potentials of RA, LA, LL and V1-V6; those of the limb electrodes average to zero (Wilson).
+# potentials of RA, LA, LL and V1-V6; those of the limb electrodes average to zero (Wilson)
 _ELECTRODES_FROM_DIPOLE = np.vstack(
     [np.array([[-1, -1], [2, -1], [-1, 2]]) / 3 @ _DOWER[:2], _DOWER[2:]]
 )
@@ -46,7 +45,7 @@ _LEADS_FROM_ELECTRODES[:6, :3] = np.array(
 )
 _LEADS_FROM_ELECTRODES[6:, :3] = -1 / 3  # V1-V6: against the mean of RA, LA and LL
 
-# Microvolts at each electrode: root mean square, or for steps the standard deviation of height.
+# microvolts at each electrode: root mean square, or for steps the standard deviation of height
 _NOISE = {"wander": 60.0, "hum": 10.0, "muscle": 15.0, "steps": 150.0}
 _MAINS = 50.0  # Hz
 _SECONDS_PER_STEP = 100.0  # mean time between two steps of one electrode
@@ -95,10 +94,8 @@ def make_ecg(
         that change different things: not two rhythms, nor two forms of QRS, ST or T.
     leads : sequence of str of length n_leads, default=all twelve
         Names of the leads, in this order; case does not matter.
-    sampling_rate : float, default=100
-        In Hz. It does not change the heart models, and neither does the noise.
-    duration : float, default=10
-        In seconds.
+    sampling_rate, duration : float, default=100, 10
+        In Hz and seconds. The heart models depend on neither rate nor noise.
     noise : float or mapping of str to float, default=1.0
         A factor on the default noise, 0 for none; or the microvolts at each electrode of
         ``"wander"`` (60), ``"hum"`` (10), ``"muscle"`` (15) and ``"steps"`` (150), zero if left
@@ -114,8 +111,7 @@ def make_ecg(
         data : ndarray of shape (n_records, n_leads, n_samples)
             The records in mV, float32.
         target : ndarray of shape (n_records,) or (n_records, n_conditions)
-            The position of the class in `classes`; or, if a class is a combination, an indicator
-            of the conditions.
+            The position in `classes`; or an indicator of conditions, if a class combines some.
         target_names : ndarray of shape (n_classes,) or (n_conditions,)
             The classes; or the conditions, in the order in which `classes` name them.
         groups, lead_names, sampling_rate, units, record_names, DESCR
@@ -131,8 +127,8 @@ def make_ecg(
     Axis, amplitudes and intervals vary between patients and overlap between classes.
 
     ===================== ========================================================================
-    ``normal``            60 to 95 beats/min, PR 130 to 190 ms, QRS about 90 ms, QTc below 450 ms,
-                          axis between -30 and 90 degrees
+    ``normal``            60 to 95 beats/min, PR 130 to 190 ms, QRS 90 ms, QTc below 450 ms, axis
+                          between -30 and 90 degrees
     ``sinus_tachycardia`` 102 to 138 beats/min
     ``sinus_bradycardia`` 42 to 58 beats/min
     ``afib``              atrial fibrillation: irregular RR, no P, f waves of 4 to 8.5 Hz in V1

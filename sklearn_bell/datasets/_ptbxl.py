@@ -49,10 +49,8 @@ _DESCR = f"""\
 PTB-XL: clinical 12-lead ECGs of 10 s, recorded 1989-1996, with the statements (SCP-ECG codes) of
 one or two cardiologists. Version 1.0.3 has 21,799 records of 18,869 patients, at 100 Hz and 500 Hz.
 Folds 1-8 are meant for training, 9 for validation, 10 for the final test; patients do not cross
-folds, and folds 9 and 10 hold labels of the highest quality.
-
-Labels are aggregated from the codes as in the benchmark of Strodthoff et al.: a code counts
-whatever its likelihood, even 0 (unknown).
+folds, and folds 9 and 10 hold labels of the highest quality. Labels are aggregated from the codes
+as in the benchmark of Strodthoff et al.: a code counts whatever its likelihood, even 0 (unknown).
 
 Source: {PTB_XL.url} ({PTB_XL.licence})
 {PTB_XL.citation}Strodthoff et al., Deep Learning for ECG Analysis: Benchmarks and
@@ -73,15 +71,13 @@ _TASKS: dict[str, tuple[str | None, str | None]] = {
 }
 
 
-@validate_params(
-    {
-        "data_home": [str, os.PathLike, None],
-        "task": [StrOptions(set(_TASKS))],
-        **CONSTRAINTS,
-        "sampling_rate": [Options(Integral, set(_FILE_COLUMNS))],
-    },
-    prefer_skip_nested_validation=True,
-)
+_CONSTRAINTS = CONSTRAINTS | {
+    "task": [StrOptions(set(_TASKS))],
+    "sampling_rate": [Options(Integral, set(_FILE_COLUMNS))],
+}
+
+
+@validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
 def load_ptbxl(
     data_home: str | os.PathLike[str] | None = None,
     *,
@@ -121,7 +117,7 @@ def load_ptbxl(
         Keep records without a label of the task; their row of `target` is zero. By default they
         are left out, as in the benchmark.
     leads, n_jobs, out, allow_links
-        As in :func:`read_wfdb`; by default all twelve leads. All records at 500 Hz have 5.2 GB.
+        As in :func:`read_wfdb`. All records at 500 Hz have 5.2 GB.
     download_if_missing : bool, default=False
         Download the missing files of this sampling rate, 0.6 GB at 100 Hz or 2.6 GB at 500 Hz, and
         verify the publisher's checksums. A copy from elsewhere is loaded unchanged.
@@ -143,14 +139,10 @@ def load_ptbxl(
             All classes of the task, sorted, whatever the folds.
         groups, fold : ndarray of shape (n_records,)
             The patients, and the publisher's folds.
-        lead_names, sampling_rate, units
-            As from :func:`read_wfdb`.
-        record_names : ndarray of shape (n_records,)
-            The publisher's file names, such as ``records100/00000/00001_lr``.
+        lead_names, sampling_rate, units, record_names, skipped
+            As from :func:`read_wfdb`; names are such as ``records100/00000/00001_lr``.
         metadata : DataFrame of n_records rows
             The publisher's table, with age, sex and the rest, indexed by ``ecg_id``.
-        skipped : dict
-            The reason for each record left out, by its name.
         DESCR : str
             A description, with the citation.
 
@@ -159,8 +151,7 @@ def load_ptbxl(
     FileNotFoundError
         If the data set, or its part with this sampling rate, is missing.
     InvalidECGError
-        If a record cannot be read, if there is none to read, or if a table differs from the
-        published one. The message names the record or the table.
+        If a record cannot be read, if there is none, or if a table differs from the published one.
     OSError, ImportError
         If a file cannot be downloaded or fails its checksum in five attempts, or if pooch is not
         installed. Complete files are kept, and the next call resumes.
@@ -212,13 +203,10 @@ def load_ptbxl(
     if return_X_y:
         return bunch.data, target
     del bunch["padded"]  # empty without a duration
+    bunch.update(target=target, target_names=target_names, metadata=table, skipped=skipped)
     bunch.update(
-        target=target,
-        target_names=target_names,
         groups=table["patient_id"].to_numpy(dtype=np.int64),
         fold=table["strat_fold"].to_numpy(dtype=np.int64),
-        metadata=table,
-        skipped=skipped,
         DESCR=_DESCR,
     )
     return bunch
@@ -273,14 +261,12 @@ def _parse_codes(cell: str) -> dict[str, float]:
     return json.loads(cell.replace("'", '"'))
 
 
-def _encode(
-    cells: pd.Series, folder: Path, task: str, allow_links: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def _encode(cells, folder, task, allow_links) -> tuple[np.ndarray, np.ndarray]:
     """Return the label indicator (n_records, n_classes) and the class names of a task."""
     selector, class_column = _TASKS[task]
-    columns = [name for name in (selector, class_column) if name is not None]
+    columns = [name for name in (selector, class_column) if name]
     statements = read_table(folder / "scp_statements.csv", columns, allow_links=allow_links)
-    if selector is not None:
+    if selector:
         statements = statements[statements[selector] == 1]
     classes = statements[class_column].dropna() if class_column else statements.index.to_series()
     # some excerpts of PTB-XL write NT for NT_

@@ -1,7 +1,6 @@
 """One WFDB record, decoded and converted to a target format.
 
-The files are not trusted: sizes are checked against the header before memory is allocated, and no
-file outside the allowed folder is opened.
+Files are not trusted: sizes are checked before memory is allocated, and links before files open.
 """
 
 from __future__ import annotations
@@ -12,27 +11,23 @@ import stat
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
 from sklearn_bell._utils.leads import STANDARD_LEADS, lead_positions, standard_name
 from sklearn_bell._utils.signal import resample
-from sklearn_bell.datasets._header import Header, Signal, read_comments, read_header
+from sklearn_bell.datasets._header import Header, Signal, read_header
 from sklearn_bell.exceptions import InvalidECGError
-
-with warnings.catch_warnings():  # wfdb 4.3 uses what pandas 3 deprecates
-    warnings.filterwarnings("ignore", module=r"wfdb\.")
-    import wfdb
 
 _MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "\u00b5v": 1e-3, "\u03bcv": 1e-3}  # two letters mu
 
 
 class _Format(NamedTuple):
-    """Encoding of samples; numpy reads formats with a dtype, and wfdb the others."""
+    """Encoding of samples. numpy reads formats with a dtype, wfdb the others."""
 
     n_bits: int = 0  # the least value marks invalid samples; 0: none does
     block: tuple[int, int] = (1, 1)  # samples and their bytes; the last block may be padded
@@ -49,25 +44,22 @@ _FORMATS = {
     "80": _Format(8, (1, 1), "u1"),
     "160": _Format(16, (1, 2), "<u2"),
     "212": _Format(12, (2, 3)),
-    **dict.fromkeys(("310", "311"), _Format(10, (3, 4))),
+    "310": _Format(10, (3, 4)),
+    "311": _Format(10, (3, 4)),
     "508": _Format(8, is_flac=True),
     "516": _Format(16, is_flac=True),
     "524": _Format(24, is_flac=True),
 }
 _MAX_SAMPLES = 2**28  # of all leads, decoded or resampled: a day of twelve leads at 250 Hz
 _MIN_RATIO, _MAX_RATIO = 1e-3, 50  # of sampling rates
-T = TypeVar("T")
 
 
 class TargetFormat(NamedTuple):
-    """Leads, rate and length of the result; None where the record decides.
-
-    Without `duration` a record must have `n_samples`, else it is cropped or padded.
-    """
+    """Leads, rate and length of the result; None where the record decides."""
 
     leads: tuple[str, ...] | None = None
     sampling_rate: float | None = None  # Hz
-    duration: float | None = None  # seconds
+    duration: float | None = None  # s, to crop or pad; without, a record must have n_samples
     n_samples: int | None = None
     adc_gain: float | None = None  # digital values per mV, to replace wrong gains of the headers
 
@@ -92,7 +84,7 @@ class DecodedRecord(NamedTuple):
     padded: bool
 
 
-def try_read(read: Callable[..., T], path: str, *args: Any) -> T | Exception:
+def try_read(read, path, *args):
     """Apply a reader of one record; return an error in place of the result."""
     try:
         return read(path, *args)
@@ -100,15 +92,20 @@ def try_read(read: Callable[..., T], path: str, *args: Any) -> T | Exception:
         return error
 
 
-def read_record_comments(path: str, policy: ReadPolicy) -> dict[str, str]:
-    """Return the named comments in the header of the record at an absolute path."""
-    return _from_header(read_comments, path, policy)
+def parse_header(path: str, parse, policy: ReadPolicy):
+    """Apply a parser to the header of the record at an absolute path."""
+    folder, name = os.path.split(path)
+    try:
+        return parse(resolve_inside(folder, f"{name}.hea", policy))
+    except OSError as error:
+        problem = f"its header {name}.hea cannot be read ({error.strerror})."
+        raise InvalidECGError(problem) from error
 
 
 def read_record(path: str, target: TargetFormat, policy: ReadPolicy) -> DecodedRecord:
     """Read the record at an absolute path without extension. Errors state the cause only."""
     folder = os.path.dirname(path)
-    header = _from_header(read_header, path, policy)
+    header = parse_header(path, read_header, policy)
     n_frames = _check_files(header, folder, policy)
 
     names = [standard_name(signal.name) for signal in header.signals]
@@ -134,9 +131,8 @@ def read_record(path: str, target: TargetFormat, policy: ReadPolicy) -> DecodedR
         )
 
     digital = _read_digital(header, folder, n_frames)
-    signal = np.stack(
-        [_to_millivolts(header.signals[i], digital[i], target, policy) for i in chosen]
-    )
+    pairs = [(header.signals[i], digital[i]) for i in chosen]
+    signal = np.stack([_to_millivolts(*pair, target.adc_gain, policy.verify) for pair in pairs])
     if target.duration is not None:  # one second more, for the edge of the filter
         signal = signal[:, : math.ceil((target.duration + 1) * rate)]
     _check_finite(signal, leads)
@@ -165,16 +161,6 @@ def resolve_inside(folder: str | os.PathLike[str], name: str, policy: ReadPolicy
     if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would block
         raise InvalidECGError(f"its file {name} is not a regular file.")
     return path
-
-
-def _from_header(read: Callable[[str], T], path: str, policy: ReadPolicy) -> T:
-    folder, name = os.path.split(path)
-    try:
-        return read(resolve_inside(folder, f"{name}.hea", policy))
-    except OSError as error:
-        raise InvalidECGError(
-            f"its header {name}.hea cannot be read ({error.strerror})."
-        ) from error
 
 
 def _by_file(header: Header) -> list[tuple[str, list[Signal]]]:
@@ -265,11 +251,14 @@ def _read_digital(header: Header, folder: str, n_frames: int) -> list[np.ndarray
 def _read_by_wfdb(path: str, signals: Sequence[Signal], n_frames: int) -> np.ndarray:
     """Return the digital values (n_frames, samples per frame) of a file.
 
-    wfdb gets a minimal header beside a link to the file: it may reject or misread the original,
-    for its dates or file names. It parses lines slowly, so signals are declared as one if possible.
+    wfdb may reject or misread the original header, for its dates or file names, and gets another.
     """
+    with warnings.catch_warnings():  # wfdb 4.3 uses what pandas 3 deprecates
+        warnings.filterwarnings("ignore", module=r"wfdb\.")
+        import wfdb
+
     fmt = signals[0].format
-    if fmt != "8" and not _FORMATS[fmt].is_flac:
+    if fmt != "8" and not _FORMATS[fmt].is_flac:  # as one signal, since wfdb parses lines slowly
         signals = [signals[0]._replace(per_frame=sum(signal.per_frame for signal in signals))]
     with tempfile.TemporaryDirectory(prefix="sklearn_bell-") as scratch:
         Path(scratch, "a.dat").symlink_to(path)
@@ -282,19 +271,17 @@ def _read_by_wfdb(path: str, signals: Sequence[Signal], n_frames: int) -> np.nda
     return np.hstack([values.reshape(n_frames, -1) for values in record.e_d_signal])
 
 
-def _to_millivolts(
-    signal: Signal, digital: np.ndarray, target: TargetFormat, policy: ReadPolicy
-) -> np.ndarray:
+def _to_millivolts(signal: Signal, digital: np.ndarray, adc_gain: float | None, verify: bool):
     """Convert the digital values of one signal to mV, float64 (n_samples,)."""
-    if policy.verify and signal.checksum is not None:
+    if verify and signal.checksum is not None:
         checksum = int(digital.sum()) % 2**16
         if checksum != signal.checksum:
             raise InvalidECGError(
                 f"its lead {signal.name} is corrupt: expected the checksum {signal.checksum}, got "
                 f"{checksum}. Download it again."
             )
-    if target.adc_gain is not None:
-        values = digital / target.adc_gain
+    if adc_gain is not None:
+        values = digital / adc_gain
     elif (unit := signal.unit.lower()) in _MILLIVOLTS:
         with np.errstate(over="ignore", invalid="ignore"):  # _check_finite reports overflow
             values = (digital - signal.baseline) * (_MILLIVOLTS[unit] / signal.gain)
@@ -318,17 +305,16 @@ def _check_size(n_samples: float) -> None:
 
 def _target_length(target: TargetFormat, rate: float, n_available: int) -> int:
     """Return the number of samples in the result, for a record of `n_available` samples."""
-    if target.duration is not None:
-        n_samples = round(target.duration * rate)
-        if n_samples < 1:
-            raise InvalidECGError(f"{target.duration:g} s hold no sample at {rate:g} Hz.")
-        return n_samples
-    if target.n_samples not in (None, n_available):
+    if target.duration is None:
+        if target.n_samples in (None, n_available):
+            return n_available
         raise LengthMismatch(
             f"expected {target.n_samples} samples at {rate:g} Hz as in the first record, got "
             f"{n_available}. Pass duration= (seconds) to crop longer and pad shorter records."
         )
-    return n_available
+    if (n_samples := round(target.duration * rate)) < 1:
+        raise InvalidECGError(f"{target.duration:g} s hold no sample at {rate:g} Hz.")
+    return n_samples
 
 
 def _check_finite(signal: np.ndarray, leads: Sequence[str]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 from numbers import Integral, Real
 from pathlib import Path, PurePath
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -20,13 +20,14 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_bell._utils.leads import standard_name
 from sklearn_bell.datasets._base import warn_about_records
+from sklearn_bell.datasets._header import read_comments
 from sklearn_bell.datasets._record import (
     DecodedRecord,
     LengthMismatch,
     ReadPolicy,
     TargetFormat,
+    parse_header,
     read_record,
-    read_record_comments,
     resolve_inside,
     try_read,
 )
@@ -35,9 +36,10 @@ from sklearn_bell.exceptions import InvalidECGError
 _BYTES_AT_ONCE = 2**26  # of records held in memory, at most, when writing is slower than reading
 _RECORDS_PER_TASK = 16  # a task costs some milliseconds, and a record takes less than one
 _IDLE = 30  # s until idle workers end
-T = TypeVar("T")
 
-CONSTRAINTS: dict[str, list] = {  # of read_wfdb and the loaders, of which some lack some
+CONSTRAINTS: dict[str, list] = {  # of parameters of read_wfdb and the loaders
+    "data_home": [str, os.PathLike, None],
+    "folder": [str, os.PathLike, None],
     "leads": ["array-like", None],
     "sampling_rate": [Interval(Real, 0, None, closed="neither"), None],
     "duration": [Interval(Real, 0, None, closed="neither"), None],
@@ -75,8 +77,8 @@ def read_wfdb(
     Parameters
     ----------
     records : str, path-like or iterable of str or path-like
-        Paths of the records, with or without extension; or one folder, whose file ``RECORDS``
-        lists its records.
+        Paths of the records, with or without extension; or a folder whose file ``RECORDS`` lists
+        them.
     leads : sequence of str of length n_leads, default=None
         Names of the leads to read, in this order; case does not matter. By default those of the
         first record: I, II, III, aVR, aVL, aVF, V1-V6 first if it has these, else in its order.
@@ -108,10 +110,8 @@ def read_wfdb(
             The records in mV, float32, in order; with `out` a read-only memory map.
         lead_names : list of str of length n_leads
             The leads; the twelve standard ones in their usual spelling.
-        sampling_rate : float
-            In Hz.
-        units : str
-            ``"mV"``.
+        sampling_rate, units : float, str
+            In Hz; ``"mV"``.
         record_names : ndarray of shape (n_records,)
             The records read, as passed but without extension.
         skipped : dict
@@ -122,12 +122,11 @@ def read_wfdb(
     Raises
     ------
     InvalidECGError
-        If a record cannot be read and `on_error` is ``"raise"``, if none can be read, if `records`
-        is empty or has duplicates, or if a parameter is invalid. The message names record and
-        cause: a file that is missing, truncated or too long, a header that violates its
-        specification or points outside its own folder, a wrong checksum, a missing lead, a unit
-        other than mV, uV and V, several segments, leads of different rates, samples that are
-        invalid or not finite, another length, or more than 2**28 samples.
+        If a record cannot be read and `on_error` is ``"raise"``, if none can be read, or if
+        `records` is empty or has duplicates. Causes: a file that is missing, truncated or too long,
+        a header that violates its specification or points outside its folder, a wrong checksum, a
+        missing lead, a unit other than mV, uV and V, several segments, leads of different rates,
+        invalid or infinite samples, another length, or more than 2**28 samples.
 
     Warns
     -----
@@ -153,16 +152,7 @@ def read_wfdb(
     return read_records(names, folder, target, policy, n_jobs=n_jobs, out=out, skip=skip)
 
 
-def read_records(
-    names: Sequence[str],
-    folder: Path | None,
-    target: TargetFormat,
-    policy: ReadPolicy,
-    *,
-    n_jobs: int | None = None,
-    out: str | os.PathLike[str] | None = None,
-    skip: bool = False,
-) -> Bunch:
+def read_records(names, folder, target, policy, *, n_jobs=None, out=None, skip=False) -> Bunch:
     """Read the records `names`, relative to `folder` if it is not None. See :func:`read_wfdb`."""
     paths = _local_paths(names, folder)
     padded: list[str] = []
@@ -220,25 +210,19 @@ def read_records(
     )
 
 
-def read_all_comments(
-    names: Sequence[str], folder: Path, policy: ReadPolicy, *, n_jobs: int | None = None
-) -> list[dict[str, str] | Exception]:
+def read_all_comments(names, folder, policy, *, n_jobs=None) -> list[dict[str, str] | Exception]:
     """Return the named comments of each record, or the error if its header cannot be read."""
     paths = _local_paths(names, folder)
-    return list(_read_parallel(read_record_comments, paths, n_jobs, len(paths), policy))
+    return list(_read_parallel(parse_header, paths, n_jobs, len(paths), read_comments, policy))
 
 
-def _read_parallel(
-    read: Callable[..., T], paths: Sequence[str], n_jobs: int | None, chunk: int, *args: Any
-) -> Generator[T | Exception, None, None]:
+def _read_parallel(read, paths, n_jobs, chunk, *args) -> Generator[Any, None, None]:
     """Yield the result of each path in order, or its error; at most a chunk waits in memory."""
     chunk = max(2 * _RECORDS_PER_TASK * effective_n_jobs(n_jobs), chunk)
     # separate workers, by another timeout: workers without PyTorch grow once they fit, which
     # joblib takes for a memory leak: it would warn and end them
-    with Parallel(
-        n_jobs=n_jobs, batch_size=_RECORDS_PER_TASK, idle_worker_timeout=_IDLE,
-        return_as="generator",
-    ) as parallel:  # fmt: skip
+    options = {"batch_size": _RECORDS_PER_TASK, "idle_worker_timeout": _IDLE}
+    with Parallel(n_jobs=n_jobs, return_as="generator", **options) as parallel:
         for start in range(0, len(paths), chunk):
             tasks = iter(paths[start : start + chunk])
             results = parallel(delayed(try_read)(read, path, *args) for path in tasks)
@@ -249,9 +233,7 @@ def _read_parallel(
                 deque(results, maxlen=0)
 
 
-def _list_records(
-    records: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], allow_links: bool
-) -> tuple[list[str], Path | None]:
+def _list_records(records, allow_links: bool) -> tuple[list[str], Path | None]:
     """Return the names of the records, and their folder if `records` is one."""
     folder = None
     if isinstance(records, str | os.PathLike):
@@ -311,9 +293,7 @@ def _stack(signals: Iterator[np.ndarray], n_max: int, shape: tuple[int, int]) ->
     return data[: row + 1]
 
 
-def _write(
-    signals: Iterator[np.ndarray], shape: tuple[int, int], out: str | os.PathLike[str]
-) -> np.ndarray:
+def _write(signals: Iterator[np.ndarray], shape: tuple[int, int], out) -> np.ndarray:
     """Write the signals one by one to a file, which is renamed to `out` when complete."""
     unfinished = f"{os.fspath(out)}.{os.getpid()}.part"
     header = {"descr": "<f4", "fortran_order": False}
