@@ -171,12 +171,12 @@ def load_challenge(
     results = read_all_comments(listed, root, policy, n_jobs=n_jobs)
     is_readable = np.array([isinstance(result, dict) for result in results])
     comments = [result if isinstance(result, dict) else {} for result in results]
+    metadata = pd.DataFrame(comments, index=listed, dtype=str).fillna("")
     target, target_names = _encode([entry.get("Dx", "") for entry in comments], task)
 
     names = np.array(listed, dtype=str)
     labelled = target.any(axis=1) | ~is_readable  # read_records reports the unreadable ones
     mask, unlabelled_names = select_labelled(names, labelled, task, unlabelled)
-    metadata = pd.DataFrame(comments, index=names, dtype=str).fillna("")
     target, names = target[mask], names[mask]
     bunch = read_records(
         names, root, target_format, policy, n_jobs=n_jobs, out=out, skip=on_error == "skip"
@@ -184,14 +184,9 @@ def load_challenge(
     is_read = ~np.isin(names, [*bunch.skipped])
     if return_X_y:
         return bunch.data, target[is_read]
-    bunch.update(
-        target=target[is_read],
-        target_names=target_names,
-        groups=np.arange(is_read.sum()),
-        metadata=metadata.loc[names[is_read]],
-        skipped=unlabelled_names | bunch.skipped,
-        DESCR=_DESCR,
-    )
+    bunch.update(target=target[is_read], target_names=target_names, DESCR=_DESCR)
+    bunch.update(groups=np.arange(is_read.sum()), metadata=metadata.loc[names[is_read]])
+    bunch.update(skipped=unlabelled_names | bunch.skipped)
     return bunch
 
 
@@ -227,10 +222,8 @@ def fetch_chapman(data_home: str | os.PathLike[str] | None = None, **options: An
 
     Parameters
     ----------
-    data_home : str or path-like, default=None
-        The folder around ``challenge-2021``. By default that of :func:`get_data_home`.
-    **options
-        Other parameters of :func:`load_challenge`, which returns the Bunch.
+    data_home, **options
+        As in :func:`fetch_cpsc2018`.
 
     Examples
     --------
@@ -248,10 +241,8 @@ def fetch_georgia(data_home: str | os.PathLike[str] | None = None, **options: An
 
     Parameters
     ----------
-    data_home : str or path-like, default=None
-        The folder around ``challenge-2021``. By default that of :func:`get_data_home`.
-    **options
-        Other parameters of :func:`load_challenge`, which returns the Bunch.
+    data_home, **options
+        As in :func:`fetch_cpsc2018`.
 
     Examples
     --------

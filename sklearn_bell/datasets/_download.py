@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path, PurePosixPath
 
 from sklearn_bell.datasets._base import Source, find_dataset, get_data_home
@@ -42,7 +42,10 @@ def download_if_absent(source: Source, data_home, prefixes, n_connections, verbo
                 f"again to resume; files already in {folder} are kept."
             ) from error
 
-    with _quiet(pooch.get_logger()):
+    with ExitStack() as stack:  # to silence pooch, which logs each of thousands of files
+        logger = pooch.get_logger()
+        stack.callback(logger.setLevel, logger.level)
+        logger.setLevel(logging.ERROR)
         fetch(_CHECKSUMS)
         checksums = _read_checksums(folder / _CHECKSUMS)
         files.registry = {name: checksums[name] for name in checksums if name.startswith(prefixes)}
@@ -89,14 +92,3 @@ def _read_checksums(path: Path) -> dict[str, str]:
             )
         checksums[match[2]] = f"sha256:{match[1]}"
     return checksums
-
-
-@contextmanager
-def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """Silence pooch, which logs each of thousands of files."""
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -81,9 +81,8 @@ CONDITIONS: dict[str, dict[str, Any]] = {
             (265, 45, 0.05, -0.06, -0.14),  # a tall T
         ],
     },
-    "st_depression": {  # subendocardial: V4-V6, with elevation in aVR
-        "st": [(120, 28, -0.12, -0.05, 0.02), (185, 38, -0.14, -0.06, 0.02)]
-    },
+    # subendocardial: V4-V6, with elevation in aVR
+    "st_depression": {"st": [(120, 28, -0.12, -0.05, 0.02), (185, 38, -0.14, -0.06, 0.02)]},
     "lvh": {
         "qrs": [
             (17, 7, -0.15, -0.05, -0.25),

@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from sklearn_bell.datasets._base import (
@@ -155,8 +156,10 @@ def load_ludb(
         target, target_names = binarize([[line.strip() for line in lines] for lines in findings])
         labelled = np.ones(len(table), dtype=bool)
     else:
-        target, target_names = _class_indices(findings)
-        labelled = target >= 0
+        # of "Electric axis of the heart: normal" the last part; -1 for no finding
+        first = [lines[0].split(": ")[-1] or None if lines else None for lines in findings]
+        target, target_names = pd.factorize(np.array(first, dtype=object), sort=True)
+        target_names, labelled = target_names.astype(str), target >= 0
 
     names = np.array([f"data/{number}" for number in table.index])
     mask, skipped = select_labelled(names, labelled, task, unlabelled)
@@ -188,12 +191,3 @@ def fetch_ludb(data_home: str | os.PathLike[str] | None = None, **options: Any) 
     >>> ecg = fetch_ludb(task="axis")  # doctest: +SKIP
     """
     return load_ludb(data_home, download_if_missing=True, **options)
-
-
-def _class_indices(findings: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the class of the first finding of each record, -1 where there is none."""
-    # "Electric axis of the heart: normal"
-    first = [lines[0].split(": ")[-1] if lines else "" for lines in findings]
-    target_names = sorted(set(first) - {""})
-    index_of = {"": -1, **{name: index for index, name in enumerate(target_names)}}
-    return np.array([index_of[name] for name in first]), np.array(target_names)

@@ -33,16 +33,14 @@ _ELECTRODES_FROM_DIPOLE = np.vstack(
     [np.array([[-1, -1], [2, -1], [-1, 2]]) / 3 @ _DOWER[:2], _DOWER[2:]]
 )
 _LEADS_FROM_ELECTRODES = np.eye(12, 9, k=-3)
-_LEADS_FROM_ELECTRODES[:6, :3] = np.array(
-    [
-        [-1, 1, 0],  # I = LA - RA
-        [-1, 0, 1],  # II = LL - RA
-        [0, -1, 1],  # III = LL - LA
-        [1, -0.5, -0.5],  # aVR = RA - (LA + LL) / 2
-        [-0.5, 1, -0.5],  # aVL
-        [-0.5, -0.5, 1],  # aVF
-    ]
-)
+_LEADS_FROM_ELECTRODES[:6, :3] = [
+    [-1.0, 1, 0],  # I = LA - RA
+    [-1.0, 0, 1],  # II = LL - RA
+    [0.0, -1, 1],  # III = LL - LA
+    [1, -0.5, -0.5],  # aVR = RA - (LA + LL) / 2
+    [-0.5, 1, -0.5],  # aVL
+    [-0.5, -0.5, 1],  # aVF
+]
 _LEADS_FROM_ELECTRODES[6:, :3] = -1 / 3  # V1-V6: against the mean of RA, LA and LL
 
 # microvolts at each electrode: root mean square, or for steps the standard deviation of height

@@ -203,12 +203,9 @@ def load_ptbxl(
     if return_X_y:
         return bunch.data, target
     del bunch["padded"]  # empty without a duration
-    bunch.update(target=target, target_names=target_names, metadata=table, skipped=skipped)
-    bunch.update(
-        groups=table["patient_id"].to_numpy(dtype=np.int64),
-        fold=table["strat_fold"].to_numpy(dtype=np.int64),
-        DESCR=_DESCR,
-    )
+    groups, fold = (table[column].to_numpy(np.int64) for column in ("patient_id", "strat_fold"))
+    bunch.update(target=target, target_names=target_names, groups=groups, fold=fold)
+    bunch.update(metadata=table, skipped=skipped, DESCR=_DESCR)
     return bunch
 
 

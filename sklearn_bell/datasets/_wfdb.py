@@ -110,8 +110,10 @@ def read_wfdb(
             The records in mV, float32, in order; with `out` a read-only memory map.
         lead_names : list of str of length n_leads
             The leads; the twelve standard ones in their usual spelling.
-        sampling_rate, units : float, str
-            In Hz; ``"mV"``.
+        sampling_rate : float
+            In Hz.
+        units : str
+            ``"mV"``.
         record_names : ndarray of shape (n_records,)
             The records read, as passed but without extension.
         skipped : dict
