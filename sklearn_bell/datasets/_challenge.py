@@ -178,9 +178,8 @@ def load_challenge(
     labelled = target.any(axis=1) | ~is_readable  # read_records reports the unreadable ones
     mask, unlabelled_names = select_labelled(names, labelled, task, unlabelled)
     target, names = target[mask], names[mask]
-    bunch = read_records(
-        names, root, target_format, policy, n_jobs=n_jobs, out=out, skip=on_error == "skip"
-    )
+    skip = on_error == "skip"
+    bunch = read_records(names, root, target_format, policy, n_jobs=n_jobs, out=out, skip=skip)
     is_read = ~np.isin(names, [*bunch.skipped])
     if return_X_y:
         return bunch.data, target[is_read]

@@ -126,8 +126,7 @@ def _parse_signal(number: int, line: str) -> Signal:
 
 
 def _match(pattern: re.Pattern[str], line: str) -> re.Match[str]:
-    is_text = len(line) <= _MAX_LINE_LENGTH and line.isprintable()
-    fields = pattern.fullmatch(line) if is_text else None
-    if fields is None:
+    fields = pattern.fullmatch(line[: _MAX_LINE_LENGTH + 1])
+    if fields is None or len(line) > _MAX_LINE_LENGTH or not line.isprintable():
         raise InvalidECGError(f"its header has an invalid line: {line[:80]!r}.")
     return fields

@@ -227,10 +227,9 @@ def _combine_conditions(classes):
                 "leave out normal."
             )
         models.append(dict(ChainMap(*(CONDITIONS[name] for name in combination), NORMAL)))
-    if all(len(combination) == 1 for combination in combinations):
-        return models, names, np.arange(len(models))
-    indicator = [[int(name in combination) for name in names] for combination in combinations]
-    return models, names, np.array(indicator)
+    indicator = np.array([[int(name in group) for name in names] for group in combinations])
+    is_multi_label = any(len(combination) > 1 for combination in combinations)
+    return models, names, indicator if is_multi_label else np.arange(len(models))
 
 
 def _noise_levels(noise):
