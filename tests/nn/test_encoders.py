@@ -91,8 +91,8 @@ class Averages(torch.nn.Module):
     ("encoder", "augmentation", "message"),
     [
         (Averages(), lambda x, generator: x[:, :1], "to keep records and leads"),
-        (Averages(), RandomCrop(0.2), r"records of 200 samples, or views of 40 samples.*Compose"),
-        (torch.nn.Flatten(0), Compose(), r"encoder must map .*float32 of shape \(1200,\)"),
+        (Averages(), RandomCrop(0.2), r"records of 200 samples or views of 40 samples.*Compose"),
+        (torch.nn.Flatten(0), Compose(), r"Expected encoder to map .*float32 of shape \(1200,\)"),
     ],
     ids=["augmentation drops leads", "view is too short", "latent without records"],
 )
