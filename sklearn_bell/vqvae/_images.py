@@ -23,7 +23,7 @@ _POSITIVE = [Interval(Real, 0, None, closed="neither")]
 
 
 @validate_params(
-    {"X": ["array-like"], **dict.fromkeys(_SIZES, _POSITIVE)}, prefer_skip_nested_validation=True
+    {"X": ["array-like"]} | dict.fromkeys(_SIZES, _POSITIVE), prefer_skip_nested_validation=True
 )
 def render_ecg(
     X: ArrayLike,
