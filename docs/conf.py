@@ -39,6 +39,7 @@ suppress_warnings = ["config.cache"]  # functions in sphinx_gallery_conf
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 autosummary_generate = True
+templates_path = ["_templates"]
 autodoc_typehints = "none"  # docstrings state types
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
