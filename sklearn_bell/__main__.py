@@ -146,12 +146,22 @@ def _embed(options):
     import numpy as np
     import pandas as pd
 
+    import sklearn_bell
     from sklearn_bell._utils.io import write_atomically
+    from sklearn_bell.pretraining._base import BasePretrainer
 
     _check_suffix(options.latents, ".npy", ".csv")
     if not options.latents.parent.is_dir():
         raise ValueError(f"there is no folder {options.latents.parent}; create it first")
-    model = _load_model(options.model)
+    if options.model is None:
+        model = sklearn_bell.BELLPretrainer.from_pretrained()
+    else:
+        model = sklearn_bell.load(options.model)
+    if not isinstance(model, BasePretrainer):
+        raise ValueError(
+            f"{options.model} holds a {type(model).__name__}; give a file that sklearn-bell "
+            "pretrain wrote"
+        )
     features = model.get_feature_names_out()
     duration = model.n_samples_in_ / model.sampling_rate
     with tempfile.TemporaryDirectory(dir=options.latents.parent, prefix=".records-") as folder:
@@ -183,8 +193,12 @@ def _plot(options):
     if not 0 <= options.number < len(ecg.data):
         last = len(ecg.data) - 1
         raise ValueError(f"expected --number from 0 to {last}, got {options.number}")
-    record, rate = ecg.data[options.number], ecg.sampling_rate
-    display = ECGDisplay.from_record(record, rate, lead_names=ecg.lead_names, layout=options.layout)
+    display = ECGDisplay.from_record(
+        ecg.data[options.number],
+        ecg.sampling_rate,
+        lead_names=ecg.lead_names,
+        layout=options.layout,
+    )
     display.figure_.savefig(options.picture, dpi=options.dpi)
     print(options.picture)
 
@@ -197,20 +211,6 @@ def _demo(options):
     from sklearn_bell import demo
 
     demo.main(options.data, options.picture)
-
-
-def _load_model(path):
-    """Load a pretrainer from a file, or the weights of the library."""
-    import sklearn_bell
-    from sklearn_bell.pretraining._base import BasePretrainer
-
-    if path is None:
-        return sklearn_bell.BELLPretrainer.from_pretrained()
-    model = sklearn_bell.load(path)
-    if not isinstance(model, BasePretrainer):
-        name = type(model).__name__
-        raise ValueError(f"{path} holds a {name}; give a file that sklearn-bell pretrain wrote")
-    return model
 
 
 def _check_device(name):

@@ -62,10 +62,8 @@ def ranking(truth, score, weights):
     precision = hits / np.maximum(np.cumsum(marked, axis=1), 1)
     n_positive, n_negative = hits[:, -1], negative.sum(axis=1)
     n_ordered = (negative * (hits - positive / 2)).sum(axis=1)  # pairs; a tie counts half
-    return (
-        _divide(n_ordered, n_positive * n_negative),
-        _divide((positive * precision).sum(axis=1), n_positive),
-    )
+    auroc = _divide(n_ordered, n_positive * n_negative)
+    return auroc, _divide((positive * precision).sum(axis=1), n_positive)
 
 
 def mcnemar(first_right, second_right):

@@ -48,11 +48,9 @@ def read_raters(indicators, class_names):
                 f"Expected {name} of shape (n_records, n_classes), got {np.shape(values)}. Give a "
                 "single class as one column."
             )
-    reference = next(iter(indicators.values()))
-    names = read_names(reference, class_names)
-    return names, [
-        read_indicator(values, name, names, reference) for name, values in indicators.items()
-    ]
+    y_true = next(iter(indicators.values()))
+    names = read_names(y_true, class_names)
+    return names, [read_indicator(table, name, names, y_true) for name, table in indicators.items()]
 
 
 def read_names(y_true, class_names):

@@ -46,7 +46,7 @@ def classification_report_ci(
 ) -> pd.DataFrame:
     """Report classification metrics per class, with an interval beside every figure.
 
-    Intervals are quantiles of a bootstrap over patients. Each draw takes as many patients as there
+    Intervals are quantiles of a bootstrap over patients: a draw takes as many patients as there
     are, with replacement, and all records of each. They are somewhat too narrow with few patients.
     A sensitivity of 1 is 1 in every draw, so its interval has no width.
 
@@ -162,13 +162,11 @@ def compare_readers(
         specificity, f1 and kappa (Cohen's [3]_, with the reference), each followed by the ends of
         its interval: ``f1``, ``f1_low``, ``f1_high``.
     pairs : DataFrame
-        A row for each class and pair of readers, first and second. The columns are
-
-        - ``f1_difference`` and so on: the first minus the second, with the ends of the interval,
-          for each column of `scores`;
-        - ``kappa_between``: Cohen's kappa between the two, with the ends of its interval;
-        - ``only_first_right``, ``only_second_right``: number of records that only one gets right;
-        - ``mcnemar_exact``, ``mcnemar_asymptotic``: p-values of McNemar's test [2]_.
+        A row for each class and pair of readers, first and second. The columns are the difference,
+        first minus second, of each column of `scores` (``f1_difference``) and ``kappa_between`` the
+        two, with the ends of their intervals; the records that only one gets right
+        (``only_first_right``, ``only_second_right``); and the p-values of McNemar's test [2]_
+        (``mcnemar_exact``, ``mcnemar_asymptotic``).
 
     Raises
     ------
@@ -239,8 +237,8 @@ def compare_readers(
 def _summarise(draws, names, confidence):
     """Tabulate figures, the first row of each array, with quantiles of the other rows."""
     table: dict = {}
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     for metric, values in draws.items():
-        tails = [(1 - confidence) / 2, (1 + confidence) / 2]
         low, high = pd.DataFrame(values[1:]).quantile(tails).to_numpy()  # skips NaN
         table |= {metric: values[0], f"{metric}_low": low, f"{metric}_high": high}
     return pd.DataFrame(table, index=pd.Index(names, name="class"))

@@ -46,10 +46,10 @@ def attribution(
         Class, or number of the label in a multi-label problem. None takes the predicted class of
         each record, or the label with the greatest score.
     method : {"integrated_gradients", "grad_cam"}, default="integrated_gradients"
-        Integrated gradients [1]_ from a flat record add up to the difference of the class score
-        from that of a flat record. Grad-CAM [2]_ shows the evidence for the class in the last layer
-        of each lead's encoder. It is coarser, never negative, and not comparable between leads, and
-        it needs an encoder of :mod:`sklearn_bell.nn.encoders`.
+        Integrated gradients [1]_ add up to the difference of the class score from that of a flat
+        record. Grad-CAM [2]_ shows the evidence for the class in the last layer of each lead's
+        encoder, of :mod:`sklearn_bell.nn.encoders`. It is coarser, never negative, and not
+        comparable between leads.
     n_steps : int, default=50
         Steps of the integral.
 
@@ -127,10 +127,7 @@ def attribution(
 
 
 def _linearise(estimator, X, target):
-    """Return preprocessed records, the encoder, a torch function, and weights of its outputs.
-
-    The class score of a record is the weighted sum of its outputs, plus a constant.
-    """
+    """Return preprocessed records, the encoder, a function, and weights of its outputs."""
     steps = _steps(estimator)
     is_model = [isinstance(step, ECGClassifier | BasePretrainer) for step in steps]
     first = is_model.index(True) if any(is_model) else 0
@@ -196,19 +193,17 @@ def _slopes(classifier, latents, weights):
     for row, latent in enumerate(latents):
         moved = np.concatenate([latent + np.diag(steps), latent - np.diag(steps)])
         scores = _class_scores(classifier, moved.astype(latents.dtype)) @ weights[row]
-        up, down = np.split(scores, 2)
-        slopes[row] = (up - down) / (2 * steps)
+        slopes[row] = np.subtract(*np.split(scores, 2)) / (2 * steps)
     return slopes
 
 
 def _last_layers(encoder):
     """Return the last layers with a time axis, one for each network."""
-    is_leadwise = isinstance(encoder, LeadwiseEncoder)
-    networks = list(encoder.branches) if is_leadwise else [encoder.encoder]
+    networks = encoder.branches if isinstance(encoder, LeadwiseEncoder) else [encoder.encoder]
     for network in networks:
         if not isinstance(network, ResNet1d | VGG1d):
-            name = type(network).__name__
             raise InvalidECGError(
-                f"Expected ResNet1d or VGG1d, got {name}. Use method='integrated_gradients'."
+                f"Expected ResNet1d or VGG1d, got {type(network).__name__}. Use "
+                "method='integrated_gradients'."
             )
     return [net.blocks[-1] if isinstance(net, ResNet1d) else net.layers for net in networks]

@@ -41,9 +41,8 @@ def lead_importance(
     """Measure the loss of score when a lead comes from other patients.
 
     Permutation importance [1]_ as in :func:`sklearn.inspection.permutation_importance`: one lead is
-    exchanged between patients, and the others stay. Leads are redundant: two of I, II, III, aVR,
-    aVL and aVF determine the other four. A model may replace a lead by another, so the importance
-    of each is a lower bound.
+    exchanged between patients. Two of I, II, III, aVR, aVL and aVF determine the other four. A
+    model may replace a lead by another, so the importance of each is a lower bound.
 
     Parameters
     ----------
@@ -54,8 +53,7 @@ def lead_importance(
     y : array-like of shape (n_records,) or (n_records, n_classes)
         Labels.
     groups : array-like of shape (n_records,), default=None
-        Patient of each record. A lead always comes from another patient. None takes every record
-        for a patient.
+        Patient of each record. None takes every record for a patient.
     scoring : str or callable, default=None
         As in scikit-learn; None uses the estimator's own score.
     lead_names : array-like of str of length n_leads, default=None
@@ -121,8 +119,8 @@ def _losses_of_score(estimator, X, y, scoring, n_jobs, change, parts):
     scorer = check_scoring(estimator, scoring)
     score = delayed(_score_changed)
     jobs = (score(scorer, estimator, X, y, change, part) for part in parts)
-    scores = Parallel(n_jobs=n_jobs)(jobs)
-    return scorer(estimator, X, y) - np.array(scores)
+    scores = np.array(Parallel(n_jobs=n_jobs)(jobs))
+    return scorer(estimator, X, y) - scores
 
 
 def _score_changed(scorer, estimator, X, y, change, part):
@@ -219,9 +217,8 @@ def time_importance(
     if by == "windows":
         stops[-1] = duration
     parts = np.round(np.stack([starts, stops], axis=1) * sampling_rate).astype(int)
-    hide = partial(_hide, beats)
-    importances = _losses_of_score(estimator, X, y, scoring, n_jobs, hide, parts)
-    return Bunch(importances=importances, starts=starts, stops=stops)
+    losses = _losses_of_score(estimator, X, y, scoring, n_jobs, partial(_hide, beats), parts)
+    return Bunch(importances=losses, starts=starts, stops=stops)
 
 
 def _hide(beats, X, start, stop):

@@ -46,10 +46,8 @@ def nearest_records(
     Returns
     -------
     result : :class:`~sklearn.utils.Bunch`
-        indices : ndarray of shape (n_records, n_neighbors)
-            Rows of `X_reference`, the nearest first.
-        distances : ndarray of shape (n_records, n_neighbors)
-            Distances.
+        indices, distances : ndarray of shape (n_records, n_neighbors)
+            Rows of `X_reference`, the nearest first, and their distances.
 
     Raises
     ------

@@ -95,7 +95,7 @@ class ECGDisplay(Display):
         rhythm_leads: str | Names = ("II",),
         ax: Axes | None = None,
     ) -> Self:
-        """Draw a record, or several over each other.
+        """Draw a record, or several over each other, and return the display.
 
         Parameters
         ----------
@@ -113,10 +113,6 @@ class ECGDisplay(Display):
             Leads of the rhythm strips, drawn below for all of the time. Unused by ``"rows"``.
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a figure of the size of the paper.
-
-        Returns
-        -------
-        display : ECGDisplay
         """
         records = np.asarray(record, dtype=float)
         records = records[None] if records.ndim == 2 else records
@@ -153,9 +149,13 @@ class ECGDisplay(Display):
         width = 5 * math.ceil(width / 5 - 1e-9)
         height = _TOP + len(rows) * _ROW + _BOTTOM
         scale = f"{PAPER_SPEED:g} mm/s    {PAPER_GAIN:g} mm/mV    {self.sampling_rate:g} Hz"
+        point = _INCH / 72  # size of a typographic point in mm of the paper
+        if ax is not None:
+            inches = ax.get_position(original=True).size * ax.figure.bbox.size / ax.figure.dpi
+            point = max(np.divide((width, height), inches)) / 72
         labels = [] if self.labels is None else list(self.labels)
-        legend = fit_legend(labels, scale, _LEFT, width, _point_in_mm(ax, width, height))
-        height += 5 * math.ceil(max(0, legend.top - _BOTTOM) / 5)
+        labels, n_columns, bottom, top = fit_legend(labels, scale, _LEFT, width, point)
+        height += 5 * math.ceil(max(0, top - _BOTTOM) / 5)
         if ax is None:
             figure = plt.figure(figsize=(width / _INCH, height / _INCH))
             ax = figure.add_axes((0, 0, 1, 1))
@@ -171,10 +171,9 @@ class ECGDisplay(Display):
                 lines = self._draw_lead(ax, base, *part)
         ax.text(_LEFT, 2, scale, fontsize=FONT_SIZE, va="bottom")
         if labels:
-            bottom = legend.bottom / height
-            ax.legend(lines, legend.labels, loc="lower right", ncols=legend.n_columns,
-                      fontsize=FONT_SIZE, frameon=False, borderaxespad=0.6,
-                      bbox_to_anchor=(0, bottom, 1, 1 - bottom))  # fmt: skip
+            box = (0, bottom / height, 1, 1 - bottom / height)
+            ax.legend(lines, labels, loc="lower right", ncols=n_columns, fontsize=FONT_SIZE,
+                      frameon=False, borderaxespad=0.6, bbox_to_anchor=box)  # fmt: skip
         # after the images, which change the limits
         ax.set(xlim=(0, width), ylim=(0, height), aspect="equal", xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
@@ -240,11 +239,3 @@ def _check_spans(spans):
             f"Expected spans as pairs of start and end in s, such as [(1, 1.5)], got {spans!r}."
         )
     return pairs.reshape(-1, 2)
-
-
-def _point_in_mm(ax, width, height):
-    """Return the size of a typographic point in mm of the paper."""
-    if ax is None:
-        return _INCH / 72
-    inches = ax.get_position(original=True).size * ax.figure.bbox.size / ax.figure.dpi
-    return max(np.divide((width, height), inches)) / 72

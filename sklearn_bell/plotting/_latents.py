@@ -78,7 +78,7 @@ class LatentDisplay(Display):
         random_state: types.RandomState = 0,
         ax: Axes | Sequence[Axes] | None = None,
     ) -> Self:
-        """Encode records and draw their map.
+        """Encode records, draw their map, and return the display.
 
         Parameters
         ----------
@@ -90,15 +90,12 @@ class LatentDisplay(Display):
             Whether to draw a map for each lead of a pretrainer with latents for each lead.
         y, method, random_state, ax
             As in :meth:`from_latents`.
-
-        Returns
-        -------
-        display : LatentDisplay
         """
         check_is_fitted(estimator)
         latents = estimator.transform(X)
-        names = estimator.get_feature_names_out() if per_lead else None
-        leads = None if names is None else [str(name).rpartition("_")[0] for name in names]
+        leads = None
+        if per_lead:
+            leads = [str(name).rpartition("_")[0] for name in estimator.get_feature_names_out()]
         return cls.from_latents(
             latents, y, leads=leads, method=method, random_state=random_state, ax=ax
         )
@@ -114,7 +111,7 @@ class LatentDisplay(Display):
         random_state: types.RandomState = 0,
         ax: Axes | Sequence[Axes] | None = None,
     ) -> Self:
-        """Draw the map of latents.
+        """Draw the map of latents, and return the display.
 
         Parameters
         ----------
@@ -128,10 +125,6 @@ class LatentDisplay(Display):
             Seed of t-SNE and UMAP.
         ax : matplotlib Axes, or sequence of them for each lead, default=None
             Axes to draw on. None makes a figure.
-
-        Returns
-        -------
-        display : LatentDisplay
         """
         latents = np.asarray(latents, dtype=float)
         if latents.ndim != 2 or len(latents) < 2 or not latents.shape[1]:
@@ -152,8 +145,7 @@ class LatentDisplay(Display):
 
     def _draw(self, ax):
         figure, axes = make_axes(len(self.maps), ax)
-        classes = [None] if self.y is None else np.unique(self.y)
-        axis = _METHODS[self.method]
+        classes, axis = [None] if self.y is None else np.unique(self.y), _METHODS[self.method]
         for ax, (name, positions) in zip(axes, self.maps.items(), strict=True):
             for number, label in enumerate(classes):
                 points = positions if label is None else positions[self.y == label]
@@ -224,7 +216,7 @@ class LeadSimilarityDisplay(Display):
         random_state: types.RandomState = 0,
         ax: Axes | None = None,
     ) -> Self:
-        """Compute and draw the prediction error of every pair of leads.
+        """Compute and draw the error of every pair of leads, and return the display.
 
         Parameters
         ----------
@@ -236,10 +228,6 @@ class LeadSimilarityDisplay(Display):
             Seed of the views.
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a figure.
-
-        Returns
-        -------
-        display : LeadSimilarityDisplay
 
         Raises
         ------

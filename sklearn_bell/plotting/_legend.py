@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
@@ -14,29 +13,21 @@ _HANDLE, _GAP = 2.8 * FONT_SIZE, 2.0 * FONT_SIZE  # points before a label, and b
 _MAX_LENGTH = 300  # letters that are measured
 
 
-class Legend(NamedTuple):
-    """Labels as they fit, number of columns, and lower and upper edge in mm."""
-
-    labels: list[str]
-    n_columns: int
-    bottom: float = 0
-    top: float = 0
-
-
 def fit_legend(labels, scale, left, width, point):
     """Place labels beside the scale, a text that starts at `left`, or in rows above it.
 
-    ``left``, ``width`` of the paper and ``point``, the size of a point, are in mm.
+    Return the labels as they fit, the number of columns, and the lower and upper edge. Lengths are
+    in mm, as are ``width`` of the paper and the size of a ``point``.
     """
     room = width / point - 2 * _LINE  # within margins
     labels = [_shorten(" ".join(str(label).split()), room - _HANDLE) for label in labels]
     widths = [_HANDLE + _text_width(label) + _GAP for label in labels]
     if not labels or sum(widths) <= (width - left) / point - _text_width(scale):
-        return Legend(labels, len(labels))
+        return labels, len(labels), 0, 0
     n_rows = math.ceil(len(labels) / max(1, int((room + _GAP) // max(widths))))
     bottom = 2 + _LINE * point
     top = bottom + (n_rows + 1) * _LINE * point
-    return Legend(labels, math.ceil(len(labels) / n_rows), bottom, top)
+    return labels, math.ceil(len(labels) / n_rows), bottom, top
 
 
 def _text_width(text):

@@ -69,7 +69,7 @@ class LabelEfficiencyDisplay(Display):
         random_state: types.RandomState = 0,
         ax: Axes | None = None,
     ) -> Self:
-        """Draw scores.
+        """Draw scores, and return the display.
 
         Parameters
         ----------
@@ -81,10 +81,6 @@ class LabelEfficiencyDisplay(Display):
             Seed of the bootstrap.
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a figure.
-
-        Returns
-        -------
-        display : LabelEfficiencyDisplay
         """
         n_labels = np.asarray(n_labels, dtype=float)
         if n_labels.ndim != 1 or not (n_labels > 0).all() or not len(n_labels):
@@ -95,9 +91,9 @@ class LabelEfficiencyDisplay(Display):
         arrays = {str(name): np.asarray(values, dtype=float) for name, values in scores.items()}
         for name, values in arrays.items():
             if values.ndim != 2 or len(values) != len(n_labels):
-                expected = f"({len(n_labels)}, n_repeats)"
                 raise InvalidECGError(
-                    f"Expected scores of {name} of shape {expected}, got {values.shape}."
+                    f"Expected scores of {name} of shape ({len(n_labels)}, n_repeats), got "
+                    f"{values.shape}."
                 )
         display = cls(n_labels, arrays, confidence)
         return display.plot(ax=ax, metric=metric, random_state=random_state)
@@ -123,10 +119,10 @@ class LabelEfficiencyDisplay(Display):
                 draws = rng.randint(n_repeats, size=(1000, n_repeats))
                 ends = np.quantile(scores[:, draws].mean(axis=2), tails, axis=1)
                 ax.fill_between(self.n_labels, *ends, color=style["color"], alpha=0.15, linewidth=0)
-        is_fraction = self.n_labels.max() <= 1
-        ax.set(xscale="log", ylabel=metric)
-        ax.set_xlabel("fraction of labels" if is_fraction else "records with a label")
-        ticks = [f"{100 * n:.3g} %" if is_fraction else f"{n:g}" for n in self.n_labels]
+        xlabel, ticks = "records with a label", [f"{n:g}" for n in self.n_labels]
+        if self.n_labels.max() <= 1:
+            xlabel, ticks = "fraction of labels", [f"{100 * n:.3g} %" for n in self.n_labels]
+        ax.set(xscale="log", xlabel=xlabel, ylabel=metric)
         ax.set_xticks(self.n_labels, ticks)
         ax.minorticks_off()
         ax.legend(frameon=False)
@@ -178,24 +174,18 @@ class ReaderDisplay(Display):
         class_names: types.Names | None = None,
         ax: Any = None,
     ) -> Self:
-        """Draw the curves of a model and the points of readers.
+        """Draw the curves of a model and the points of readers, and return the display.
 
         Parameters
         ----------
-        y_true : array-like of shape (n_records, n_classes)
-            Reference: one if a record has the class, otherwise zero.
-        y_score : array-like of shape (n_records, n_classes)
-            Probabilities, or other scores that rise with the probability of a class.
+        y_true, y_score : array-like of shape (n_records, n_classes)
+            Reference as zeros and ones, and scores that rise with the probability of a class.
         readers : dict of str to array-like of shape (n_records, n_classes), default=None
             As in the class. None draws no reader.
         class_names : array-like of shape (n_classes,), default=None
             Names of the classes. None takes the columns of a DataFrame, otherwise numbers.
         ax : array-like of matplotlib Axes of shape (2, n_classes), default=None
             Axes to draw on. None makes a figure.
-
-        Returns
-        -------
-        display : ReaderDisplay
 
         Raises
         ------
@@ -217,26 +207,25 @@ class ReaderDisplay(Display):
         n_classes = len(self.class_names)
         figure, axes = make_axes(2 * n_classes, ax, n_columns=n_classes, width=2.8)
         axes = axes.reshape(2, n_classes)
-        for truth, scores, roc, pr in zip(self.truth.T, self.scores.T, *axes, strict=True):
+        for k, (name, (roc, pr)) in enumerate(zip(self.class_names, axes.T, strict=True)):
+            truth, scores = self.truth[:, k], self.scores[:, k]
             false_rate, true_rate, _ = roc_curve(truth, scores, drop_intermediate=False)
             roc.plot(100 * false_rate, 100 * true_rate, color=COLOURS[0], label="model")
             precision, recall, _ = precision_recall_curve(truth, scores)
             pr.step(100 * recall, 100 * precision, where="pre", color=COLOURS[0], label="model")
+            roc.set(title=name, xlabel="100 % - specificity", ylabel="sensitivity, %")
+            pr.set(xlabel="sensitivity, %", ylabel="precision, %")
         n_true = self.truth.sum(axis=0)
         for number, (reader, answers) in enumerate(self.readers.items()):
             style = color_and_marker(number, skipped=1) | {"linestyle": "none", "label": reader}
-            n_positive = answers.sum(axis=0)
-            n_both = (answers * self.truth).sum(axis=0)
+            n_positive, n_both = answers.sum(axis=0), (answers * self.truth).sum(axis=0)
             points = rates(n_both, n_true, n_positive, len(answers))
             x, sensitivity = 100 * (1 - points["specificity"]), 100 * points["sensitivity"]
             for k, (roc, pr) in enumerate(axes.T):
                 roc.plot(x[k], sensitivity[k], **style)
                 if n_positive[k]:  # otherwise the precision is undefined
                     pr.plot(sensitivity[k], 100 * points["precision"][k], **style)
-        for name, (roc, pr) in zip(self.class_names, axes.T, strict=True):
-            roc.set(title=name, xlabel="100 % - specificity", ylabel="sensitivity, %")
-            pr.set(xlabel="sensitivity, %", ylabel="precision, %")
-            for panel in (roc, pr):
-                panel.set(xlim=(-3, 103), ylim=(-3, 103), aspect="equal")
+        for ax in axes.flat:
+            ax.set(xlim=(-3, 103), ylim=(-3, 103), aspect="equal")
         axes[0, 0].legend(frameon=False, fontsize="small", loc="lower right")
         return figure, axes

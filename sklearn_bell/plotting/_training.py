@@ -57,7 +57,7 @@ class PretrainingDisplay(Display):
 
     @classmethod
     def from_estimator(cls, estimator: BaseEstimator, *, ax: Sequence[Axes] | None = None) -> Self:
-        """Draw the history of a pretrainer.
+        """Draw the history of a pretrainer, and return the display.
 
         Parameters
         ----------
@@ -65,10 +65,6 @@ class PretrainingDisplay(Display):
             Fitted pretrainer of :mod:`sklearn_bell.pretraining`.
         ax : sequence of matplotlib Axes of length 3, default=None
             Axes to draw on. None makes a figure.
-
-        Returns
-        -------
-        display : PretrainingDisplay
 
         Raises
         ------
@@ -99,8 +95,7 @@ class PretrainingDisplay(Display):
             axes[0].set_title(f"momentum of the target {self.momentum:g}", fontsize="medium")
         for ax, (name, label) in zip(axes[1:], _LATENT.items(), strict=True):
             ax.plot(epochs, curves[name], color=COLOURS[0])
-            ax.set_ylabel(label)
-            ax.set_ylim(bottom=0)
+            ax.set(ylabel=label, ylim=(0, None))
         for ax in axes:
             ax.set_xlabel("epoch")
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
