@@ -158,10 +158,8 @@ def _embed(options):
     else:
         model = sklearn_bell.load(options.model)
     if not isinstance(model, BasePretrainer):
-        raise ValueError(
-            f"{options.model} holds a {type(model).__name__}; give a file that sklearn-bell "
-            "pretrain wrote"
-        )
+        holds = f"{options.model} holds a {type(model).__name__}"
+        raise ValueError(f"{holds}; give a file that sklearn-bell pretrain wrote")
     features = model.get_feature_names_out()
     duration = model.n_samples_in_ / model.sampling_rate
     with tempfile.TemporaryDirectory(dir=options.latents.parent, prefix=".records-") as folder:
@@ -193,12 +191,8 @@ def _plot(options):
     if not 0 <= options.number < len(ecg.data):
         last = len(ecg.data) - 1
         raise ValueError(f"expected --number from 0 to {last}, got {options.number}")
-    display = ECGDisplay.from_record(
-        ecg.data[options.number],
-        ecg.sampling_rate,
-        lead_names=ecg.lead_names,
-        layout=options.layout,
-    )
+    record, rate = ecg.data[options.number], ecg.sampling_rate
+    display = ECGDisplay.from_record(record, rate, lead_names=ecg.lead_names, layout=options.layout)
     display.figure_.savefig(options.picture, dpi=options.dpi)
     print(options.picture)
 

@@ -201,14 +201,13 @@ def time_importance(
     """
     X = check_signals(X)
     duration = X.shape[-1] / sampling_rate
+    width = width or {"beats": 0.05, "windows": 0.5}[by]
     if by == "beats":
-        width = width or 0.05
         starts = np.arange(-_BEFORE, _AFTER - 1e-9, width)
         beats = [(at * sampling_rate).round().astype(int) for at in detect_qrs(X, sampling_rate)]
         if not any(map(len, beats)):
             raise InvalidECGError("X has no beats. Check sampling_rate, or use by='windows'.")
     else:
-        width = width or 0.5
         starts = np.arange(0, duration - 1e-9, width)
         beats = [np.zeros(1, dtype=int)] * len(X)
         if len(starts) < 2:
@@ -229,5 +228,4 @@ def _hide(beats, X, start, stop):
         for beat in record_beats:
             visible[max(0, beat + start) : max(0, beat + stop)] = False
         if visible.any():
-            for lead in record:
-                lead[:] = np.interp(time, time[visible], lead[visible])
+            record[:] = [np.interp(time, time[visible], lead[visible]) for lead in record]

@@ -1,7 +1,4 @@
-"""Displays of ECGs, latents, pretraining and scores.
-
-They follow the displays of scikit-learn: a class method computes and draws, ``plot`` draws again.
-"""
+"""Displays as in scikit-learn: a class method computes and draws, ``plot`` draws again."""
 
 from sklearn_bell.plotting._ecg import ECGDisplay
 from sklearn_bell.plotting._latents import LatentDisplay, LeadSimilarityDisplay

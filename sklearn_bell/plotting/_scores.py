@@ -179,7 +179,7 @@ class ReaderDisplay(Display):
         Parameters
         ----------
         y_true, y_score : array-like of shape (n_records, n_classes)
-            Reference as zeros and ones, and scores that rise with the probability of a class.
+            Reference as zeros and ones, and probabilities, or other scores that rise with them.
         readers : dict of str to array-like of shape (n_records, n_classes), default=None
             As in the class. None draws no reader.
         class_names : array-like of shape (n_classes,), default=None
