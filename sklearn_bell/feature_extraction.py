@@ -97,7 +97,6 @@ class ECGFeatures(RecordTransformer):
     lead_names_ : list of str
         Names of the leads of X.
     n_features_in_, n_leads_in_, n_samples_in_ : int
-        Length of the second axis of X, number of leads, and of samples.
 
     Examples
     --------
@@ -130,17 +129,12 @@ class ECGFeatures(RecordTransformer):
         return np.concatenate([rhythm, leads], axis=1, dtype=np.float32)
 
     def get_feature_names_out(self, input_features: types.Names | None = None) -> np.ndarray:
-        """Return the names of the features, such as heart_rate, II_sd or V1_beat_+40ms.
+        """Return names of features: heart_rate, ... of the record, then II_sd, ... of each lead.
 
         Parameters
         ----------
         input_features : array-like of str, default=None
             Only compared with the names seen in `fit`.
-
-        Returns
-        -------
-        feature_names_out : ndarray of str
-            Names of the features of the record, then of each lead in turn.
         """
         check_is_fitted(self, "_shape_out")
         _check_feature_names_in(self, input_features, generate_names=False)

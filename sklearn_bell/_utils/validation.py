@@ -232,13 +232,9 @@ def _is_read_by_slices(X):
     """Return True for memory maps and other array-likes with a NumPy dtype and slices."""
     if isinstance(X, np.ndarray):
         return isinstance(X, np.memmap)
-    return (
-        isinstance(getattr(X, "dtype", None), np.dtype)
-        and hasattr(X, "shape")
-        and hasattr(X, "__getitem__")
-        and not hasattr(X, "iloc")
-        and not sparse.issparse(X)
-    )
+    has_slices = hasattr(X, "shape") and hasattr(X, "__getitem__") and not hasattr(X, "iloc")
+    has_dtype = isinstance(getattr(X, "dtype", None), np.dtype)
+    return has_dtype and has_slices and not sparse.issparse(X)
 
 
 def _match_dimensions(estimator, X, names):
@@ -256,14 +252,13 @@ def _translate(error, estimator, X, names):
     """Rephrase an error of scikit-learn in records and leads."""
     message, shape = str(error), tuple(getattr(X, "shape", ()))
     n_fitted = getattr(estimator, names.fitted[0], None)
-    if len(shape) in (2, 3) and "is expecting" in message:
-        n_rows = shape[1] if len(shape) == 3 else 1
-        if n_rows != n_fitted:
-            return (
-                f"X has {shape[0]} {names.axes[0]}s of {n_rows} {names.sizes[0]}, but "
-                f"{type(estimator).__name__} was fitted on {n_fitted} {names.sizes[0]}; "
-                f"{names.match[0]}."
-            )
+    n_rows = shape[1] if len(shape) == 3 else 1
+    if len(shape) in (2, 3) and "is expecting" in message and n_rows != n_fitted:
+        return (
+            f"X has {shape[0]} {names.axes[0]}s of {n_rows} {names.sizes[0]}, but "
+            f"{type(estimator).__name__} was fitted on {n_fitted} {names.sizes[0]}; "
+            f"{names.match[0]}."
+        )
     if "inhomogeneous" in message or "setting an array element" in message:
         return (
             f"Expected {names.expected}, as one array, but the {names.axes[0]}s differ in shape or "

@@ -39,7 +39,6 @@ def resized_crop(x: Tensor, start: Tensor, ratio: Tensor) -> Tensor:
     Parameters
     ----------
     x : Tensor of shape (batch, n_leads, n_samples)
-        Records; the view has the same shape.
     start, ratio : Tensor of shape (batch,)
         First sample and length of each segment, as fractions of ``n_samples - 1``.
 
@@ -64,7 +63,6 @@ def time_out(x: Tensor, start: Tensor, ratio: Tensor) -> Tensor:
     Parameters
     ----------
     x : Tensor of shape (batch, n_leads, n_samples)
-        Records; the view has the same shape.
     start, ratio : Tensor of shape (batch,)
         Start and length of each segment, as fractions of the record.
 

@@ -65,13 +65,8 @@ def calibrate_batch_norm(module: nn.Module, batches: Iterable[Tensor]) -> None:
     """Set running means and variances of batch normalisation to averages over batches.
 
     Without it, an untrained network assumes zero mean and unit variance in each layer, and its
-    latents cannot be compared with those of a trained one. The training mode stays.
-
-    Parameters
-    ----------
-    module : nn.Module
-    batches : iterable of Tensor
-        Inputs of the module, of at least two records each.
+    latents cannot be compared with those of a trained one. Batches are inputs of the module, of at
+    least two records each. The training mode stays.
 
     Examples
     --------

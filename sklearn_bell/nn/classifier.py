@@ -28,11 +28,6 @@ class ClassifierModule(TrainableModule):
     multilabel : bool
         True if a record may have several classes.
 
-    Attributes
-    ----------
-    n_frozen_epochs : int
-        Number of first epochs in which only the head is trained.
-
     Examples
     --------
     >>> from sklearn_bell.nn.augmentation import RandomCrop
@@ -83,7 +78,7 @@ class ClassifierModule(TrainableModule):
         return self
 
     def begin_epoch(self, epoch: int) -> None:
-        """Freeze the encoder in the first epochs."""
+        """Freeze the encoder in the first `n_frozen_epochs` epochs, which train the head only."""
         self.freeze(epoch < self.n_frozen_epochs)
 
     def summarize_epoch(self, terms: dict[str, Any], all_gather: Callable) -> dict[str, Any]:

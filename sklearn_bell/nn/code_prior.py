@@ -14,8 +14,8 @@ class CodePrior(TrainableModule):
     """Recurrent network that predicts codes from the codes before them and from classes.
 
     A gated recurrent unit runs over positions. At a position, the code of each codebook is
-    predicted from the state and from the codes of the codebooks before it. From van den Oord A,
-    Vinyals O, Kavukcuoglu K. Neural discrete representation learning. NeurIPS 2017, section 3.3.
+    predicted from the state and from the codes of the codebooks before it. From section 3.3 of the
+    paper of :class:`~sklearn_bell.nn.vector_quantization.Codebook`.
 
     Parameters
     ----------

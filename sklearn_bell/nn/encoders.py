@@ -72,9 +72,8 @@ class VGG1d(nn.Module):
 class ResNet1d(nn.Module):
     """Residual network along time with a wide, strided first layer, which makes it fast.
 
-    Residual blocks are those of He et al. (CVPR 2016). The first convolution brings a record of
-    100 Hz to 25 Hz; each block halves the rate. The latent is the average over time of each of the
-    last blocks, side by side: short waves and long ones.
+    Residual blocks are those of He et al. (CVPR 2016). The first convolution divides the rate by
+    four, each block by two. The latent has the averages over time of the last blocks.
 
     Parameters
     ----------
@@ -102,8 +101,7 @@ class ResNet1d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode ``(batch, in_channels, n_samples)`` as ``(batch, n_features)``."""
-        x = self.first(_as_image(x))
-        averages = []
+        x, averages = self.first(_as_image(x)), []
         for block in self.blocks:
             x = block(x)  # (batch, n_channels, 1, n_samples)
             averages.append(x.sum(dim=(2, 3)) / x.shape[3])  # mean would write a gradient like x
@@ -115,11 +113,8 @@ class _ResidualBlock(nn.Module):
 
     def __init__(self, in_channels, out_channels):
         super().__init__()
-        self.long = nn.Sequential(
-            *_conv_bn(in_channels, out_channels, 5, stride=2),
-            nn.ReLU(),
-            *_conv_bn(out_channels, out_channels, 5),
-        )
+        first = _conv_bn(in_channels, out_channels, 5, stride=2)
+        self.long = nn.Sequential(*first, nn.ReLU(), *_conv_bn(out_channels, out_channels, 5))
         pool = nn.AvgPool2d((1, 2), ceil_mode=True)
         self.short = nn.Sequential(pool, *_conv_bn(in_channels, out_channels, 1))
         self.relu = nn.ReLU()
@@ -163,8 +158,7 @@ class SharedEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode ``(batch, n_leads, n_samples)`` as ``(batch, n_leads, n_features)``."""
-        latents = self.encoder(x.flatten(0, 1)[:, None].clone())
-        return latents.unflatten(0, x.shape[:2])
+        return self.encoder(x.flatten(0, 1)[:, None].clone()).unflatten(0, x.shape[:2])
 
 
 class JointEncoder(nn.Module):
@@ -195,8 +189,8 @@ def latent_shape(
 ) -> torch.Size:
     """Return the shape of a record's latent, ``(n_leads, n_features)``, by a dry run on zeros.
 
-    The augmentation, which returns a view or a tuple of views, is tried too. The encoder is left in
-    evaluation mode. Raises InvalidECGError if encoder and augmentation do not fit the records.
+    The encoder is left in evaluation mode. Raises InvalidECGError if the encoder or the
+    augmentation, which returns a view or a tuple of views, does not fit the records.
     """
     records = torch.zeros(2, n_leads, n_samples, device=device)
     views = augmentation(records, Generator("cpu" if records.is_meta else records.device))

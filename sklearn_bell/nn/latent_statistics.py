@@ -71,8 +71,7 @@ class LatentStatistics:
     def effective_rank(self) -> float:
         """Return the effective rank of Roy and Vetterli (EUSIPCO 2007), averaged over leads.
 
-        It is 0 for constant latents, 1 for latents on a line, and ``n_features`` for equal variance
-        in all directions.
+        It is 0 for constant latents, 1 on a line, and ``n_features`` for equal variances.
         """
         spectrum = torch.linalg.eigvalsh(self.covariance().cpu().double()).clamp(min=0)
         total = spectrum.sum(1, keepdim=True)
@@ -82,10 +81,7 @@ class LatentStatistics:
 
 
 def latent_mean_std(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return mean and deviation, ``(n_latents,)``, over batches ``(batch, n_latents)``.
-
-    They are computed in float64. The deviation of a constant latent is 1, to divide by.
-    """
+    """Return means and deviations, 1 if zero, of latents over batches ``(batch, n_latents)``."""
     statistics = LatentStatistics()
     for latent in batches:
         statistics.update(latent.double()[:, :, None])  # every latent as a lead of one feature

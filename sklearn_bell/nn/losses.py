@@ -19,8 +19,7 @@ def _in_float32(loss):
 
     @functools.wraps(loss)
     def in_float32(*args, **kwargs):
-        args = tuple(map(upcast, args))
-        kwargs = {name: upcast(x) for name, x in kwargs.items()}
+        args, kwargs = tuple(map(upcast, args)), {name: upcast(x) for name, x in kwargs.items()}
         device = next(x.device for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
         with torch.autocast(device.type, enabled=False):
             return loss(*args, **kwargs)
@@ -122,8 +121,8 @@ def barlow_twins_lead_loss(first: Tensor, second: Tensor, trade_off: float = 0.0
 def clocs_loss(views: Tensor, same: Tensor, temperature: float) -> Tensor:
     """CLOCS (Kiyasseh et al., ICML 2021): find records of the same patient in another view.
 
-    The loss is the negative log-probability of the records of the same patient, averaged over
-    these, over records, and over ordered pairs of different views.
+    The loss is the negative log-probability of records of the same patient, averaged over these,
+    over records, and over ordered pairs of different views.
 
     Parameters
     ----------
@@ -143,9 +142,7 @@ def clocs_loss(views: Tensor, same: Tensor, temperature: float) -> Tensor:
     cosine = einsum("bvd,cwd->vwbc", views, views)
     log_probability = torch.log_softmax(cosine / temperature, dim=-1)
     per_record = (log_probability * same).sum(-1) / same.sum(-1)  # (n_views, n_views, batch)
-    per_pair = per_record.mean(-1)
-    n_views = len(per_pair)
-    return -(per_pair.sum() - per_pair.trace()) / (n_views * (n_views - 1))
+    return -intra_inter(per_record.mean(-1))[1]  # of different views
 
 
 @_in_float32
@@ -184,15 +181,12 @@ def reconstruction_loss(
         Typical deviation of each channel. A thousandth of its square is added to each variance, so
         that flat records do not dominate.
     slope_weight : float, default=0.3
-        Weight of the differences between neighbouring samples relative to those of x. Without it
-        short, steep waves are flattened.
+        Weight of the differences of neighbouring samples. At 0, short, steep waves are flattened.
 
     Returns
     -------
-    loss : scalar Tensor
-        Mean over records and channels.
-    errors : Tensor of shape (n_channels,)
-        Unexplained share of the variance of each channel, averaged over records.
+    loss, errors : Tensor of shape () and (n_channels,)
+        Mean over records and channels; unexplained share of variance per channel, over records.
 
     Examples
     --------

@@ -11,12 +11,10 @@ _TYPICAL_DEVIATION = 0.2  # mV, of a lead of a healthy adult
 class InputNormalization(nn.Module):
     """Band-pass filter each lead and compress its amplitude by a square root.
 
-    Baseline drift lies below the band, hum and muscle noise above it. Both last through a record,
-    so that a network that compares two views would recognise records by them.
-
-    A lead of four times the amplitude comes out twice as large: leads and patients become more
-    alike, but high voltages still show. Outputs have mean 0, and deviation 1 where that of the
-    lead is 0.2 mV. A flat lead becomes zeros.
+    Drift below the band, and hum and muscle noise above it, last through a record: a network that
+    compares two views would recognise records by them. A lead of four times the amplitude comes out
+    twice as large: leads and patients become more alike, but high voltages still show. Outputs have
+    mean 0, and deviation 1 where that of the lead is 0.2 mV. A flat lead becomes zeros.
 
     Parameters
     ----------

@@ -23,12 +23,8 @@ class TrainableModule(nn.Module):
     def forward(self, batch: Any, generator: Generator) -> dict[str, Tensor]:
         """Return the loss terms of a batch: ``"loss"`` is minimised, means of all are recorded.
 
-        Parameters
-        ----------
-        batch : Tensor or tuple of Tensor
-            Records, or records and targets.
-        generator : Generator
-            Source of all randomness of the step, on the module's device.
+        `batch` is a Tensor of records, or a tuple of records and targets. `generator`, on the
+        module's device, is the source of all randomness of the step.
         """
         raise NotImplementedError
 

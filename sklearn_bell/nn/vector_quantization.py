@@ -119,10 +119,9 @@ class ResidualQuantizer(nn.Module):
 
     Parameters
     ----------
-    n_codebooks : int
-        Number of codebooks.
-    n_codes, n_features, decay
-        As in :class:`Codebook`.
+    n_codebooks, n_codes, n_features : int
+    decay : float, default=0.99
+        Number of codebooks, and parameters of each :class:`Codebook`.
 
     Examples
     --------
@@ -156,7 +155,7 @@ class ResidualQuantizer(nn.Module):
         """Return quantised latents, codes and commitment loss; update the codebooks.
 
         The gradient of the quantised latents passes straight through to `z`. The commitment loss is
-        the mean squared error of each codebook, summed over codebooks.
+        the sum over codebooks of their mean squared errors.
         """
         residual, codes, losses = z.flatten(0, -2), [], []
         for codebook in self.codebooks:

@@ -86,15 +86,12 @@ class SignalTransformer(RecordTransformer):
     def get_feature_names_out(self, input_features: types.Names | None = None) -> np.ndarray:
         """Return names along the second axis of the output: leads in 3-D, samples in 2-D.
 
+        The str are the input names, those of selected leads, or numbered ones for new samples.
+
         Parameters
         ----------
         input_features : array-like of str, default=None
             Names along the second axis of X; by default those seen in `fit`, or x0, x1, ...
-
-        Returns
-        -------
-        feature_names_out : ndarray of str
-            The input names, those of selected leads, or numbered ones for new samples.
         """
         check_is_fitted(self, "_shape_out")
         names = _check_feature_names_in(self, input_features)

@@ -50,8 +50,7 @@ class LeadSelector(SignalTransformer):
     Raises
     ------
     InvalidECGError
-        In `fit`: if `leads` is empty or has an unknown name, or if `lead_names` does not name each
-        lead of X once.
+        In `fit`: for empty or unknown `leads`, or unless `lead_names` name each lead of X once.
 
     Examples
     --------
@@ -68,12 +67,11 @@ class LeadSelector(SignalTransformer):
 
     def _prepare(self):
         self.lead_positions_ = np.arange(self.n_leads_in_)
-        if self.leads is None:
-            return
-        if len(self.leads) == 0:
-            raise InvalidECGError("leads is empty. Name at least one, or set None to keep all.")
-        names = check_lead_names(self.lead_names, self.n_leads_in_)
-        self.lead_positions_ = np.array(lead_positions(self.leads, names))
+        if self.leads is not None:
+            if len(self.leads) == 0:
+                raise InvalidECGError("leads is empty. Name at least one, or set None to keep all.")
+            names = check_lead_names(self.lead_names, self.n_leads_in_)
+            self.lead_positions_ = np.array(lead_positions(self.leads, names))
 
     def _transform(self, x):
         return x[:, self.lead_positions_]
@@ -98,7 +96,6 @@ class Resampler(SignalTransformer):
     Attributes
     ----------
     n_features_in_, n_leads_in_, n_samples_in_ : int
-        Length of the second axis of X, number of leads, and of samples.
 
     Raises
     ------
@@ -132,9 +129,8 @@ class Resampler(SignalTransformer):
 class BandpassFilter(SignalTransformer):
     """Remove baseline wander and mains hum by a band-pass filter without delay.
 
-    A Butterworth filter runs forwards and backwards, which shifts no wave, halves the amplitude at
-    both cut-offs and doubles the order. Records are extended by their mirror images, for one period
-    of the lower cut-off or as far as they reach.
+    A Butterworth filter runs forwards and backwards, which halves the amplitude at both cut-offs
+    and doubles the order. Mirror images extend records by a period of `low`, or as far as they go.
 
     Parameters
     ----------
@@ -148,7 +144,6 @@ class BandpassFilter(SignalTransformer):
     Attributes
     ----------
     n_features_in_, n_leads_in_, n_samples_in_ : int
-        Length of the second axis of X, number of leads, and of samples.
 
     Raises
     ------
@@ -196,13 +191,11 @@ class RecordScaler(SignalTransformer):
         - "robust": subtract the median, divide by the interquartile range, or by one if it is zero;
         - "max": divide by the largest absolute value.
     per : {"lead", "record"}, default="lead"
-        Compute statistics of each lead, or of all leads of a record together, which keeps their
-        proportions.
+        Statistics of each lead, or of all leads together, which keeps their proportions.
 
     Attributes
     ----------
     n_features_in_, n_leads_in_, n_samples_in_ : int
-        Length of the second axis of X, number of leads, and of samples.
 
     Examples
     --------
@@ -224,8 +217,7 @@ class RecordScaler(SignalTransformer):
         # rounding makes the deviation of a flat lead small, not zero: compare it with the values
         highest = x.max(axis=-1, keepdims=True).astype(np.float64)  # (n, n_leads, 1)
         lowest = x.min(axis=-1, keepdims=True).astype(np.float64)
-        resolution = 10 * np.finfo(x.dtype).eps * np.maximum(highest, -lowest)
-        flat = highest - lowest <= resolution
+        flat = highest - lowest <= 10 * np.finfo(x.dtype).eps * np.maximum(highest, -lowest)
         axis = -1 if self.per == "lead" else (-2, -1)
         if self.method == "zscore":
             values = x.astype(np.float64, copy=False)  # large values neither overflow nor round
@@ -260,7 +252,6 @@ class Cropper(SignalTransformer):
     n_samples_, seed_ : int
         Number of samples of the output, and seed drawn in `fit`.
     n_features_in_, n_leads_in_, n_samples_in_ : int
-        Length of the second axis of X, number of leads, and of samples.
 
     Examples
     --------
