@@ -27,8 +27,7 @@ def read_labels(y, n_records, classes=None, fewest=2):
 
     A y of shape ``(n_records,)`` holds classes; -1 is unlabelled if two other classes occur, or if
     the sorted `classes` are known and lack it. A y of shape ``(n_records, n_classes)`` is an
-    indicator of 0 and 1, with rows of -1 for unlabelled records. `fewest` is the least number of
-    classes where they are not known.
+    indicator, with rows of -1 for unlabelled records. Unknown classes must be at least `fewest`.
     """
     if y is None:
         raise InvalidECGError("This estimator requires y to be passed, but the target y is None.")
@@ -85,8 +84,7 @@ def _read_classes(y, classes, fewest):
         raise InvalidECGError(
             f"y must have at least {fewest} classes, but the only class is {_abbreviate(observed)}."
         )
-    if classes is None:
-        return Labels(rows, codes, observed)
+    classes = observed if classes is None else classes
     if not np.isin(observed, classes).all():
         raise InvalidECGError(
             f"y has classes {_abbreviate(observed)}, but expected {_abbreviate(classes)}."

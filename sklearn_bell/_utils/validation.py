@@ -177,8 +177,8 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, names=
 
     With `reset`, as in ``fit``, the sizes of X become ``n_features_in_`` (length of the second
     axis), ``n_leads_in_`` and ``n_samples_in_``; otherwise X must match them. Arrays in memory are
-    checked at once; the values of an array on disk (memory map, h5py, zarr) when they are read.
-    The first of `dtype` replaces all others. The estimator may have a parameter ``missing``.
+    checked at once; the values of an array on disk (memory map, h5py, zarr) when they are read. An
+    estimator may have a parameter ``missing``; for it and `dtype` see :class:`Records`.
     """
     if np.ma.is_masked(X):  # NumPy would return the values behind the mask
         X = np.ma.filled(X.astype(float), np.nan)

@@ -50,11 +50,9 @@ def resized_crop(x: Tensor, start: Tensor, ratio: Tensor) -> Tensor:
     last = x.shape[-1] - 1
     grid = torch.linspace(0, 1, last + 1, device=x.device, dtype=x.dtype)
     position = (start[:, None] + ratio[:, None] * grid).clamp(0, 1) * last  # (batch, n_samples)
-    left = position.floor().clamp(max=max(last - 1, 0)).long()
-    weight = (position - left)[:, None]
-    left = left[:, None].expand_as(x)
-    right = (left + 1).clamp(max=last)
-    return torch.lerp(x.gather(-1, left), x.gather(-1, right), weight.to(x.dtype))
+    ends = position.floor(), position.ceil()
+    left, right = (x.gather(-1, end.long()[:, None].expand_as(x)) for end in ends)
+    return torch.lerp(left, right, position.frac()[:, None].to(x.dtype))
 
 
 def time_out(x: Tensor, start: Tensor, ratio: Tensor) -> Tensor:

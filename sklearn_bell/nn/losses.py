@@ -14,8 +14,7 @@ def _in_float32(loss):
     """Compute a loss of half-precision tensors in float32: means over a batch need the digits."""
 
     def upcast(x):
-        is_half = isinstance(x, Tensor) and x.dtype in (torch.float16, torch.bfloat16)
-        return x.float() if is_half else x
+        return x.float() if getattr(x, "dtype", None) in (torch.half, torch.bfloat16) else x
 
     @functools.wraps(loss)
     def in_float32(*args, **kwargs):
@@ -29,9 +28,7 @@ def _in_float32(loss):
 
 @_in_float32
 def lead_distances(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared distance between predictions and targets of every pair of leads.
-
-    For each pair it is equation 2 of BYOL (Grill et al., NeurIPS 2020).
+    """Squared distances of every pair of leads: equation 2 of BYOL (Grill et al., NeurIPS 2020).
 
     Parameters
     ----------
@@ -73,8 +70,7 @@ def fuse(distances: Tensor, gamma: float) -> dict[str, Tensor]:
     ----------
     distances : Tensor of shape (n_leads, n_leads)
     gamma : float
-        Weight of the mean within leads; ``1 - gamma`` is that of the mean between leads. For one
-        lead the loss is the mean within leads.
+        Weight of the mean within leads, or 1 for one lead; the other mean has ``1 - gamma``.
 
     Examples
     --------

@@ -154,8 +154,7 @@ class ResidualQuantizer(nn.Module):
     def learn(self, z: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Return quantised latents, codes and commitment loss; update the codebooks.
 
-        The gradient of the quantised latents passes straight through to `z`. The commitment loss is
-        the sum over codebooks of their mean squared errors.
+        Gradients pass straight through to `z`. The loss sums the mean squared errors of codebooks.
         """
         residual, codes, losses = z.flatten(0, -2), [], []
         for codebook in self.codebooks:

@@ -11,12 +11,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_bell._utils.leads import (
-    STANDARD_LEADS,
-    check_lead_names,
-    lead_positions,
-    standard_name,
-)
+from sklearn_bell._utils import leads as _leads
 from sklearn_bell._utils.signal import bandpass, resample
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.preprocessing._base import SignalTransformer
@@ -61,7 +56,7 @@ class LeadSelector(SignalTransformer):
     """
 
     leads: types.Names | None = None
-    lead_names: types.Names = STANDARD_LEADS
+    lead_names: types.Names = _leads.STANDARD_LEADS
 
     _parameter_constraints = {"leads": ["array-like", None], "lead_names": ["array-like"]}
 
@@ -70,8 +65,8 @@ class LeadSelector(SignalTransformer):
         if self.leads is not None:
             if len(self.leads) == 0:
                 raise InvalidECGError("leads is empty. Name at least one, or set None to keep all.")
-            names = check_lead_names(self.lead_names, self.n_leads_in_)
-            self.lead_positions_ = np.array(lead_positions(self.leads, names))
+            names = _leads.check_lead_names(self.lead_names, self.n_leads_in_)
+            self.lead_positions_ = np.array(_leads.lead_positions(self.leads, names))
 
     def _transform(self, x):
         return x[:, self.lead_positions_]
@@ -79,7 +74,7 @@ class LeadSelector(SignalTransformer):
     def _lead_names_out(self, names):
         if self.leads is None:
             return names
-        return np.array([standard_name(lead) for lead in self.leads], dtype=object)
+        return np.array([_leads.standard_name(lead) for lead in self.leads], dtype=object)
 
 
 @dataclass(eq=False, repr=False)
