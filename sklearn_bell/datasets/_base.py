@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -34,6 +33,18 @@ class Source(NamedTuple):
     citation: str
     fetcher: str  # name of the function that downloads it
 
+    def find(self, data_home: str | os.PathLike[str] | None) -> Path:
+        """Return the folder of the data set: the home itself, or a usual folder inside it."""
+        home = get_data_home(data_home)
+        for folder in (home, *(home / name for name in self.folders)):
+            if (folder / self.marker).is_file():
+                return folder
+        raise FileNotFoundError(
+            f"Expected {self.name} in {home} or its folder {self.folders[0]!r}, but neither has a "
+            f"file {self.marker}. Download it with {self.fetcher}, or from {self.url} "
+            f"({self.size}, licence {self.licence}), and pass its folder as data_home."
+        )
+
 
 def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder where the loaders look for data sets.
@@ -60,22 +71,12 @@ def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
     return Path(data_home).expanduser()
 
 
-def find_dataset(source: Source, data_home: str | os.PathLike[str] | None) -> Path:
-    """Return the folder of a data set: the home itself, or a usual folder inside it."""
-    home = get_data_home(data_home)
-    for folder in (home, *(home / name for name in source.folders)):
-        if (folder / source.marker).is_file():
-            return folder
-    raise FileNotFoundError(
-        f"Expected {source.name} in {home} or its folder {source.folders[0]!r}, but neither has a "
-        f"file {source.marker}. Download it with {source.fetcher}, or from {source.url} "
-        f"({source.size}, licence {source.licence}), and pass its folder as data_home."
-    )
+def read_table(path: Path, columns, allow_links, check=None, **options) -> pd.DataFrame:
+    """Read a CSV file with these columns, indexed by its first column, which must be unique.
 
-
-def read_table(path: Path, columns, *, allow_links=False, **options) -> pd.DataFrame:
-    """Read a CSV file with these columns, indexed by its first column, which must be unique."""
-    with reraise_with_path(path):
+    `check` returns the table. Errors on the content name the file.
+    """
+    try:
         resolve_inside(path.parent, path.name, ReadPolicy(allow_links=allow_links))
         table = pd.read_csv(path, **options)
         if not isinstance(table.index, pd.RangeIndex):  # pandas would shift the columns
@@ -86,19 +87,11 @@ def read_table(path: Path, columns, *, allow_links=False, **options) -> pd.DataF
             raise ValueError(f"it has no column {', '.join(missing)}")
         if table.index.hasnans or not table.index.is_unique:
             raise ValueError("the values in its first column are not unique")
-        return table
-
-
-@contextmanager
-def reraise_with_path(path: Path) -> Iterator[None]:
-    """Convert errors on the content of a file to an InvalidECGError that names the file."""
-    try:
-        yield
+        return check(table) if check else table
     except (AttributeError, LookupError, MemoryError, OSError, OverflowError, RecursionError,
             TypeError, ValueError) as error:  # fmt: skip
         raise InvalidECGError(
-            f"{path} differs from the published file: {error} ({type(error).__name__}). Restore "
-            "the published file."
+            f"{path} differs from the published file: {error} ({type(error).__name__}). Restore it."
         ) from error
 
 

@@ -132,12 +132,7 @@ def load_challenge(
     FileNotFoundError
         If the folder, or that of a source, is missing.
     InvalidECGError, OSError, ImportError
-        As from :func:`read_wfdb` and :func:`load_ptbxl`; also if a folder has no records.
-
-    Warns
-    -----
-    RecordWarning
-        If records are left out or padded.
+        As from :func:`read_wfdb` and :func:`load_ptbxl`, like warnings; or if there are no records.
 
     References
     ----------
@@ -202,7 +197,7 @@ def fetch_cpsc2018(data_home: str | os.PathLike[str] | None = None, **options: A
     data_home : str or path-like, default=None
         The folder around ``challenge-2021``. By default that of :func:`get_data_home`.
     **options
-        Other parameters of :func:`load_challenge`, which returns the Bunch.
+        As in :func:`load_challenge`, whose result and errors apply.
 
     Examples
     --------
@@ -263,8 +258,7 @@ def _list_records(root: Path, sources: Sequence[str] | None) -> list[str]:
         names = [path.relative_to(root).as_posix()[:-4] for path in folder.rglob("*.hea")]
         if not names:
             raise InvalidECGError(
-                f"There is no record (file with the extension .hea) in {folder}. Pass a folder "
-                "that holds some."
+                f"There is no record (file *.hea) in {folder}. Pass a folder that holds some."
             )
         records += sorted(names)
     return records

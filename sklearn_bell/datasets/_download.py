@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, suppress
 from pathlib import Path, PurePosixPath
 
-from sklearn_bell.datasets._base import Source, find_dataset, get_data_home
+from sklearn_bell.datasets._base import Source, get_data_home
 from sklearn_bell.exceptions import InvalidECGError
 
 _CHECKSUMS = "SHA256SUMS.txt"  # published by PhysioNet for each data set
@@ -22,7 +22,7 @@ def download_if_absent(source: Source, data_home, prefixes, n_connections, verbo
     """Download the missing files whose names start with one of the prefixes."""
     folder = get_data_home(data_home) / source.folders[0]
     with suppress(FileNotFoundError):
-        if find_dataset(source, data_home) != folder or not (folder / _CHECKSUMS).exists():
+        if source.find(data_home) != folder or not (folder / _CHECKSUMS).exists():
             return  # a copy from elsewhere stays untouched
     try:
         import pooch
@@ -64,20 +64,17 @@ def download_if_absent(source: Source, data_home, prefixes, n_connections, verbo
             )
         for parent in {(folder / name).parent for name in missing}:  # connections would compete
             parent.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(n_connections) as executor:
-            jobs = [executor.submit(fetch, name) for name in missing]
-            try:
-                done: Iterable[Future] = as_completed(jobs)
-                if verbose and missing:
-                    from rich.console import Console
-                    from rich.progress import track
+        executor = ThreadPoolExecutor(n_connections)
+        stack.callback(executor.shutdown, cancel_futures=True)
+        jobs = [executor.submit(fetch, name) for name in missing]
+        done: Iterable[Future] = as_completed(jobs)
+        if verbose and missing:
+            from rich.console import Console
+            from rich.progress import track
 
-                    done = track(done, "Downloading", len(jobs), console=Console(stderr=True))
-                for job in done:
-                    job.result()
-            except BaseException:
-                executor.shutdown(cancel_futures=True)
-                raise
+            done = track(done, "Downloading", len(jobs), console=Console(stderr=True))
+        for job in done:
+            job.result()
 
 
 def _read_checksums(path: Path) -> dict[str, str]:

@@ -17,8 +17,7 @@ from sklearn_bell.exceptions import InvalidECGError
 
 _NOT_LEADS = {"", "index", "time", "t"}  # columns that other programs write beside leads
 _EXPECTED = (
-    "expected cells separated by commas: a header of lead names, then a line of numbers in mV for "
-    "each sample"
+    "expected cells separated by commas: a header of leads, then a line in mV for each sample"
 )
 
 
@@ -82,7 +81,7 @@ def read_csv(paths: Iterable[Path], leads: Sequence[str] | None = None) -> Bunch
         records.append(values[:, positions].T.astype(np.float32))
         if records[-1].shape != records[0].shape:
             raise InvalidECGError(
-                f"{path} has {len(values)} samples, but {paths[0]} has {records[0].shape[1]}. Crop "
+                f"{path} has {len(values)} samples, but {paths[0]} has {records[0].shape[1]}: crop "
                 "all records to one length."
             )
     return Bunch(

@@ -11,15 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sklearn_bell.datasets._base import (
-    Loaded,
-    Source,
-    binarize,
-    find_dataset,
-    read_table,
-    reraise_with_path,
-    select_labelled,
-)
+from sklearn_bell.datasets._base import Loaded, Source, binarize, read_table, select_labelled
 from sklearn_bell.datasets._download import download_if_absent
 from sklearn_bell.datasets._record import ReadPolicy, TargetFormat
 from sklearn_bell.datasets._wfdb import CONSTRAINTS, check_leads, read_records
@@ -58,8 +50,6 @@ _COLUMNS = {
     "conduction": "Conduction abnormalities",
     "hypertrophy": "Hypertrophies",
 }
-
-
 _CONSTRAINTS = CONSTRAINTS | {
     "task": [StrOptions(set(_COLUMNS))],
     "sampling_rate": [Interval(Real, 0, None, closed="neither")],
@@ -84,9 +74,8 @@ def load_ludb(
 ) -> Loaded:
     """Load LUDB, 200 12-lead ECGs with rhythm, axis, conduction and hypertrophy.
 
-    The files are those of the publisher [1]_: ``ludb.csv`` and the folder ``data``. The gains in
-    the headers scale every lead to a peak-to-peak amplitude of 1 and are not used: the digital
-    values are microvolts.
+    The files are those of the publisher [1]_: ``ludb.csv`` and the folder ``data``. Their digital
+    values are microvolts; header gains, which scale leads to 1 from peak to peak, are not used.
 
     Parameters
     ----------
@@ -100,7 +89,8 @@ def load_ludb(
     sampling_rate : float, default=500
         In Hz; the records have 500 and are resampled to any other.
     unlabelled : bool, default=False
-        Keep records without an axis, with the target -1. By default they are left out.
+        Keep records without an axis, with the target -1. By default they are left out, with a
+        :class:`~sklearn_bell.exceptions.RecordWarning`.
     leads, n_jobs, out, allow_links, download_if_missing, n_connections, verbose, return_X_y
         As in :func:`load_ptbxl`. The download has about 25 MB.
 
@@ -121,11 +111,6 @@ def load_ludb(
     FileNotFoundError, InvalidECGError, OSError, ImportError
         As from :func:`load_ptbxl`.
 
-    Warns
-    -----
-    RecordWarning
-        If records without an axis are left out.
-
     References
     ----------
     .. [1] Kalyakulina et al., "LUDB: A New Open-Access Validation Tool for Electrocardiogram
@@ -135,25 +120,17 @@ def load_ludb(
     --------
     >>> from sklearn_bell.datasets import load_ludb
     >>> X, y = load_ludb(task="hypertrophy", return_X_y=True)  # doctest: +SKIP
-    >>> load_ludb("an_empty_folder")
-    Traceback (most recent call last):
-        ...
-    FileNotFoundError: Expected LUDB in an_empty_folder ... Download it with fetch_ludb, ...
     """
     target_format = TargetFormat(check_leads(leads), sampling_rate, adc_gain=1000.0)  # microvolts
     if download_if_missing:
         download_if_absent(LUDB, data_home, ("",), n_connections, verbose)
-    folder = find_dataset(LUDB, data_home)
-    path = folder / LUDB.marker
-    table = read_table(
-        path, _COLUMNS.values(), allow_links=allow_links, dtype=str, keep_default_na=False
-    )
-    with reraise_with_path(path):
-        table.index = table.index.astype(int)
+    folder = LUDB.find(data_home)
+    columns, as_text = _COLUMNS.values(), {"dtype": str, "keep_default_na": False}
+    table = read_table(folder / LUDB.marker, columns, allow_links, _number_records, **as_text)
     table = table.apply(lambda column: column.str.strip())  # cells end in line breaks
     findings = [cell.splitlines() for cell in table[_COLUMNS[task]]]
     if task in ("conduction", "hypertrophy"):
-        target, target_names = binarize([[line.strip() for line in lines] for lines in findings])
+        target, target_names = binarize([[*map(str.strip, lines)] for lines in findings])
         labelled = np.ones(len(table), dtype=bool)
     else:
         # of "Electric axis of the heart: normal" the last part; -1 for no finding
@@ -175,15 +152,17 @@ def load_ludb(
     return bunch
 
 
+def _number_records(table: pd.DataFrame) -> pd.DataFrame:
+    return table.set_index(table.index.astype(int))
+
+
 def fetch_ludb(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:
     """Download LUDB (about 25 MB) if it is missing, and load it.
 
     Parameters
     ----------
-    data_home : str or path-like, default=None
-        The folder around ``ludb``. By default that of :func:`get_data_home`.
-    **options
-        Other parameters of :func:`load_ludb`, whose result and errors apply.
+    data_home, **options
+        As in :func:`load_ludb`, whose result and errors apply. Downloads go to its ``ludb``.
 
     Examples
     --------

@@ -96,8 +96,7 @@ def make_ecg(
         In Hz and seconds. The heart models depend on neither rate nor noise.
     noise : float or mapping of str to float, default=1.0
         A factor on the default noise, 0 for none; or the microvolts at each electrode of
-        ``"wander"`` (60), ``"hum"`` (10), ``"muscle"`` (15) and ``"steps"`` (150), zero if left
-        out.
+        ``"wander"`` (60), ``"hum"`` (10), ``"muscle"`` (15) and ``"steps"`` (150), or else zero.
     weights : array-like of shape (n_classes,), default=None
         Proportions of the `classes`, to the nearest record, whatever their sum. None: equal.
     random_state : int, RandomState instance or None, default=None
@@ -248,8 +247,7 @@ def _allocate_classes(n_records, weights, n_classes):
     weights = np.ones(n_classes) if weights is None else np.asarray(weights, dtype=float)
     if weights.shape != (n_classes,) or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
         raise InvalidECGError(
-            f"Expected weights to be {n_classes} proportions, one for each class and none "
-            f"negative, got {weights.tolist()}."
+            f"Expected weights: {n_classes} proportions, none negative, got {weights.tolist()}."
         )
     rank = (np.arange(n_records) + 0.5) / n_records
     return np.searchsorted(np.cumsum(weights) / weights.sum(), rank)

@@ -5,23 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from numbers import Integral
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import Options, StrOptions, validate_params
 
-from sklearn_bell.datasets._base import (
-    Loaded,
-    Source,
-    binarize,
-    find_dataset,
-    read_table,
-    reraise_with_path,
-    select_labelled,
-)
+from sklearn_bell.datasets._base import Loaded, Source, binarize, read_table, select_labelled
 from sklearn_bell.datasets._download import download_if_absent
 from sklearn_bell.datasets._record import ReadPolicy, TargetFormat
 from sklearn_bell.datasets._wfdb import CONSTRAINTS, check_leads, read_records
@@ -69,8 +61,6 @@ _TASKS: dict[str, tuple[str | None, str | None]] = {
     "form": ("form", None),
     "rhythm": ("rhythm", None),
 }
-
-
 _CONSTRAINTS = CONSTRAINTS | {
     "task": [StrOptions(set(_TASKS))],
     "sampling_rate": [Options(Integral, set(_FILE_COLUMNS))],
@@ -183,20 +173,23 @@ def load_ptbxl(
     if download_if_missing:
         prefixes = (PTB_XL.marker, "scp_statements.csv", "LICENSE.txt", f"{records}/")
         download_if_absent(PTB_XL, data_home, prefixes, n_connections, verbose)
-    folder = find_dataset(PTB_XL, data_home)
+    folder = PTB_XL.find(data_home)
     if not (folder / records).is_dir():
         raise FileNotFoundError(
             f"Expected a folder {records} in {folder}. Download it with fetch_ptbxl, or from "
             f"{PTB_XL.url}, or load the other sampling_rate."
         )
-    table = _read_records(folder, _FILE_COLUMNS[sampling_rate], allow_links)
+    text_columns = ["scp_codes", _FILE_COLUMNS[sampling_rate]]
+    columns = ["patient_id", "strat_fold", *text_columns]
+    check = partial(_check_table, text_columns=text_columns)
+    table = read_table(folder / PTB_XL.marker, columns, allow_links, check)
     if folds is not _FOLDS:
         _check_folds(folds, table["strat_fold"])
         table = table[table["strat_fold"].isin(folds)]
     target, target_names = _encode(table["scp_codes"], folder, task, allow_links)
 
     names = np.array(table[_FILE_COLUMNS[sampling_rate]], dtype=str)
-    mask, skipped = select_labelled(names, np.asarray(target.any(axis=1)), task, unlabelled)
+    mask, skipped = select_labelled(names, target.any(axis=1), task, unlabelled)
     table, target, names = table[mask], target[mask], names[mask]
     policy = ReadPolicy(folder, allow_links=allow_links)
     bunch = read_records(names, folder, target_format, policy, n_jobs=n_jobs, out=out)
@@ -214,10 +207,8 @@ def fetch_ptbxl(data_home: str | os.PathLike[str] | None = None, **options: Any)
 
     Parameters
     ----------
-    data_home : str or path-like, default=None
-        The folder around ``ptb-xl``. By default that of :func:`get_data_home`.
-    **options
-        Other parameters of :func:`load_ptbxl`, whose result and errors apply.
+    data_home, **options
+        As in :func:`load_ptbxl`, whose result and errors apply. Downloads go to its ``ptb-xl``.
 
     Examples
     --------
@@ -235,21 +226,17 @@ def _check_folds(folds: Iterable[int], available: Iterable[int]) -> list[int]:
     return checked
 
 
-def _read_records(folder: Path, file_column: str, allow_links: bool) -> pd.DataFrame:
-    """Return the table of records, with the columns used here checked."""
-    path = folder / PTB_XL.marker
-    columns = ["patient_id", "strat_fold", "scp_codes", file_column]
-    table = read_table(path, columns, allow_links=allow_links)
-    with reraise_with_path(path):
-        for column in ("patient_id", "strat_fold"):
-            if (table[column].astype(np.int64) != table[column]).any():
-                raise ValueError(f"its column {column} has values that are not whole numbers")
-        for column in ("scp_codes", file_column):
-            if not table[column].map(lambda cell: isinstance(cell, str)).all():
-                raise ValueError(f"its column {column} has values that are not text")
-        for cell in table["scp_codes"]:
-            if not isinstance(_parse_codes(cell), dict):
-                raise ValueError(f"{cell!r} has no codes")
+def _check_table(table: pd.DataFrame, text_columns: list[str]) -> pd.DataFrame:
+    """Check the columns that are used here, and return the table."""
+    for column in ("patient_id", "strat_fold"):
+        if (table[column].astype(np.int64) != table[column]).any():
+            raise ValueError(f"its column {column} has values that are not whole numbers")
+    for column in text_columns:
+        if not table[column].map(lambda cell: isinstance(cell, str)).all():
+            raise ValueError(f"its column {column} has values that are not text")
+    for cell in table["scp_codes"]:
+        if not isinstance(_parse_codes(cell), dict):
+            raise ValueError(f"{cell!r} has no codes")
     return table
 
 
@@ -262,7 +249,7 @@ def _encode(cells, folder, task, allow_links) -> tuple[np.ndarray, np.ndarray]:
     """Return the label indicator (n_records, n_classes) and the class names of a task."""
     selector, class_column = _TASKS[task]
     columns = [name for name in (selector, class_column) if name]
-    statements = read_table(folder / "scp_statements.csv", columns, allow_links=allow_links)
+    statements = read_table(folder / "scp_statements.csv", columns, allow_links)
     if selector:
         statements = statements[statements[selector] == 1]
     classes = statements[class_column].dropna() if class_column else statements.index.to_series()

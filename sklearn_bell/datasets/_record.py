@@ -295,12 +295,10 @@ def _to_millivolts(signal: Signal, digital: np.ndarray, adc_gain: float | None, 
     return np.concatenate([values[n_skewed:], np.full(n_skewed, np.nan)])
 
 
-def _check_size(n_samples: float) -> None:
-    """Refuse to allocate too much memory."""
-    if n_samples > _MAX_SAMPLES:
-        raise InvalidECGError(
-            f"expected at most {_MAX_SAMPLES} samples in all leads, got {n_samples:.0f}."
-        )
+def _check_size(n: float) -> None:
+    """Refuse to allocate memory for too many samples."""
+    if n > _MAX_SAMPLES:
+        raise InvalidECGError(f"expected at most {_MAX_SAMPLES} samples in all leads, got {n:.0f}.")
 
 
 def _target_length(target: TargetFormat, rate: float, n_available: int) -> int:

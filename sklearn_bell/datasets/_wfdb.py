@@ -38,21 +38,15 @@ _RECORDS_PER_TASK = 16  # a task costs some milliseconds, and a record takes les
 _IDLE = 30  # s until idle workers end
 
 CONSTRAINTS: dict[str, list] = {  # of parameters of read_wfdb and the loaders
-    "data_home": [str, os.PathLike, None],
-    "folder": [str, os.PathLike, None],
+    **{name: [str, os.PathLike, None] for name in ("data_home", "folder", "out")},
+    **{name: ["boolean"] for name in ("unlabelled", "verify", "allow_links", "return_X_y")},
+    **{name: ["boolean"] for name in ("download_if_missing", "verbose")},
     "leads": ["array-like", None],
     "sampling_rate": [Interval(Real, 0, None, closed="neither"), None],
     "duration": [Interval(Real, 0, None, closed="neither"), None],
-    "unlabelled": ["boolean"],
     "n_jobs": [Integral, None],
-    "out": [str, os.PathLike, None],
     "on_error": [StrOptions({"raise", "skip"})],
-    "verify": ["boolean"],
-    "allow_links": ["boolean"],
-    "download_if_missing": ["boolean"],
     "n_connections": [Interval(Integral, 1, None, closed="left")],
-    "verbose": ["boolean"],
-    "return_X_y": ["boolean"],
 }
 
 
@@ -77,8 +71,7 @@ def read_wfdb(
     Parameters
     ----------
     records : str, path-like or iterable of str or path-like
-        Paths of the records, with or without extension; or a folder whose file ``RECORDS`` lists
-        them.
+        Paths of the records, with or without extension; or a folder with a list ``RECORDS``.
     leads : sequence of str of length n_leads, default=None
         Names of the leads to read, in this order; case does not matter. By default those of the
         first record: I, II, III, aVR, aVL, aVF, V1-V6 first if it has these, else in its order.
@@ -157,50 +150,38 @@ def read_wfdb(
 def read_records(names, folder, target, policy, *, n_jobs=None, out=None, skip=False) -> Bunch:
     """Read the records `names`, relative to `folder` if it is not None. See :func:`read_wfdb`."""
     paths = _local_paths(names, folder)
-    padded: list[str] = []
+    padded: dict[str, bool] = {}
     skipped: dict[str, str] = {}
 
-    def valid(results: Iterable[DecodedRecord | Exception]) -> Iterator[tuple[str, DecodedRecord]]:
-        """Yield the records with their names; skip or raise errors."""
+    def valid(results: Iterable[DecodedRecord | Exception]) -> Iterator[DecodedRecord]:
+        """Yield the records; skip or raise errors."""
         for name, result in zip(names, results, strict=True):
             if isinstance(result, DecodedRecord):
-                yield name, result
+                padded[name] = result.padded
+                yield result
             elif not skip or isinstance(result, LengthMismatch):
                 raise InvalidECGError(f"Record {name}: {result}") from result
             else:
                 skipped[name] = str(result)
 
-    def signals(results: Iterable[DecodedRecord | Exception]) -> Iterator[np.ndarray]:
-        for name, record in valid(results):
-            if record.padded:
-                padded.append(name)
-            yield record.signal
-
-    for _, record in valid(try_read(read_record, path, target, policy) for path in paths):
-        target = record.format  # the first valid record sets the format of all
-        break
-    else:
+    first = next(valid(try_read(read_record, path, target, policy) for path in paths), None)
+    if first is None:
         name, cause = next(iter(skipped.items()))
-        raise InvalidECGError(
-            f"None of the {len(names)} records could be read; the first, {name}: {cause}"
-        )
-    shape = (len(target.leads or ()), target.n_samples or 0)
+        problem = f"None of the {len(names)} records could be read; the first, {name}: {cause}"
+        raise InvalidECGError(problem)
+    target = first.format  # of all records
+    shape = first.signal.shape
     chunk = _BYTES_AT_ONCE // (4 * math.prod(shape))
     with closing(_read_parallel(read_record, paths, n_jobs, chunk, target, policy)) as results:
-        rows = signals(results)
-        data = _write(rows, shape, out) if out else _stack(rows, len(paths), shape)
+        signals = (record.signal for record in valid(results))
+        data = _write(signals, shape, out) if out else _stack(signals, len(paths), shape)
     if skipped:
-        warn_about_records(
-            f"of {len(names)} records could not be read and are left out",
-            (f"{name} ({cause.rstrip('.')})" for name, cause in skipped.items()),
-            "See skipped.",
-        )
-    if padded:
-        warn_about_records(
-            f"of {len(data)} records are too short and were padded with zeros",
-            padded,
-            "See padded.",
-        )
+        causes = (f"{name} ({cause.rstrip('.')})" for name, cause in skipped.items())
+        problem = f"of {len(names)} records could not be read and are left out"
+        warn_about_records(problem, causes, "See skipped.")
+    if too_short := [name for name in names if padded.get(name)]:
+        problem = f"of {len(data)} records are too short and were padded with zeros"
+        warn_about_records(problem, too_short, "See padded.")
     return Bunch(
         data=data,
         lead_names=list(target.leads or ()),
@@ -208,7 +189,7 @@ def read_records(names, folder, target, policy, *, n_jobs=None, out=None, skip=F
         units="mV",
         record_names=np.array([name for name in names if name not in skipped], dtype=str),
         skipped=skipped,
-        padded=padded,
+        padded=too_short,
     )
 
 
@@ -252,9 +233,8 @@ def _list_records(records, allow_links: bool) -> tuple[list[str], Path | None]:
     else:
         names = [os.fsdecode(record) for record in records]
     extensions = (".hea", ".dat", ".mat")
-    return [
-        os.path.splitext(name)[0] if name.lower().endswith(extensions) else name for name in names
-    ], folder
+    stems = [os.path.splitext(name) for name in names]
+    return [stem if end.lower() in extensions else stem + end for stem, end in stems], folder
 
 
 def _local_paths(names: Sequence[str], folder: Path | None) -> list[str]:
@@ -299,9 +279,9 @@ def _write(signals: Iterator[np.ndarray], shape: tuple[int, int], out) -> np.nda
     """Write the signals one by one to a file, which is renamed to `out` when complete."""
     unfinished = f"{os.fspath(out)}.{os.getpid()}.part"
     header = {"descr": "<f4", "fortran_order": False}
+    n = 0
     try:
         with open(unfinished, "wb") as file:
-            n = 0
             np.lib.format.write_array_header_1_0(file, header | {"shape": (n, *shape)})
             for signal in signals:
                 file.write(signal.astype("<f4", copy=False).tobytes())
