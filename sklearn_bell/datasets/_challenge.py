@@ -194,10 +194,8 @@ def fetch_cpsc2018(data_home: str | os.PathLike[str] | None = None, **options: A
 
     Parameters
     ----------
-    data_home : str or path-like, default=None
-        The folder around ``challenge-2021``. By default that of :func:`get_data_home`.
-    **options
-        As in :func:`load_challenge`, whose result and errors apply.
+    data_home, **options
+        `folder` and options of :func:`load_challenge`, whose result and errors apply.
 
     Examples
     --------

@@ -45,9 +45,7 @@ _LEADS_FROM_ELECTRODES[6:, :3] = -1 / 3  # V1-V6: against the mean of RA, LA and
 
 # microvolts at each electrode: root mean square, or for steps the standard deviation of height
 _NOISE = {"wander": 60.0, "hum": 10.0, "muscle": 15.0, "steps": 150.0}
-_MAINS = 50.0  # Hz
 _SECONDS_PER_STEP = 100.0  # mean time between two steps of one electrode
-_STEP_DECAY = 1.0  # seconds, of the amplifier's high-pass filter
 
 _BATCH = 64  # records made together, which bounds the memory used beyond the result
 
@@ -267,7 +265,8 @@ def _steps(n_records, time, rng):
     since = time - rng.uniform(0, time[-1], (len(electrode), 1))
     height = rng.standard_normal((len(electrode), 1))
     steps = np.zeros((len(count), len(time)))
-    np.add.at(steps, electrode, height * (since >= 0) * np.exp(-np.abs(since) / _STEP_DECAY))
+    # the amplifier's high-pass filter has a time constant of 1 s
+    np.add.at(steps, electrode, height * (since >= 0) * np.exp(-np.abs(since)))
     return steps.reshape(n_records, 9, len(time))
 
 
@@ -276,7 +275,7 @@ def _simulate_noise(microvolts, n_records, time, rng):
     shape = (n_records, 9, len(time))
     simulators = {  # each of mean square 1
         "wander": lambda: _sinusoids(rng.uniform(0.05, 0.5, (n_records, 3)), time, rng),
-        "hum": lambda: _sinusoids(rng.normal(_MAINS, 0.05, (n_records, 1)), time, rng),
+        "hum": lambda: _sinusoids(rng.normal(50, 0.05, (n_records, 1)), time, rng),
         "muscle": lambda: rng.standard_normal(shape, dtype=np.float32),
         "steps": lambda: _steps(n_records, time, rng),
     }

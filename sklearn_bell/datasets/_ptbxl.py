@@ -104,8 +104,7 @@ def load_ptbxl(
     folds : iterable of int, default=None
         The folds to load, of 1 to 10. By default all.
     unlabelled : bool, default=False
-        Keep records without a label of the task; their row of `target` is zero. By default they
-        are left out, as in the benchmark.
+        Keep records without a label of the task, with zeros in `target`, unlike the benchmark.
     leads, n_jobs, out, allow_links
         As in :func:`read_wfdb`. All records at 500 Hz have 5.2 GB.
     download_if_missing : bool, default=False

@@ -119,9 +119,8 @@ def read_record(path: str, target: TargetFormat, policy: ReadPolicy) -> DecodedR
     rates = {header.rate * header.signals[i].per_frame for i in chosen}
     if len(rates) > 1:
         listed = ", ".join(f"{rate:g}" for rate in sorted(rates))
-        raise InvalidECGError(
-            f"its leads differ in sampling rate ({listed} Hz). Select leads of one rate."
-        )
+        problem = f"its leads differ in sampling rate ({listed} Hz)"
+        raise InvalidECGError(f"{problem}. Select leads of one rate.")
     rate = rates.pop()
     target_rate = float(target.sampling_rate or rate)
     if not _MIN_RATIO <= target_rate / rate <= _MAX_RATIO:
@@ -286,9 +285,8 @@ def _to_millivolts(signal: Signal, digital: np.ndarray, adc_gain: float | None, 
         with np.errstate(over="ignore", invalid="ignore"):  # _check_finite reports overflow
             values = (digital - signal.baseline) * (_MILLIVOLTS[unit] / signal.gain)
     else:
-        raise InvalidECGError(
-            f"its lead {signal.name} has the unknown unit {signal.unit!r}. Expected mV, uV or V."
-        )
+        problem = f"its lead {signal.name} has the unknown unit {signal.unit!r}"
+        raise InvalidECGError(f"{problem}. Expected mV, uV or V.")
     if n_bits := _FORMATS[signal.format].n_bits:
         values[digital == -(2 ** (n_bits - 1))] = np.nan
     n_skewed = signal.skew * signal.per_frame  # missing at the end
