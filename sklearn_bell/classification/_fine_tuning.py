@@ -27,7 +27,7 @@ from sklearn_bell.persistence._models import network_with_weights, set_record_at
 from sklearn_bell.training._data import Rows, forward_batches
 from sklearn_bell.training._device import resolve_device
 from sklearn_bell.training._estimator import TrainedEstimator
-from sklearn_bell.training._loop import fit_context, fit_loop
+from sklearn_bell.training._loop import fit_context
 from sklearn_bell.training._random import (
     default_generators_seeded,
     derived_seed,
@@ -152,20 +152,17 @@ class BaseFineTuning(TrainedEstimator):
         net.module_.n_frozen_epochs = self.n_frozen_epochs
         if early_stopping and early_stopping.is_exhausted(net.epoch_):
             last_epoch = net.epoch_
-        n_reports = last_epoch - net.epoch_ + net.is_resumed_
         try:
-            with fit_context(self, n_reports, X, "fine-tune", context) as task:
-                fit_loop(
-                    net,
-                    data,
-                    targets,
-                    last_epoch=last_epoch,
-                    history=self.history_,
-                    reporter=self._reporter(task, X),
-                    callbacks=[early_stopping] if early_stopping else [],
-                    manager=manager,
-                    extra_state=lambda: {"early_stopping": early_stopping and early_stopping.best},
-                )
+            self._train_until(
+                last_epoch,
+                X,
+                data,
+                targets,
+                task=("fine-tune", context),
+                callbacks=[early_stopping] if early_stopping else [],
+                manager=manager,
+                extra_state=lambda: {"early_stopping": early_stopping and early_stopping.best},
+            )
         finally:
             self.best_epoch_ = early_stopping.restore_best(net) if early_stopping else net.epoch_
 

@@ -45,10 +45,10 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
     Parameters
     ----------
     sampling_strategy : float, str, dict or callable, default="auto"
-        Number of records per class after resampling, as in imbalanced-learn: the ratio of the rarer
-        to the other one of two classes; ``"minority"``, ``"not minority"``, ``"not majority"``
+        Number of records per class after resampling, as in imbalanced-learn: ratio of the rarer to
+        the other of two classes; ``"minority"``, ``"not minority"``, ``"not majority"``
         (``"auto"``) or ``"all"`` for the classes to raise to the most frequent one; a dict of
-        numbers by class; or a function of y that returns one. Multi-label classes are columns of y.
+        numbers by class; or a function of y to one. Multi-label classes are columns of y.
     method : {"interpolate", "sample", "prior"}, default="interpolate"
         Source of the codes:
 
@@ -87,9 +87,8 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
     max_redraws : int, default=10
         Largest number of redraws. Records that are still rejected are kept with a RecordWarning.
     verbose : bool or int, default=False
-        Whether to print number, loss and duration of each epoch of the prior.
     checkpoint : str, path or Checkpoint, default=None
-        As in :class:`sklearn_bell.VQVAETransformer`.
+        As in :class:`sklearn_bell.VQVAETransformer`; `verbose` is for the epochs of the prior.
     random_state : int, RandomState instance or None, default=None
         Seed of all random numbers, and of a VQ-VAE or filter whose own ``random_state`` is None.
 
@@ -132,9 +131,8 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
             sampler = VQVAEOverSampler().set_fit_resample_request(groups=True)
             make_pipeline(sampler, classifier).fit(X, y, groups=patients)
 
-    The paper works on images and does not report where and how much it mixes [1]_. Here, latents
-    are mixed before quantisation, with weights up to a half, so that the first source sets the
-    rhythm.
+    The paper works on images and does not report where and how much it mixes [1]_. Weights up to a
+    half, the default here, let the first source set the rhythm.
 
     References
     ----------

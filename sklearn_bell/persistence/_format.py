@@ -24,10 +24,7 @@ _ARRAY, _TENSOR = "array", "tensor"  # keys of one-entry dicts that stand for an
 
 
 def write_file(path, content, kind):
-    """Write dicts, lists, numbers, strings, arrays and tensors atomically; `kind` names their type.
-
-    Keys of dicts are strings. Tensors may be on any device.
-    """
+    """Write dicts with string keys, lists, scalars, arrays and tensors; `kind` names their type."""
     write_atomically(path, to_bytes(content, kind))
 
 

@@ -88,8 +88,7 @@ class SaveMixin:
         if not is_own_estimator(self):
             return super().__getstate__()
         tree = estimator_to_tree(self)
-        unknown = sorted(unknown_names(tree["params"]))
-        if unknown:
+        if unknown := sorted(unknown_names(tree["params"])):
             raise TypeError(
                 f"{', '.join(unknown)} is not part of sklearn_bell and cannot be stored without "
                 "code. Use save and pass it to load, or use joblib.dump; its files must come from "
@@ -137,14 +136,13 @@ def load(path: str | os.PathLike[str], **params: Any) -> Any:
     ----------
     path : str or path
     **params : dict
-        Parameters to replace, named as in ``set_params``. Required for those that are not part of
-        this library, such as your own network: ``load(path, encoder=MyEncoder)``. Pass
-        ``device="cpu"`` to load a model of another device.
+        Parameters to replace, such as ``device="cpu"``, named as in ``set_params``. Required for
+        those that are not part of this library: ``load(path, encoder=MyEncoder)``.
 
     Returns
     -------
     estimator : estimator
-        It predicts and transforms to the same bits on the same machine.
+        Predicts and transforms to the same bits on the same machine.
 
     Raises
     ------
@@ -152,7 +150,7 @@ def load(path: str | os.PathLike[str], **params: Any) -> Any:
         A ``ValueError`` that names the file: if it is damaged, not a model, of a newer format, if a
         parameter is missing, or if the weights do not fit the parameters.
     OSError
-        If the file does not exist or cannot be read.
+        If the file cannot be read.
 
     Examples
     --------
@@ -175,9 +173,8 @@ def _load_bytes(data, params, path):
         raise InvalidFileError(f"{path}: {error}") from error
     except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError,
             TypeError, ValueError) as error:  # fmt: skip
-        raise InvalidFileError(
-            f"{path}: its content is not a valid model ({type(error).__name__}: {error})"
-        ) from error
+        message = f"its content is not a valid model ({type(error).__name__}: {error})"
+        raise InvalidFileError(f"{path}: {message}") from error
 
 
 def set_record_attributes(estimator, state):
@@ -198,21 +195,19 @@ def set_record_attributes(estimator, state):
 
 
 def network_with_weights(make_network, weights, required=""):
-    """Make a network and load its weights.
+    """Make a network and load its weights; only those with the prefix `required` must be there.
 
-    The network is first made on the meta device, so that no file can allocate more than it holds.
-    Weights whose names do not start with `required` may be missing and are then initialised.
+    It is first made on the meta device, so that no file can allocate more than it holds.
     """
     with torch.device("meta"):
         shapes = {name: tensor.shape for name, tensor in make_network().state_dict().items()}
     file_shapes = {name: tensor.shape for name, tensor in weights.items()}
-    missing = {name: shape for name, shape in shapes.items() if name not in file_shapes}
+    missing = {name: shapes[name] for name in shapes.keys() - file_shapes.keys()}
     if not any(name.startswith(required) for name in missing):
         if sum(map(math.prod, missing.values())) > _MAX_NEW_WEIGHTS:
             raise InvalidFileError(f"its parameters need more than {_MAX_NEW_WEIGHTS} new weights")
         file_shapes |= missing
-    wrong = sorted({name for name, _ in shapes.items() ^ file_shapes.items()})
-    if wrong:
+    if wrong := sorted({name for name, _ in shapes.items() ^ file_shapes.items()}):
         raise InvalidFileError(f"its weights do not fit its parameters: {', '.join(wrong[:3])}")
     network = make_network()
     network.load_state_dict(weights, strict=False)

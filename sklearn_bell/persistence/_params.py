@@ -82,10 +82,8 @@ def unknown_names(tree):
 
 def _encode(value):
     """Describe the value of a parameter."""
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | float | str | np.generic):
         return value
-    if isinstance(value, np.generic):
-        return value.item()
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         return value
     if isinstance(value, list | tuple | np.ndarray):
@@ -111,11 +109,8 @@ def _encode(value):
         parameters = inspect.signature(cls).parameters
         if not value.state_dict() and all(hasattr(value, name) for name in parameters):
             return {"object": [cls.__name__, _encode(_constructor_arguments(value, parameters))]}
-    module, name = (
-        getattr(value, "__module__", "?"),
-        getattr(value, "__qualname__", cls.__qualname__),
-    )
-    return {"unknown": f"{module}.{name}"}
+    name = getattr(value, "__qualname__", cls.__qualname__)
+    return {"unknown": f"{getattr(value, '__module__', '?')}.{name}"}
 
 
 def _constructor_arguments(module, parameters):
@@ -136,10 +131,9 @@ def _decode(value, params, name):
     ((kind, content),) = value.items()
     networks = _known_classes(_NETWORKS)
     match kind:
-        case "list":
-            return [_decode(item, params, name) for item in content]
-        case "tuple":
-            return tuple(_decode(item, params, name) for item in content)
+        case "list" | "tuple":
+            items = [_decode(item, params, name) for item in content]
+            return tuple(items) if kind == "tuple" else items
         case "dict":
             return dict([_decode(item, params, name) for item in entry] for entry in content)
         case "random_state":

@@ -33,7 +33,7 @@ from sklearn_bell.training._data import forward_batches
 from sklearn_bell.training._device import autocast, resolve_device, resolve_dtype, to_tensor
 from sklearn_bell.training._distributed import current_processes
 from sklearn_bell.training._estimator import TrainedEstimator
-from sklearn_bell.training._loop import fit_context, fit_loop, resume
+from sklearn_bell.training._loop import resume
 from sklearn_bell.training._random import default_generators_seeded, derived_seed, resolve_seed
 from sklearn_bell.training._run_hash import data_signature
 
@@ -139,7 +139,6 @@ missing, device, precision, verbose, checkpoint, random_state
         Returns
         -------
         self : object
-            Fitted transformer.
         """
         return self._fit(X)
 
@@ -152,15 +151,12 @@ missing, device, precision, verbose, checkpoint, random_state
 
         Parameters
         ----------
-        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            At least two records with the leads and length of the first call.
-        y : None
-            Ignored.
+        X, y
+            As in `fit`, with the leads and length of the first call.
 
         Returns
         -------
         self : object
-            Fitted transformer.
         """
         return self._partial_fit(X)
 
@@ -225,10 +221,7 @@ missing, device, precision, verbose, checkpoint, random_state
         return np.array(names, dtype=object)
 
     def save(self, path: str | os.PathLike[str], *, heads: bool = True) -> None:
-        """Write the fitted transformer to a file for :func:`sklearn_bell.load`.
-
-        Unlike a pickle the file holds no code, and other versions of the libraries can read it.
-        The optimiser, callbacks and ``checkpoint`` are not saved.
+        """Write the fitted transformer to a file, as :meth:`sklearn_bell.ECGClassifier.save`.
 
         Parameters
         ----------
@@ -237,13 +230,6 @@ missing, device, precision, verbose, checkpoint, random_state
         heads : bool, default=True
             False saves the encoder alone, which ``transform`` and `ECGClassifier` need. The file is
             many times smaller, and ``partial_fit`` starts with new heads.
-
-        Raises
-        ------
-        TypeError
-            If the class is not part of sklearn_bell.
-        OSError
-            If the file cannot be written.
         """
         self._save(path, heads=heads)
 
@@ -283,22 +269,18 @@ missing, device, precision, verbose, checkpoint, random_state
         """Train up to an epoch, in all processes."""
         processes = current_processes()
         n_rows = min(len(records), self.epoch_size or len(records))
-        n_epochs = last_epoch - self._net.epoch_
-        n_reports = n_epochs + self._net.is_resumed_
         warner = CollapseWarner(type(self).__name__, self._part_names())
-        with self._training(is_first), fit_context(self, n_reports, records.source) as context:
-            if n_epochs and n_rows < 2 * processes.size:
+        with self._training(is_first):
+            if last_epoch > self._net.epoch_ and n_rows < 2 * processes.size:
                 raise InvalidECGError(
                     f"Expected at least two records per process, got an epoch of {n_rows} records "
                     f"for {processes.size} processes. Start fewer processes."
                 )
-            fit_loop(
-                self._net,
+            self._train_until(
+                last_epoch,
+                records.source,
                 records,
                 targets,
-                last_epoch=last_epoch,
-                history=self.history_,
-                reporter=self._reporter(context, records.source),
                 callbacks=[warner] if processes.rank == 0 else [],
                 manager=manager,
                 processes=processes,

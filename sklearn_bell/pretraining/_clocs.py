@@ -104,17 +104,14 @@ missing, device, precision, verbose, checkpoint, random_state
 
         Parameters
         ----------
-        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            At least two records in mV.
-        y : None
-            Ignored.
+        X, y
+            As in :meth:`BELLPretrainer.fit`.
         groups : array-like of shape (n_records,), default=None
             Patients; a missing one raises InvalidECGError. None takes every record as a patient.
 
         Returns
         -------
         self : object
-            Fitted transformer.
         """
         return self._fit(X, groups)
 
@@ -133,7 +130,6 @@ missing, device, precision, verbose, checkpoint, random_state
         Returns
         -------
         self : object
-            Fitted transformer.
         """
         return self._partial_fit(X, groups)
 

@@ -24,9 +24,9 @@ _SEED_NAME = "seed.safetensors"
 class Checkpoint:
     """Folder in which estimators store the state of their training, and how often.
 
-    A state holds weights, optimiser, seed, epoch and history. Calling `fit` again with the same
-    parameters and records resumes from the newest state and ends with the same weights, to the bit,
-    as an uninterrupted run on the same machine with as many threads.
+    Calling `fit` again with the same parameters and records resumes from the newest state and ends
+    with the same weights, to the bit, as an uninterrupted run on the same machine with as many
+    threads.
 
     Every training has a subfolder named by a hash of its parameters, 64 records and all labels, so
     the folds and candidates of a search do not collide. ``device``, ``verbose`` and callbacks do
@@ -49,10 +49,10 @@ class Checkpoint:
 
     Notes
     -----
-    A state is a safetensors file with a SHA-256. It is written to a temporary file, flushed and
-    renamed, so that a complete one exists whenever the process is killed. A damaged one is skipped
-    with a warning; the last two are kept. If ``random_state`` is None, a resumed run keeps its
-    first seed. Of several processes started by torchrun the first one writes.
+    A state is a safetensors file of weights, optimiser, seed, epoch and history with a SHA-256,
+    replaced atomically, so that a complete one exists whenever the process is killed. A damaged one
+    is skipped with a warning; the last two are kept. If ``random_state`` is None, a resumed run
+    keeps its first seed. Of several processes started by torchrun the first one writes.
 
     Examples
     --------

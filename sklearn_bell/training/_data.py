@@ -38,10 +38,7 @@ def read_batches(records, batch_size, device):
 
 
 def _block_layout(records):
-    """Return the storage block of every row, and the number of rows to read together.
-
-    They are None and 1 for arrays whose rows are read equally fast in any order.
-    """
+    """Return the storage block of each row, or None, and the number of rows to read together."""
     if isinstance(records, Rows):
         blocks, n_rows = _block_layout(records.records)
         return None if blocks is None else blocks[records.rows], n_rows

@@ -19,7 +19,7 @@ from sklearn_bell.persistence._models import SaveMixin
 from sklearn_bell.training._checkpoint import Checkpoint, CheckpointLike
 from sklearn_bell.training._device import resolve_device
 from sklearn_bell.training._distributed import current_processes
-from sklearn_bell.training._loop import Reporter
+from sklearn_bell.training._loop import Reporter, fit_context, fit_loop
 from sklearn_bell.training._trainer import Trainer
 
 if TYPE_CHECKING:
@@ -69,9 +69,17 @@ class TrainedEstimator(CallbackSupportMixin, SaveMixin, ECGInputMixin, BaseEstim
             **options,
         ).initialize()
 
-    def _reporter(self, context, X):
-        verbose = self.verbose if current_processes().rank == 0 else False
-        return Reporter(type(self).__name__, verbose, self, context, X)
+    def _train_until(self, last_epoch, X, records, targets=None, *, task=(), **options):
+        """Run ``fit_loop`` with its options, and show callbacks of scikit-learn the records X.
+
+        `task` is the name of this part of a fit and the context of the whole, if there are parts.
+        """
+        net, name = self._net, type(self).__name__
+        n_reports = last_epoch - net.epoch_ + net.is_resumed_
+        with fit_context(self, n_reports, X, *task) as context:
+            verbose = self.verbose if current_processes().rank == 0 else False
+            options["reporter"] = Reporter(name, verbose, self, context, X)
+            fit_loop(net, records, targets, last_epoch=last_epoch, history=self.history_, **options)
 
     @contextlib.contextmanager
     def _training(self, is_first=True):
@@ -81,12 +89,9 @@ class TrainedEstimator(CallbackSupportMixin, SaveMixin, ECGInputMixin, BaseEstim
         """
         try:
             yield
-        except InvalidECGError:
-            if is_first:
-                self._reset()
-            raise
-        except DivergenceError:
-            if not self.history_:
+        except (InvalidECGError, DivergenceError) as error:
+            is_lost = is_first if isinstance(error, InvalidECGError) else not self.history_
+            if is_lost:
                 self._reset()
             raise
         finally:

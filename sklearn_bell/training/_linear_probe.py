@@ -39,8 +39,8 @@ class LinearProbe:
     every : int, default=5
         Number of epochs between scores.
     patience : int, default=None
-        Number of scores without improvement before training stops, with the weights of the last
-        epoch, not of the best. None never stops it.
+        Number of scores without improvement before training stops; the weights are those of the
+        last epoch. None never stops it.
     name : str, default="linear_probe"
         The scores are ``score_<name>`` in ``history_``, and so in checkpoints.
 

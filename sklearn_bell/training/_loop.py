@@ -24,22 +24,21 @@ def fit_loop(
     extra_state=dict,
     processes=SINGLE_PROCESS,
 ):
-    """Train up to an epoch, reporting and storing the state after each.
+    """Train up to an epoch; after each, add to the history, report, and store the state.
 
-    The history gets an entry for each epoch. Callbacks of scikit-learn stop the training as the
-    reporter asks them, those of skorch by setting ``trainer.stop_training_``. A checkpoint holds
-    the trainer's state, the history, and ``extra_state()``.
+    Callbacks of scikit-learn stop the training as the reporter asks them, those of skorch by
+    setting ``trainer.stop_training_``. A checkpoint also holds ``extra_state()``.
     """
     is_resumed, trainer.is_resumed_ = trainer.is_resumed_, False
     # a resumed training may have been stopped at its last epoch: ask the callbacks again
     if is_resumed and processes.broadcast(reporter.ask_to_stop(history)):
         return
-    is_last = trainer.epoch_ >= last_epoch
-    if is_last:
+    if trainer.epoch_ >= last_epoch:
         return
     n_reads = (last_epoch - trainer.epoch_) * min(len(X), trainer.epoch_size or len(X))
     X = cache_on_device(X, trainer.device, n_reads // processes.size)
     with _run_settings(trainer, callbacks, processes):
+        is_last = False
         while not is_last:
             reporter.begin_epoch()
             start = time.perf_counter()
@@ -56,8 +55,7 @@ def fit_loop(
 
 def resume(trainer, history, manager, max_epochs, processes=SINGLE_PROCESS):
     """Resume from the newest state of at most that many epochs, if there is one."""
-    state = newest_state(manager, max_epochs, processes)
-    if state is not None:
+    if (state := newest_state(manager, max_epochs, processes)) is not None:
         load_state(trainer, history, state)
 
 
@@ -117,11 +115,8 @@ class Reporter:
         """Report the newest epoch; return True if a callback asks to stop."""
         stop, entry = self._end_task(history), history[-1]
         if self.verbose:
-            print(
-                f"[{self.name}] epoch {entry['epoch']} of {last_epoch}: loss {entry['loss']:.4g}, "
-                f"{entry['duration']:.1f} s",
-                flush=True,
-            )
+            number, result = entry["epoch"], f"{entry['loss']:.4g}, {entry['duration']:.1f} s"
+            print(f"[{self.name}] epoch {number} of {last_epoch}: loss {result}", flush=True)
         return stop
 
     def ask_to_stop(self, history):

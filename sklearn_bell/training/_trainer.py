@@ -25,20 +25,13 @@ class Trainer(NeuralNet):
     """
 
     def __init__(self, module, *, seed, epoch_size=None, **kwargs):
-        self.seed, self.epoch_size = seed, epoch_size
-        self.epoch_ = 0
+        self.seed, self.epoch_size, self.epoch_ = seed, epoch_size, 0
         self.stop_training_ = False  # set by callbacks
         self.is_resumed_ = False  # set by load_state, until fit_loop
         self.processes_ = SINGLE_PROCESS
         self.call_module_: Any = None  # of the module or its DDP wrapper, set by fit_loop
-        super().__init__(
-            module,
-            criterion=nn.Identity,  # the module computes its loss
-            dataset=RowDataset,
-            train_split=None,
-            verbose=0,
-            **kwargs,
-        )
+        kwargs |= {"dataset": RowDataset, "train_split": None, "verbose": 0}
+        super().__init__(module, criterion=nn.Identity, **kwargs)  # the module computes its loss
 
     @property
     def _default_callbacks(self):

@@ -26,7 +26,7 @@ from sklearn_bell.training._checkpoint import make_checkpoint_manager
 from sklearn_bell.training._data import forward_batches
 from sklearn_bell.training._device import autocast, resolve_device, resolve_dtype, to_tensor
 from sklearn_bell.training._estimator import TrainedEstimator
-from sklearn_bell.training._loop import LRSchedule, fit_context, fit_loop, resume
+from sklearn_bell.training._loop import LRSchedule, resume
 from sklearn_bell.training._random import default_generators_seeded, derived_seed, resolve_seed
 from sklearn_bell.training._run_hash import data_signature
 
@@ -138,19 +138,11 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         manager = make_checkpoint_manager(self, (), records=records)
         self._initialize(records, resolve_seed(self.random_state, manager))
         resume(self._net, self.history_, manager, self.max_epochs)
-        n_reports = self.max_epochs - self._net.epoch_ + self._net.is_resumed_
         # constant for half of the epochs, then linear
         schedule = LRSchedule(self.lr, lambda epoch: min(1, 2 * (1 - epoch / self.max_epochs)))
-        with self._training(), fit_context(self, n_reports, X) as context:
-            fit_loop(
-                self._net,
-                records,
-                last_epoch=self.max_epochs,
-                history=self.history_,
-                reporter=self._reporter(context, X),
-                callbacks=[schedule],
-                manager=manager,
-            )
+        options = {"callbacks": [schedule], "manager": manager}
+        with self._training():
+            self._train_until(self.max_epochs, X, records, **options)
         return self
 
     def transform(self, X: ArrayLike) -> np.ndarray:

@@ -17,7 +17,6 @@ from sklearn_bell.vqvae._base import BaseVQVAE
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-
 _SIZES = "sampling_rate", "dots_per_mm", "lead_height", "line_width"
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
 

@@ -49,16 +49,13 @@ class VQVAETransformer(BaseVQVAE):
         Learning rate of Adam. It falls to zero in the second half of the epochs.
     lead_names : array-like of str of length n_leads, default=None
         Names of the leads of X, for the history.
-    device : str or torch.device, default="auto"
-        ``"auto"`` is a CUDA GPU if there is one, or else the CPU.
     precision : {"float32", "bfloat16", "auto"}, default="float32"
-        Precision of the layers in training. ``"auto"`` is bfloat16 if the device has instructions
-        for it, which is faster. `transform` always uses float32.
+        Precision of the layers in training, see :class:`sklearn_bell.BELLPretrainer`. `transform`
+        always uses float32.
+    device : str or torch.device, default="auto"
     verbose : bool or int, default=False
-        Whether to print number, loss and duration of each epoch.
     checkpoint : str, path or Checkpoint, default=None
-        Folder, or :class:`sklearn_bell.training.Checkpoint`, to save the state of training to, and
-        to resume from. None saves nothing.
+        As in :class:`sklearn_bell.BELLPretrainer`.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights and vectors, and of the order of the records.
 
@@ -70,12 +67,8 @@ class VQVAETransformer(BaseVQVAE):
         For each epoch: mean ``loss``; ``reconstruction_error`` of each lead by name, as a fraction
         of its variance; ``commitment`` loss; ``perplexity`` of each codebook, the number of equally
         frequent codes with the same entropy; and ``duration`` in s.
-    lead_names_ : list of str
-        Names of the leads, numbered if `lead_names` is None.
-    n_leads_in_, n_samples_in_, n_features_in_ : int
-        Number of leads and samples of a record; number of leads, or of samples for 2-D X.
-    feature_names_in_ : ndarray of str
-        Column names, if X is a dataframe.
+    lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
+        As in :class:`sklearn_bell.BELLPretrainer`.
 
     Raises
     ------
@@ -83,8 +76,7 @@ class VQVAETransformer(BaseVQVAE):
         A ``ValueError``: X is not at least two finite records in 3-D (or 2-D, one lead), or codes
         do not have the form that `transform` returns.
     DivergenceError
-        If the loss or a weight becomes NaN or infinite. The transformer keeps the weights of the
-        last finite epoch, and is not fitted if there is none.
+        As in :class:`sklearn_bell.BELLPretrainer`.
 
     Notes
     -----
