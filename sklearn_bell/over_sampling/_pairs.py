@@ -70,10 +70,9 @@ class PairSampler:
     def draw(self, column, n_pairs, saturated):
         """Return pairs of a class ``(n_pairs, 2)``, preferably without labels of saturated classes.
 
-        In a multi-label problem, each pair is the best of several candidates: the one with the
-        fewest shared saturated labels. Ties go to the fewest labels of one record only, which are
-        lost although the synthetic record partly shows them; or, if saturated labels cannot be
-        avoided, to the most other labels.
+        In a multi-label problem, each pair is the candidate with the fewest shared saturated
+        labels. Ties go to the fewest labels of one record only, which are lost; or, if saturated
+        labels cannot be avoided, to the most other labels.
         """
         rows = self._rows(column)
         n_candidates = _N_CANDIDATES if (self.indicator[rows].sum(1) > 1).any() else 1

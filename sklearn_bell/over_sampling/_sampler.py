@@ -37,10 +37,9 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
-    """Over-sample rare classes with synthetic records from the latent space of a VQ-VAE.
+    """Over-sample rare classes with synthetic records from the latent space of a VQ-VAE [1]_.
 
-    Synthetic records are decoded from codes that interpolate between two records of a class, are
-    sampled near one record, or are drawn from a prior [1]_. y may be multi-label.
+    y may be multi-label.
 
     Parameters
     ----------
@@ -82,8 +81,8 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         - ``"latent"``: for each of its classes, the record is no farther from the mean than 95 % of
           the real records, in mean and deviation over time of the latents of decoded records.
           Classes of one or two records accept all.
-        - a classifier is cloned and fitted on X and y, and must predict the classes of the record.
-          In a multi-label problem it may predict others as well.
+        - a classifier is cloned, fitted on X and y, and must predict the classes of the record. In
+          a multi-label problem it may predict others as well.
     max_redraws : int, default=10
         Largest number of redraws. Records that are still rejected are kept with a RecordWarning.
     verbose : bool or int, default=False
@@ -125,11 +124,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
 
     Resample inside the fold: in an :class:`imblearn.pipeline.Pipeline`, or by
     ``ECGClassifier(sampler=...)``. A pipeline passes groups on only if metadata routing is enabled
-    and requested::
-
-        with sklearn.config_context(enable_metadata_routing=True):
-            sampler = VQVAEOverSampler().set_fit_resample_request(groups=True)
-            make_pipeline(sampler, classifier).fit(X, y, groups=patients)
+    and requested by ``sampler.set_fit_resample_request(groups=True)``.
 
     The paper works on images and does not report where and how much it mixes [1]_. Weights up to a
     half, the default here, let the first source set the rhythm.

@@ -43,10 +43,8 @@ class LatentSynthesizer:
 
     def sample(self, rows, temperature):
         """Draw codes near the latents of rows, see :meth:`ResidualQuantizer.sample`."""
-        sample = self.vqvae.quantizer.sample
-        return self._decode(
-            lambda x: sample(self._encode(x), temperature, self.generator)[0], self.X[rows]
-        )
+        options, sample = (temperature, self.generator), self.vqvae.quantizer.sample
+        return self._decode(lambda x: sample(self._encode(x), *options)[0], self.X[rows])
 
     def draw(self, prior, labels, temperature):
         """Draw codes from a prior for each row of labels ``(n, n_classes)``."""
@@ -91,8 +89,7 @@ class LatentSynthesizer:
         first, second = self.X[pairs[:, 0]], self.X[pairs[:, 1]]
         if self.sampling_rate is None:
             return first, second
-        new_rows = np.setdiff1d(pairs, list(self._beats))
-        if len(new_rows):
+        if len(new_rows := np.setdiff1d(pairs, list(self._beats))):
             beats = detect_qrs(self.X[new_rows], self.sampling_rate)
             samples = [np.round(self.sampling_rate * times) for times in beats]
             self._beats.update(zip(new_rows, samples, strict=True))

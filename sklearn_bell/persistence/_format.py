@@ -40,8 +40,23 @@ def read_file(path, kind):
 def to_bytes(content, kind):
     """Serialise the content, as :func:`write_file` writes it."""
     tensors: dict[str, torch.Tensor] = {}
-    tree = _extract_tensors(content, tensors)
-    description = json.dumps({"format": FORMAT, "kind": kind, "content": tree})
+
+    def extract_tensor(value):
+        """Collect an array or tensor on the CPU, and return its description."""
+        name = str(len(tensors))
+        if isinstance(value, np.generic):
+            return value.item()
+        if isinstance(value, np.ndarray):
+            tensors[name] = torch.from_numpy(np.array(value, order="C"))
+            return {_ARRAY: name}
+        if isinstance(value, torch.Tensor):
+            # a copy, so that no two tensors share memory, which safetensors refuses
+            tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+            return {_TENSOR: name}
+        raise TypeError(f"{type(value).__name__} cannot be written to a file.")
+
+    tree = {"format": FORMAT, "kind": kind, "content": content}
+    description = json.dumps(tree, default=extract_tensor)
     metadata = {"description": description, "sha256": _digest(description, tensors)}
     return safetensors.torch.save(tensors, metadata)
 
@@ -57,6 +72,12 @@ def from_bytes(data, kind):
         raise InvalidFileError(f"it is damaged or no file of sklearn_bell ({error})") from error
     if _digest(description, tensors) != sha256:
         raise InvalidFileError("it is damaged: its checksum does not match its content")
+
+    def insert_tensor(entry):
+        if entry.keys() == {_TENSOR}:
+            return tensors[entry[_TENSOR]]
+        return tensors[entry[_ARRAY]].numpy() if entry.keys() == {_ARRAY} else entry
+
     try:
         tree = json.loads(description)
         version, file_kind = int(tree["format"]), str(tree["kind"])
@@ -67,7 +88,7 @@ def from_bytes(data, kind):
             )
         if file_kind != kind:
             raise InvalidFileError(f"it is a {file_kind}, not a {kind}")
-        return _insert_tensors(tree["content"], tensors)
+        return json.loads(description, object_hook=insert_tensor)["content"]
     except InvalidFileError:
         raise
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
@@ -80,36 +101,3 @@ def _digest(description, tensors):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def _extract_tensors(value, tensors):
-    """Replace arrays and tensors by their names, and collect them as CPU tensors."""
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, dict):
-        return {name: _extract_tensors(item, tensors) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_extract_tensors(item, tensors) for item in value]
-    name = str(len(tensors))
-    if isinstance(value, np.ndarray):
-        tensors[name] = torch.from_numpy(np.array(value, order="C"))
-        return {_ARRAY: name}
-    if isinstance(value, torch.Tensor):
-        # a copy, so that no two tensors share memory, which safetensors refuses
-        tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        return {_TENSOR: name}
-    raise TypeError(f"{type(value).__name__} cannot be written to a file.")
-
-
-def _insert_tensors(value, tensors):
-    if isinstance(value, list):
-        return [_insert_tensors(item, tensors) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if value.keys() == {_TENSOR}:
-        return tensors[value[_TENSOR]]
-    if value.keys() == {_ARRAY}:
-        return tensors[value[_ARRAY]].numpy()
-    return {name: _insert_tensors(item, tensors) for name, item in value.items()}

@@ -23,8 +23,7 @@ from sklearn_bell.persistence._params import (
 if TYPE_CHECKING:
     import os
 
-#: Qualified names of all estimator classes, for ``skops.io.load(path, trusted=TRUSTED_TYPES)``.
-#: Loading them runs no code from the file.
+#: All estimator classes, for ``skops.io.load(path, trusted=TRUSTED_TYPES)``, which runs no code.
 TRUSTED_TYPES = (
     "sklearn_bell.classification._classifier.ECGClassifier",
     "sklearn_bell.feature_extraction.ECGFeatures",

@@ -1,7 +1,6 @@
 """Estimators and their parameters as trees that JSON and safetensors can hold.
 
-Classes and functions are written by name, and only those of this library are looked up. Any other
-parameter is written as unknown and must be passed to ``load``.
+Classes of this library are written by name. Any other parameter must be passed to ``load``.
 """
 
 from __future__ import annotations
@@ -115,13 +114,9 @@ def _encode(value):
 
 def _constructor_arguments(module, parameters):
     """Return (args, kwargs) that make the same module, which has no weights."""
-    args, kwargs = [], {}
-    for name, parameter in parameters.items():
-        if parameter.kind == parameter.VAR_POSITIONAL:
-            args += list(getattr(module, name))
-        else:
-            kwargs[name] = getattr(module, name)
-    return args, kwargs
+    kwargs = {name: getattr(module, name) for name in parameters}
+    variadic = [name for name, p in parameters.items() if p.kind == p.VAR_POSITIONAL]
+    return [item for name in variadic for item in kwargs.pop(name)], kwargs
 
 
 def _decode(value, params, name):

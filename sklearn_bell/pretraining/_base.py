@@ -54,9 +54,8 @@ class BasePretrainer(TransformerMixin, TrainedEstimator, metaclass=ABCMeta):
 
     Subclasses are dataclasses, declare further parameters as fields, and define
     ``_make_objective(encoder, n_parts, n_features)``, which returns an :class:`Objective`. They may
-    override ``_make_encoder`` (a branch for each lead, so that parts are leads),
-    ``_default_augmentation`` (a crop) and ``_make_views`` (two augmented copies). This class checks
-    X, trains, calls callbacks, writes checkpoints and saves.
+    override ``_is_joint`` (False: a branch for each lead, so that parts are leads; True: one for
+    all), ``_make_encoder``, ``_default_augmentation`` (a crop) and ``_make_views`` (two copies).
 
     Parameters
     ----------
@@ -103,6 +102,7 @@ missing, device, precision, verbose, checkpoint, random_state
         "precision": [StrOptions({"float32", "bfloat16", "auto"})],
     }
 
+    _is_joint = False
     _default_augmentation: ClassVar[type[nn.Module]] = RandomCrop
     __metadata_request__transform = {"out": metadata_routing.UNUSED}  # not of the records
 
@@ -118,6 +118,8 @@ missing, device, precision, verbose, checkpoint, random_state
         """Return the objective of an encoder to ``(batch, n_parts, n_features)``."""
 
     def _make_encoder(self):
+        if self._is_joint:
+            return JointEncoder(self._make_branch(self.n_leads_in_))
         return LeadwiseEncoder([self._make_branch(1) for _ in range(self.n_leads_in_)])
 
     def _make_views(self, augmentation):
@@ -168,8 +170,7 @@ missing, device, precision, verbose, checkpoint, random_state
         X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
             Records with the leads and length seen in ``fit``.
         out : array-like of shape (n_records, n_features_out), default=None
-            Array that the latents are written to batch by batch, such as a ``np.memmap`` if they do
-            not fit in memory. None makes a new array.
+            Array to write the latents to, such as a ``np.memmap``. None makes a new one.
 
         Returns
         -------
@@ -202,8 +203,6 @@ missing, device, precision, verbose, checkpoint, random_state
     def get_feature_names_out(self, input_features: types.Names | None = None) -> np.ndarray:
         """Return the names of the latents: lead and number, such as ``V1_7``.
 
-        If one encoder sees all leads, the name of the class replaces the lead.
-
         Parameters
         ----------
         input_features : array-like of str or None, default=None
@@ -212,13 +211,13 @@ missing, device, precision, verbose, checkpoint, random_state
         Returns
         -------
         names : ndarray of shape (n_features_out,), dtype object
+            The name of the class replaces the lead if one encoder sees all leads.
         """
         check_is_fitted(self, "encoder_")
         _check_feature_names_in(self, input_features, generate_names=False)
         parts = self._part_names()
-        n_features = self._n_features_out // len(parts)
-        names = [f"{part}_{i}" for part in parts for i in range(n_features)]
-        return np.array(names, dtype=object)
+        numbers = range(self._n_features_out // len(parts))
+        return np.array([f"{part}_{i}" for part in parts for i in numbers], dtype=object)
 
     def save(self, path: str | os.PathLike[str], *, heads: bool = True) -> None:
         """Write the fitted transformer to a file, as :meth:`sklearn_bell.ECGClassifier.save`.

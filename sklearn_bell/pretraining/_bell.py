@@ -117,8 +117,8 @@ class BELLPretrainer(BasePretrainer):
         Number of passes over the records. 0 leaves the encoder untrained, except for the running
         statistics of its batch normalisation.
     epoch_size : int, default=None
-        Number of records drawn for each epoch. None takes all. For very many records a smaller
-        epoch reports to `history_`, callbacks and checkpoints more often.
+        Number of records drawn for each epoch. None takes all. A smaller epoch reports to
+        `history_`, callbacks and checkpoints more often.
     batch_size : int, default=128
         Records per step, and per batch in `transform`. Batches differ in size by one at most.
     lr : float, default=0.004
@@ -212,14 +212,11 @@ class BELLPretrainer(BasePretrainer):
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn.preprocessing import StandardScaler
-    >>> from sklearn_bell import BELLPretrainer
-    >>> from sklearn_bell.datasets import make_ecg
-    >>> ecg = make_ecg(40, classes=["normal", "lbbb"], leads=["II", "V1"], random_state=0)
+    >>> from sklearn_bell import BELLPretrainer, datasets
+    >>> ecg = datasets.make_ecg(40, classes=["normal", "lbbb"], leads=["II", "V1"], random_state=0)
     >>> bell = BELLPretrainer(max_epochs=2, lead_names=ecg.lead_names, random_state=0)
     >>> pipeline = make_pipeline(bell, StandardScaler(), LogisticRegression())
-    >>> pipeline.fit(ecg.data, ecg.target).predict(ecg.data[:3]).shape
-    (3,)
-    >>> pipeline[0].get_feature_names_out()[:3]
+    >>> pipeline.fit(ecg.data, ecg.target)[0].get_feature_names_out()[:3]
     array(['II_0', 'II_1', 'II_2'], dtype=object)
     """
 
@@ -269,16 +266,10 @@ class BELLPretrainer(BasePretrainer):
         Examples
         --------
         >>> from sklearn.frozen import FrozenEstimator
-        >>> from sklearn.linear_model import LogisticRegression
-        >>> from sklearn.pipeline import make_pipeline
-        >>> from sklearn.preprocessing import StandardScaler
-        >>> from sklearn_bell import BELLPretrainer
-        >>> from sklearn_bell.datasets import make_ecg
-        >>> ecg = make_ecg(20, classes=["normal", "lbbb"], random_state=0)
-        >>> bell = BELLPretrainer.from_pretrained()
-        >>> pipeline = make_pipeline(FrozenEstimator(bell), StandardScaler(), LogisticRegression())
-        >>> pipeline.fit(ecg.data, ecg.target).score(ecg.data, ecg.target)
-        1.0
+        >>> from sklearn_bell import BELLPretrainer, datasets
+        >>> bell = FrozenEstimator(BELLPretrainer.from_pretrained())
+        >>> bell.transform(datasets.make_ecg(3, random_state=0).data).shape
+        (3, 1344)
         """
         names = cls._get_param_names()
         allowed = ", ".join(param for param in names if param not in _FIXED_PARAMS)

@@ -7,7 +7,6 @@ from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval
 
-from sklearn_bell.nn.encoders import JointEncoder
 from sklearn_bell.pretraining._base import BasePretrainer
 from sklearn_bell.pretraining._bell import BELL
 
@@ -45,24 +44,22 @@ missing, device, precision, verbose, checkpoint, random_state
 
     Examples
     --------
-    >>> from sklearn_bell.datasets import make_ecg
-    >>> from sklearn_bell.pretraining import BYOLPretrainer
-    >>> ecg = make_ecg(20, leads=["II", "V1"], random_state=0)
-    >>> BYOLPretrainer(max_epochs=1, random_state=0).fit_transform(ecg.data).shape
+    >>> from sklearn_bell import datasets, pretraining
+    >>> X = datasets.make_ecg(20, leads=["II", "V1"], random_state=0).data
+    >>> pretraining.BYOLPretrainer(max_epochs=1, random_state=0).fit_transform(X).shape
     (20, 112)
     """
 
     decay: float = 0.99
     head_width: int = 512
 
+    _is_joint = True
+
     _parameter_constraints = {
         **BasePretrainer._parameter_constraints,
         "decay": [Interval(Real, 0, 1, closed="left")],
         "head_width": [Interval(Integral, 1, None, closed="left")],
     }
-
-    def _make_encoder(self):
-        return JointEncoder(self._make_branch(self.n_leads_in_))
 
     def _make_objective(self, encoder, n_parts, n_features):
         return BELL(encoder, n_parts, n_features, self.head_width, gamma=1.0, decay=self.decay)

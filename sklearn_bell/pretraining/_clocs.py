@@ -49,8 +49,7 @@ class CLOCSPretrainer(BasePretrainer):
     One encoder, shared by all leads, sees the first and the second half of every record. By default
     the halves are not augmented. This is the published variant over segments and leads (CMSMLC)
     [1]_: every pair of different views (halves and leads) is compared, and records of the same
-    patient in the batch are positives. The projector is an addition as in SimCLR: the published
-    encoder ends in the embedding itself.
+    patient in the batch are positives. The projector is an addition, as in SimCLR.
 
     Parameters
     ----------
@@ -77,10 +76,9 @@ missing, device, precision, verbose, checkpoint, random_state
 
     Examples
     --------
-    >>> from sklearn_bell.datasets import make_ecg
-    >>> from sklearn_bell.pretraining import CLOCSPretrainer
-    >>> ecg = make_ecg(20, leads=["II", "V1"], random_state=0)
-    >>> CLOCSPretrainer(max_epochs=1, random_state=0).fit_transform(ecg.data).shape
+    >>> from sklearn_bell import datasets, pretraining
+    >>> X = datasets.make_ecg(20, leads=["II", "V1"], random_state=0).data
+    >>> pretraining.CLOCSPretrainer(max_epochs=1, random_state=0).fit_transform(X).shape
     (20, 224)
     """
 

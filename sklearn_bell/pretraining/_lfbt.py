@@ -67,10 +67,9 @@ missing, device, precision, verbose, checkpoint, random_state
 
     Examples
     --------
-    >>> from sklearn_bell.datasets import make_ecg
-    >>> from sklearn_bell.pretraining import LFBTPretrainer
-    >>> ecg = make_ecg(20, leads=["II", "V1"], random_state=0)
-    >>> LFBTPretrainer(max_epochs=1, random_state=0).fit_transform(ecg.data).shape
+    >>> from sklearn_bell import datasets, pretraining
+    >>> X = datasets.make_ecg(20, leads=["II", "V1"], random_state=0).data
+    >>> pretraining.LFBTPretrainer(max_epochs=1, random_state=0).fit_transform(X).shape
     (20, 224)
     """
 

@@ -26,18 +26,11 @@ class Objective(nn.Module):
 
     Examples
     --------
-    >>> import torch
-    >>> from sklearn_bell.nn.encoders import JointEncoder, ResNet1d
     >>> from sklearn_bell.pretraining import Objective
     >>> class Agreement(Objective):
     ...     def forward(self, view, other):
     ...         latents = self.encoder(view)
     ...         return {"loss": (latents - self.encoder(other)).square().mean()}, latents
-    >>> objective = Agreement()
-    >>> objective.encoder = JointEncoder(ResNet1d(in_channels=2))
-    >>> terms, latents = objective(torch.zeros(4, 2, 500), torch.zeros(4, 2, 500))
-    >>> latents.shape
-    torch.Size([4, 1, 112])
     """
 
     encoder: nn.Module

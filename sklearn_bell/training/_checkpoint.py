@@ -79,10 +79,7 @@ CheckpointLike: TypeAlias = str | PathLike[str] | Checkpoint
 
 
 def make_checkpoint_manager(estimator, ignored, **data):
-    """Return the manager of an estimator's states, or None if ``checkpoint`` is None.
-
-    The training depends on `data` and on all parameters but `ignored` ones.
-    """
+    """Return the manager of a training of `data` and all but `ignored` parameters, if any."""
     if estimator.checkpoint is None:
         return None
     for name, value in data.items():

@@ -15,14 +15,11 @@ _MIN_BATCH = 16
 
 
 def forward_batches(function, records, batch_size, device):
-    """Yield slices of rows, and the function's output for them as an array.
-
-    Small batches are padded with zero records: torch uses other kernels for them, which round
-    differently, and the output of a record must not depend on the size of its batch.
-    """
+    """Yield slices of rows, and the function's output for them as an array."""
     start = 0
     with torch.inference_mode():
         for x in read_batches(records, batch_size, device):
+            # pad small batches, for which torch has other kernels that round differently
             n_missing = max(0, _MIN_BATCH - len(x))
             padded = torch.cat([x, x.new_zeros(n_missing, *x.shape[1:])])
             rows = slice(start, start := start + len(x))
@@ -101,8 +98,7 @@ class ShuffledBatches:
             chunk = batches[first : first + chunk_size]
             shares = [self.processes.share(rows) for rows in chunk]
             rows = np.concatenate(shares if blocks is None else self._block_shares(chunk, rng))
-            ends = np.cumsum([len(share) for share in shares])
-            yield _split(self.dataset[rows], ends)
+            yield _split(self.dataset[rows], np.cumsum([len(share) for share in shares]))
 
     def _block_shares(self, batches, rng):
         """Return rows of this process, as many as its shares, that lie together in storage."""

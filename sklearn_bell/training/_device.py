@@ -34,14 +34,12 @@ def resolve_dtype(precision, device):
 
 @contextlib.contextmanager
 def autocast(dtype, device):
-    """Run layers in bfloat16, or leave float32 as it is.
-
-    Threads take turns: PyTorch shares its cache of casted weights between threads and clears it
-    when one of them leaves, which would change the rounding of gradients in the others.
-    """
+    """Run layers in bfloat16, or leave float32 as it is."""
     if dtype != torch.bfloat16:
         yield
         return
+    # threads take turns, as the one that leaves clears the shared cache of casted weights, which
+    # changes the rounding of gradients in the others
     with _autocast_lock, torch.autocast(device.type, torch.bfloat16):
         yield
 

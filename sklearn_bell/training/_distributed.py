@@ -36,18 +36,16 @@ class Processes(NamedTuple):
 
     def broadcast(self, value):
         """Return the value of the first process."""
-        if self.size == 1:
-            return value
         values = [value]
-        distributed.broadcast_object_list(values, src=0)
+        if self.size > 1:
+            distributed.broadcast_object_list(values, src=0)
         return values[0]
 
     def all_gather(self, value):
         """Return the values of all processes by rank; tensors must be on the CPU."""
-        if self.size == 1:
-            return [value]
-        values = [None] * self.size
-        distributed.all_gather_object(values, value)
+        values = [value] * self.size
+        if self.size > 1:
+            distributed.all_gather_object(values, value)
         return values
 
     @contextlib.contextmanager
@@ -82,10 +80,7 @@ SINGLE_PROCESS = Processes()
 
 
 def current_processes():
-    """Return the processes that torchrun started, and connect them if they are not connected.
-
-    Other threads and worker processes, such as those of a search, train independently.
-    """
+    """Return torchrun's processes, connected; other threads and workers train independently."""
     is_main_thread = threading.current_thread() is threading.main_thread()
     is_main_process = multiprocessing.current_process().name == "MainProcess"
     if not (is_main_thread and is_main_process and distributed.is_available()):

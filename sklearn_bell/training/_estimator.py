@@ -28,10 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class TrainedEstimator(CallbackSupportMixin, SaveMixin, ECGInputMixin, BaseEstimator):
-    """Base of estimators whose network ``_net.module_`` is trained by ``fit_loop``.
-
-    Estimators are dataclasses: the generated constructor only stores its arguments.
-    """
+    """Base of dataclasses whose network ``_net.module_`` is trained by ``fit_loop``."""
 
     max_epochs: int
     batch_size: int

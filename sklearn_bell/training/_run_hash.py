@@ -1,7 +1,7 @@
 """Run hash: identifies a training by its estimator, parameters and data, in every process.
 
-SHA-256 of canonical JSON: arrays, tensors and weights by their bytes, sets sorted, functions and
-classes by qualified name; the user's also by source and captured values.
+Arrays and weights count by their bytes, functions and classes by qualified name; the user's also by
+source and captured values.
 """
 
 from __future__ import annotations

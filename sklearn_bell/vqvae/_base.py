@@ -207,8 +207,7 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         check_is_fitted(self)
         _check_feature_names_in(self, input_features, generate_names=False)
         n_codebooks = len(self.vqvae_.quantizer.codebooks)
-        numbers = (divmod(column, n_codebooks) for column in range(self._n_features_out))
-        names = [f"code_{latent}_{codebook}" for latent, codebook in numbers]
+        names = [f"code_{i // n_codebooks}_{i % n_codebooks}" for i in range(self._n_features_out)]
         return np.array(names, dtype=object)
 
     def __sklearn_tags__(self):
