@@ -99,5 +99,6 @@ def _digest(description, tensors):
     digest = hashlib.sha256(str(description).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        if tensor.numel():  # an empty tensor cannot be viewed as bytes
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
