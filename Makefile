@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/installed
 demo: $(INSTALLED)
 	$(BIN)/python -m sklearn_bell demo $(if $(DATA),--data $(DATA))
 
-# fast tests with all cores; about eight minutes on two
+# fast tests with all cores; about five minutes on two
 test: $(INSTALLED)
 	$(PYTEST) -m "not slow"
 	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -k array_api tests/test_common.py
