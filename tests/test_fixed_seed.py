@@ -1,4 +1,4 @@
-"""Numbers at a fixed seed, kept from before the redesign of November 2026.
+"""Numbers at a fixed seed, recorded at the last change that meant to change them.
 
 Bits differ between processors, so the committed numbers are compared to a relative 1e-3. To record
 them anew after an intended change, run ``python tests/test_fixed_seed.py`` and say why in the

@@ -84,6 +84,7 @@ def _run_settings(trainer, callbacks, processes):
         finally:
             trainer.processes_, trainer.call_module_ = SINGLE_PROCESS, None
             trainer.batches_, trainer.callbacks = None, None  # batches hold the records
+            trainer.start_weights_ = None  # of an interrupted epoch
             trainer.initialize_callbacks()
 
 

@@ -28,9 +28,10 @@ def default_generators_seeded(seed, device="cpu"):
         yield
 
 
-def derived_seed(*key):
-    """Return a seed that depends on every integer of the key, such as (seed, epoch, step)."""
-    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+def derived_seed(seed, *key):
+    """Return an independent seed for every key of integers, such as (epoch, step)."""
+    sequence = np.random.SeedSequence(seed, spawn_key=key)
+    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
 
 
 def resolve_seed(random_state, manager=None):

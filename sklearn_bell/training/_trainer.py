@@ -61,10 +61,9 @@ class Trainer(NeuralNet):
     def train_step_single(self, batch, **fit_params):
         """Compute the loss terms, and the gradients."""
         self._set_training(True)
-        rank = self.processes_.rank
-        seed = derived_seed(self.seed, self.epoch_, self.n_steps_, *([rank] if rank else []))
-        generator = torch.Generator(self.device).manual_seed(seed)
-        with default_generators_seeded(seed, self.device):
+        key = self.seed, self.epoch_, self.n_steps_, self.processes_.rank
+        generator = torch.Generator(self.device).manual_seed(derived_seed(*key, 0))
+        with default_generators_seeded(derived_seed(*key, 1), self.device):  # of dropout
             terms = self.call_module_(batch, generator)
         # DDP averages gradients over processes, some of which may have a record more
         share = get_len(batch) / self.batches_.n_rows(self.n_steps_)

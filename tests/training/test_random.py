@@ -18,9 +18,10 @@ from sklearn_bell.training._random import (
 )
 
 
-def test_derived_seed_differs_in_every_part_of_the_key():
-    seeds = {derived_seed(a, b, c) for a in range(5) for b in range(5) for c in range(5)}
-    assert len(seeds) == 125
+def test_derived_seed_differs_in_every_part_and_in_length_of_the_key():
+    keys = [(a, *key) for a in range(5) for n in range(4) for key in np.ndindex(*[4] * n)]
+    seeds = {derived_seed(*key) for key in keys}
+    assert len(seeds) == len(keys) == 5 * (1 + 4 + 16 + 64)
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 

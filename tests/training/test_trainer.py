@@ -92,6 +92,17 @@ def test_draws_differ_in_every_step():
     assert len(set(noise)) == 9
 
 
+def test_draws_of_generator_and_dropout_are_independent():
+    class Draws(Regression):
+        def forward(self, batch, generator):
+            self.draws = torch.rand(64, generator=generator), torch.rand(64)
+            return super().forward(batch, generator)
+
+    trainer = make_trainer(Draws())
+    train(trainer)
+    assert np.abs(np.corrcoef(*trainer.module_.draws)[0, 1]) < 0.5
+
+
 def test_default_generator_is_left_alone():
     before = torch.get_rng_state()
     train(make_trainer())
@@ -128,6 +139,17 @@ def test_state_resumes_to_the_same_bits():
     assert resumed.epoch_ == 4
     for name, value in weights(expected).items():
         assert torch.equal(weights(resumed)[name], value), name
+
+
+def test_interrupted_trainer_keeps_no_second_copy_of_the_weights():
+    class Interrupting(Regression):
+        def forward(self, batch, generator):
+            raise KeyboardInterrupt
+
+    trainer = make_trainer(Interrupting())
+    with pytest.raises(KeyboardInterrupt):
+        fit_loop(trainer, X, last_epoch=1, history=[], reporter=Reporter("", False))
+    assert trainer.start_weights_ is None
 
 
 def test_pickled_trainer_trains_to_the_same_bits():
