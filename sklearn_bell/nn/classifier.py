@@ -37,9 +37,6 @@ class ClassifierModule(TrainableModule):
     torch.Size([4, 3])
     """
 
-    center: Tensor
-    scale: Tensor
-
     def __init__(
         self,
         normalize: nn.Module,
@@ -54,8 +51,8 @@ class ClassifierModule(TrainableModule):
         self.normalize, self.encoder, self.augmentation = normalize, encoder, augmentation
         self.dropout, self.linear = nn.Dropout(dropout), nn.Linear(n_latents, n_outputs)
         self.multilabel, self.n_frozen_epochs = multilabel, 0
-        self.register_buffer("center", torch.zeros(n_latents))
-        self.register_buffer("scale", torch.ones(n_latents))
+        self.center = nn.Buffer(torch.zeros(n_latents))
+        self.scale = nn.Buffer(torch.ones(n_latents))
         self.freeze(False)
 
     @torch.no_grad()

@@ -31,8 +31,6 @@ class CodePrior(TrainableModule):
     torch.Size([3, 5, 2])
     """
 
-    offsets: Tensor
-
     def __init__(self, n_codebooks: int, n_codes: int, n_classes: int, width: int = 128):
         super().__init__()
         self.n_codes = n_codes
@@ -41,7 +39,7 @@ class CodePrior(TrainableModule):
         self.classes = nn.Linear(n_classes, width)
         self.recurrent = nn.GRU(width, width, batch_first=True)
         self.heads = nn.ModuleList(nn.Linear(width, n_codes) for _ in range(n_codebooks))
-        self.register_buffer("offsets", torch.arange(n_codebooks) * n_codes, persistent=False)
+        self.offsets = nn.Buffer(torch.arange(n_codebooks) * n_codes, persistent=False)
 
     def forward(self, batch: tuple[Tensor, Tensor], generator: Generator) -> dict[str, Tensor]:
         """Return the mean cross-entropy of a batch of codes and classes, in nats per code."""

@@ -34,7 +34,7 @@ class InputNormalization(nn.Module):
         super().__init__()
         frequency = torch.fft.rfftfreq(2 * n_samples, 1 / sampling_rate)
         self.band: Tensor
-        self.register_buffer("band", (frequency >= low) & (frequency <= high), persistent=False)
+        self.band = nn.Buffer((frequency >= low) & (frequency <= high), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise records in mV, ``(batch, n_leads, n_samples)``."""

@@ -48,21 +48,16 @@ class Codebook(nn.Module):
     torch.Size([5])
     """
 
-    vectors: Tensor
-    counts: Tensor
-    sums: Tensor
-    error: Tensor
-
     def __init__(
         self, n_codes: int, n_features: int, decay: float = 0.99, dead_below: float = 0.02
     ):
         super().__init__()
         self.decay, self.dead_below = decay, dead_below
-        self.register_buffer("vectors", torch.zeros(n_codes, n_features))
+        self.vectors = nn.Buffer(torch.zeros(n_codes, n_features))
         # moving averages: number and sum of the latents of each vector, mean squared distance
-        self.register_buffer("counts", torch.zeros(n_codes))
-        self.register_buffer("sums", torch.zeros(n_codes, n_features))
-        self.register_buffer("error", torch.zeros(()))
+        self.counts = nn.Buffer(torch.zeros(n_codes))
+        self.sums = nn.Buffer(torch.zeros(n_codes, n_features))
+        self.error = nn.Buffer(torch.zeros(()))
 
     def squared_distances(self, z: Tensor) -> Tensor:
         """Return the distances of latents ``(n, n_features)`` to all vectors, ``(n, n_codes)``."""
@@ -130,14 +125,12 @@ class ResidualQuantizer(nn.Module):
     (torch.Size([5, 4]), torch.Size([5, 2]))
     """
 
-    started: Tensor
-
     def __init__(self, n_codebooks: int, n_codes: int, n_features: int, decay: float = 0.99):
         super().__init__()
         self.n_codes = n_codes
         codebooks = [Codebook(n_codes, n_features, decay) for _ in range(n_codebooks)]
         self.codebooks: Any = nn.ModuleList(codebooks)
-        self.register_buffer("started", torch.tensor(False))
+        self.started = nn.Buffer(torch.tensor(False))
 
     def forward(self, z: Tensor, choose: Any = Codebook.forward) -> tuple[Tensor, Tensor]:
         """Return quantised latents, and codes ``(..., n_codebooks)`` by ``choose(codebook, z)``."""
@@ -204,9 +197,6 @@ class VQVAE(nn.Module):
     (torch.Size([5, 126, 64]), torch.Size([5, 12, 1001]))
     """
 
-    center: Tensor
-    scale: Tensor
-
     def __init__(
         self,
         n_channels: int,
@@ -233,8 +223,8 @@ class VQVAE(nn.Module):
         self.quantizer = ResidualQuantizer(n_codebooks, n_codes, n_features, decay)
         self.decoder = nn.Sequential(up, *decoder[::-1])
         per_channel = (n_channels, *[1] * n_dimensions)
-        self.register_buffer("center", torch.zeros(per_channel))
-        self.register_buffer("scale", torch.ones(per_channel))
+        self.center = nn.Buffer(torch.zeros(per_channel))
+        self.scale = nn.Buffer(torch.ones(per_channel))
 
     @torch.no_grad()
     def fit_normalization(self, x: Tensor) -> None:
