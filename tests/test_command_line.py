@@ -299,7 +299,11 @@ def test_interrupted_pretrain_resumes(tmp_path, monkeypatch):
 
     def interrupt():
         monkeypatch.setattr("sklearn.callback.ProgressBar", Interrupter)
-        return run(*INTERRUPTED)
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background
+        try:
+            return run(*INTERRUPTED)
+        finally:
+            signal.signal(signal.SIGINT, handler)
 
     check_interrupted(interrupt, monkeypatch)
 
