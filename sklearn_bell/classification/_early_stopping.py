@@ -1,7 +1,5 @@
 """Early stopping on records held out of training."""
 
-from __future__ import annotations
-
 import copy
 
 import numpy as np

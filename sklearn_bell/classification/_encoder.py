@@ -1,7 +1,5 @@
 """Encoder that fine-tuning starts from."""
 
-from __future__ import annotations
-
 import copy
 from contextlib import nullcontext
 

@@ -1,7 +1,5 @@
 """Steps of fine-tuning that ECGClassifier's `fit` and `partial_fit` are made of."""
 
-from __future__ import annotations
-
 import copy
 from functools import partial
 from inspect import signature

@@ -1,7 +1,5 @@
 """Initial linear head: a logistic regression on the latents."""
 
-from __future__ import annotations
-
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 

@@ -1,7 +1,5 @@
 """Pseudo-labels of unlabelled records: the forest's part of the vote."""
 
-from __future__ import annotations
-
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 

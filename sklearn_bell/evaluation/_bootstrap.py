@@ -1,7 +1,5 @@
 """Bootstrap over patients; a draw is a row of weights, the number of times it has each record."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import stats
 from sklearn.utils import check_random_state

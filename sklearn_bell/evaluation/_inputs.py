@@ -1,7 +1,5 @@
 """Conversion of labels, predictions and scores to arrays (n_records, n_classes)."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

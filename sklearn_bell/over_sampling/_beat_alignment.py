@@ -1,7 +1,5 @@
 """Alignment of the beats of one record with those of another, by stretching between beats."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Pairs of source records for synthetic records, and the number of records to generate."""
 
-from __future__ import annotations
-
 import numpy as np
 from imblearn.utils import check_sampling_strategy
 from sklearn.neighbors import NearestNeighbors

@@ -1,7 +1,5 @@
 """Synthesis of records in the latent space of a VQ-VAE."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -4,8 +4,6 @@ The metadata hold a description, in which arrays stand by name, and a SHA-256 ov
 and the names, dtypes, shapes and bytes of all tensors. Reading runs no code from the file.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -3,8 +3,6 @@
 Classes of this library are written by name. Any other parameter must be passed to ``load``.
 """
 
-from __future__ import annotations
-
 import functools
 import inspect
 import platform
