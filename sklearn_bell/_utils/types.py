@@ -1,4 +1,4 @@
-"""Types shared by signatures, imported by type checkers only."""
+"""Types shared by signatures, imported where torch is."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias

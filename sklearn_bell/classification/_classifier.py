@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import nn
 
+from sklearn_bell._utils import types
 from sklearn_bell._utils.labels import weighted_targets
 from sklearn_bell._utils.validation import check_ecg, check_groups
 from sklearn_bell.classification._fine_tuning import BaseFineTuning
@@ -20,11 +22,6 @@ from sklearn_bell.training._checkpoint import make_checkpoint_manager
 from sklearn_bell.training._data import Rows
 from sklearn_bell.training._loop import fit_context, load_state, newest_state
 from sklearn_bell.training._random import resolve_seed
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from sklearn_bell._utils import types
 
 _GROUPS_REMEDY = (
     "Give the patient of each record. A sampler before the classifier in a pipeline adds records: "

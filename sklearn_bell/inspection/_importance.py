@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,14 +13,12 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
+from sklearn_bell._utils import types
 from sklearn_bell._utils.leads import check_lead_names
 from sklearn_bell._utils.validation import check_groups, check_signals
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.feature_extraction import detect_qrs
 from sklearn_bell.inspection._params import check_params
-
-if TYPE_CHECKING:
-    from sklearn_bell._utils import types
 
 _BEFORE, _AFTER = 0.3, 0.5  # s around a QRS complex: from the P wave to the end of the T wave
 

@@ -5,34 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from numbers import Integral, Real
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils._validation import ArraysTransformer
+from numpy.typing import ArrayLike
 from scipy import sparse
-from sklearn.base import _fit_context, clone
+from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_bell._utils import types
 from sklearn_bell._utils.labels import read_labels
 from sklearn_bell._utils.validation import ECGInputMixin, check_groups
 from sklearn_bell._utils.warn import warn_caller
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 from sklearn_bell.over_sampling._pairs import PairSampler, n_samples_to_generate
 from sklearn_bell.over_sampling._synthesis import LatentOutlierFilter, LatentSynthesizer, fit_prior
-from sklearn_bell.training._checkpoint import Checkpoint, make_checkpoint_manager
+from sklearn_bell.training._checkpoint import Checkpoint, CheckpointLike, make_checkpoint_manager
 from sklearn_bell.training._random import derived_seed, resolve_seed, set_missing_params
 from sklearn_bell.vqvae import VQVAETransformer
 from sklearn_bell.vqvae._base import BaseVQVAE
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-    from sklearn.base import BaseEstimator
-
-    from sklearn_bell._utils import types
-    from sklearn_bell.training._checkpoint import CheckpointLike
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

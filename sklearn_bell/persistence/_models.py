@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copyreg
 import math
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +20,6 @@ from sklearn_bell.persistence._params import (
     tree_to_estimator,
     unknown_names,
 )
-
-if TYPE_CHECKING:
-    import os
 
 #: All estimator classes, for ``skops.io.load(path, trusted=TRUSTED_TYPES)``, which runs no code.
 TRUSTED_TYPES = (

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import TransformerMixin, _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils import check_array
@@ -18,9 +19,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from torch import Generator, Tensor
 
+from sklearn_bell._utils import types
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.losses import reconstruction_loss
 from sklearn_bell.nn.trainable import TrainableModule
+from sklearn_bell.nn.vector_quantization import VQVAE
 from sklearn_bell.persistence._models import network_with_weights, set_record_attributes
 from sklearn_bell.training._checkpoint import make_checkpoint_manager
 from sklearn_bell.training._data import forward_batches
@@ -29,12 +32,6 @@ from sklearn_bell.training._estimator import TrainedEstimator
 from sklearn_bell.training._loop import LRSchedule, resume
 from sklearn_bell.training._random import default_generators_seeded, derived_seed, resolve_seed
 from sklearn_bell.training._run_hash import data_signature
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from sklearn_bell._utils import types
-    from sklearn_bell.nn.vector_quantization import VQVAE
 
 _N_CALIBRATION_RECORDS = 1024
 _NETWORK_PARAMS = "width", "n_features", "n_codebooks", "n_codes", "decay"  # and strides

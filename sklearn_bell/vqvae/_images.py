@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, validate_params
 
 from sklearn_bell._utils.signal import PAPER_GAIN, PAPER_SPEED
 from sklearn_bell._utils.validation import check_images, check_signals
 from sklearn_bell.nn.vector_quantization import ImageVQVAE
 from sklearn_bell.vqvae._base import BaseVQVAE
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 _SIZES = "sampling_rate", "dots_per_mm", "lead_height", "line_width"
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]

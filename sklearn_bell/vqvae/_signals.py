@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from sklearn_bell._utils import types
 from sklearn_bell._utils.leads import check_lead_names
 from sklearn_bell._utils.validation import check_ecg
 from sklearn_bell.nn.vector_quantization import VQVAE
 from sklearn_bell.vqvae._base import BaseVQVAE
-
-if TYPE_CHECKING:
-    from sklearn_bell._utils import types
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
