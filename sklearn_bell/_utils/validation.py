@@ -25,6 +25,10 @@ class ECGInputMixin:
         tags.input_tags.three_d_array = True
         return tags
 
+    def _restore_ndim(self, X):
+        """Drop the second axis if X in ``fit`` had none."""
+        return X[:, 0] if self._n_dimensions_in == 2 else X
+
 
 class AxisNames(NamedTuple):
     """Names of the axes of X, and the remedies in errors about them."""

@@ -99,8 +99,7 @@ class BaseFineTuning(TrainedEstimator):
         """Return records and labels after the sampler."""
         sampler = clone(self.sampler)
         set_missing_params(sampler, random_state=seed, checkpoint=self.checkpoint)
-        X = data[np.arange(len(data))]
-        X = X[:, 0] if self._n_dimensions_in == 2 else X
+        X = self._restore_ndim(data[np.arange(len(data))])
         y, params = labels.codes, {}
         if y.ndim == 1:
             y = labels.classes[y]

@@ -363,7 +363,3 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
                 RecordWarning,
             )
         return batches
-
-    def _restore_ndim(self, X):
-        """Drop the axis of leads if X had none."""
-        return X[:, 0] if self._n_dimensions_in == 2 else X

@@ -156,15 +156,8 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
             Integers from 0 to ``n_codes - 1``: all codes of the first latent, then of the next.
         """
         check_is_fitted(self)
-        records = self._check_X(self, X, reset=False)
-        codes = np.empty((len(records), self._n_features_out), np.int64)
-
-        def encode(x):
-            return self.vqvae_.quantizer(self.vqvae_.encode(x))[1].flatten(1)
-
-        for rows, batch in forward_batches(encode, records, self.batch_size, self._net.device):
-            codes[rows] = batch
-        return codes
+        records, vqvae = self._check_X(self, X, reset=False), self.vqvae_
+        return self._forward(lambda x: vqvae.quantizer(vqvae.encode(x))[1].flatten(1), records)
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """Decode records, or images, from codes.
@@ -180,14 +173,10 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
             Records in mV, or images, float32, with as many dimensions as X in `fit`.
         """
         check_is_fitted(self)
-        codes = self._check_codes(X)
-
-        def decode(codes):
-            return self.vqvae_.decode(self.vqvae_.quantizer.lookup(codes), self._size)
-
-        batches = forward_batches(decode, codes, self.batch_size, self._net.device)
-        x = np.concatenate([batch for _, batch in batches])
-        return x if self._n_dimensions_in == 3 else x[:, 0]
+        codes, vqvae = self._check_codes(X), self.vqvae_
+        lookup = vqvae.quantizer.lookup
+        x = self._forward(lambda codes: vqvae.decode(lookup(codes), self._size), codes)
+        return self._restore_ndim(x)
 
     def get_feature_names_out(self, input_features: types.Names | None = None) -> np.ndarray:
         """Return the name of each code by latent and codebook, such as ``code_7_0``.
@@ -248,6 +237,11 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
     @property
     def _size(self):
         return self._shape[-self.vqvae_.n_dimensions :]
+
+    def _forward(self, function, records):
+        """Return the function's output for all records, read batch by batch."""
+        batches = forward_batches(function, records, self.batch_size, self._net.device)
+        return np.concatenate([batch for _, batch in batches])
 
     def _check_codes(self, X):
         """Return codes of shape ``(n_records, *positions, n_codebooks)``."""
