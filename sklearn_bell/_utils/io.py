@@ -15,16 +15,15 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        with contextlib.suppress(OSError):
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)  # so that the new name survives a crash
-            finally:
-                os.close(folder)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        if not isinstance(error, OSError):
-            raise
+    except OSError as error:
         message = f"Could not write {len(data) / 1e6:.1f} MB ({error.strerror})"
         raise type(error)(error.errno, message, str(path)) from error
+    finally:
+        with contextlib.suppress(OSError):  # there is none after a replacement
+            temporary.unlink()
+    with contextlib.suppress(OSError):
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # so that the new name survives a crash
+        finally:
+            os.close(folder)
