@@ -102,13 +102,10 @@ class SaveMixin:
             raise InvalidFileError(f"It is a {type(loaded).__name__}, not a {type(self).__name__}.")
         return self.__dict__.update(vars(loaded))
 
-    def __reduce_ex__(self, protocol):
+    def __reduce__(self):
         """Return the complete state for pickle: optimiser, callbacks and references to code."""
         state = super().__getstate__() if is_own_estimator(self) else self.__getstate__()
         return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
-
-    def __reduce__(self):
-        return self.__reduce_ex__(2)
 
     def _get_state(self):
         """Return the fitted state, which ``_set_state`` restores on an unfitted estimator."""
@@ -168,8 +165,7 @@ def _load_bytes(data, params, path):
         return tree_to_estimator(from_bytes(data, _KIND), params)
     except InvalidFileError as error:
         raise InvalidFileError(f"{path}: {error}") from error
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError,
-            TypeError, ValueError) as error:  # fmt: skip
+    except Exception as error:
         message = f"its content is not a valid model ({type(error).__name__}: {error})"
         raise InvalidFileError(f"{path}: {message}") from error
 
