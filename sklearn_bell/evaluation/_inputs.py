@@ -26,15 +26,13 @@ def read_predictions(y_true, y_pred, class_names):
         raise InvalidECGError("y_true or y_pred has unlabelled records (-1). Leave them out.")
     observed = labels.classes.tolist()
     names = observed if class_names is None else read_names(y_true, class_names)
-    if set(observed) <= set(names):
-        positions = [names.index(label) for label in observed]
-    elif set(observed) <= set(range(len(names))):
-        positions = [int(label) for label in observed]
-    else:
+    known = names if set(observed) <= set(names) else list(range(len(names)))
+    if not set(observed) <= set(known):
         raise InvalidECGError(
             f"Expected classes or positions in class_names {names}, got {observed}. Add the others."
         )
-    indicator = np.eye(len(names))[np.array(positions)[labels.codes]]
+    positions = np.array([known.index(label) for label in observed])
+    indicator = np.eye(len(names))[positions[labels.codes]]
     return names, *np.split(indicator, 2)
 
 

@@ -200,19 +200,18 @@ def time_importance(
     X = check_signals(X)
     duration = X.shape[-1] / sampling_rate
     width = width or {"beats": 0.05, "windows": 0.5}[by]
+    first, last = (-_BEFORE, _AFTER) if by == "beats" else (0, duration)
+    starts = np.arange(first, last - 1e-9, width)
+    stops = starts + width
     if by == "beats":
-        starts = np.arange(-_BEFORE, _AFTER - 1e-9, width)
         beats = [(at * sampling_rate).round().astype(int) for at in detect_qrs(X, sampling_rate)]
         if not any(map(len, beats)):
             raise InvalidECGError("X has no beats. Check sampling_rate, or use by='windows'.")
     else:
-        starts = np.arange(0, duration - 1e-9, width)
+        stops[-1] = duration
         beats = [np.zeros(1, dtype=int)] * len(X)
         if len(starts) < 2:
             raise InvalidECGError(f"Expected a width below {duration:g} s, got {width:g} s.")
-    stops = starts + width
-    if by == "windows":
-        stops[-1] = duration
     parts = np.round(np.stack([starts, stops], axis=1) * sampling_rate).astype(int)
     losses = _losses_of_score(estimator, X, y, scoring, n_jobs, partial(_hide, beats), parts)
     return Bunch(importances=losses, starts=starts, stops=stops)
