@@ -211,12 +211,10 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         labels, held_out, unlabelled = self._split(labels, len(records), groups, seed)
         with fit_context(self, 1 + is_first, records.source) as context:
             data, early_stopping = Rows(records, labels.rows), None
-            if is_first:
-                encoder = self._pretrain(records.source, labels, groups, seed, context)
             if self.sampler is not None:
                 data, labels = self._resample(data, labels, groups, seed)
             if is_first:
-                self._initialize(encoder, records, data, labels, seed)
+                self._initialize(records, data, labels, groups, seed, context)
             targets = weighted_targets(labels.codes, self._weights)
             last_epoch = self._net.epoch_ + self.max_epochs
             state = newest_state(manager, last_epoch)
@@ -272,8 +270,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
             data = Rows(records, labels.rows)
             if is_first:
                 seed = resolve_seed(self.random_state)
-                encoder = self._pretrain(records.source, labels, None, seed, context)
-                self._initialize(encoder, records, data, labels, seed)
+                self._initialize(records, data, labels, None, seed, context)
             targets = weighted_targets(labels.codes, self._weights)
             with self._training(is_first):
                 self._fine_tune(records.source, data, targets, self._net.epoch_ + 1, context)

@@ -211,7 +211,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
             X and y, unchanged, followed by the synthetic records and their labels.
         """
         input_types = ArraysTransformer(X, y)
-        records, labels, indicator = self._check_X_y(X, y)
+        records, labels, indicator, self.vqvae_ = self._check_X_y(X, y)
         groups = check_groups(groups, len(records))
         resampled = self._fit_resample(records, labels, indicator, groups)
         X_resampled, y_resampled = input_types.transform(*resampled)
@@ -225,7 +225,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         return tags
 
     def _check_X_y(self, X, y):
-        """Return records, y as an array, and y as an indicator; set `sampling_strategy_`."""
+        """Return records, y, y as an indicator, and the VQ-VAE; set `sampling_strategy_`."""
         vqvae = VQVAETransformer() if self.vqvae is None else self.vqvae
         is_frozen = isinstance(vqvae, FrozenEstimator)
         if is_frozen:
@@ -250,7 +250,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         indicator[rows] = codes if codes.ndim == 2 else np.eye(len(self._classes))[codes]
         strategy = self.sampling_strategy
         self.sampling_strategy_ = n_samples_to_generate(strategy, y[rows], indicator[rows])
-        return X, y, indicator
+        return X, y, indicator, vqvae if is_frozen else clone(vqvae)
 
     def _fit_resample(self, X, y, indicator, groups):
         manager = make_checkpoint_manager(self, (), x=X, classes=indicator, groups=groups)
@@ -263,7 +263,9 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         for column in rarest_first:  # fail before training
             pair_sampler.check_partners(column, self._classes[column])
 
-        self._fit_vqvae(X, seed)
+        if not isinstance(self.vqvae, FrozenEstimator):
+            set_missing_params(self.vqvae_, random_state=seed, checkpoint=self.checkpoint)
+            self.vqvae_.fit(X)
         vqvae = self.vqvae_.vqvae_
         sampling_rate = self.sampling_rate if vqvae.n_dimensions == 1 else None
         synthesizer = self._synthesizer_class(vqvae, X, seed, sampling_rate)
@@ -287,14 +289,6 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         self.parents_ = np.full_like(pairs, -1) if self.method == "prior" else pairs
         y_new = labels.astype(y.dtype) if y.ndim == 2 else self._classes[labels.argmax(axis=1)]
         return self._restore_ndim(np.concatenate([X, records])), np.concatenate([y, y_new])
-
-    def _fit_vqvae(self, X, seed):
-        if isinstance(self.vqvae, FrozenEstimator):
-            self.vqvae_ = self.vqvae.estimator
-        else:
-            self.vqvae_ = VQVAETransformer() if self.vqvae is None else clone(self.vqvae)
-            set_missing_params(self.vqvae_, random_state=seed, checkpoint=self.checkpoint)
-            self.vqvae_.fit(X)
 
     def _synthesize(self, synthesizer, pairs, labels, rng):
         """Return synthetic records of pairs, and the weights of their second records."""
