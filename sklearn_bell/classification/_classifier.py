@@ -157,18 +157,16 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         **BaseFineTuning._parameter_constraints,
         "pretrainer": [HasMethods(["fit", "transform"]), None],
         "augmentation": [callable, None],
-        "C": [Interval(Real, 0, None, closed="neither")],
+        **{name: [Interval(Real, 0, None, closed="neither")] for name in ("C", "encoder_lr")},
         "missing": [StrOptions({"error", "zero"})],
         "n_trees": [Interval(Integral, 0, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
         "n_frozen_epochs": [Interval(Integral, 0, None, closed="left")],
-        "encoder_lr": [Interval(Real, 0, None, closed="neither")],
-        "early_stopping": ["boolean"],
+        **{name: ["boolean"] for name in ("early_stopping", "warm_start")},
         "validation_fraction": [Interval(Real, 0, 0.5, closed="right")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "sampler": [HasMethods("fit_resample"), None],
-        "warm_start": ["boolean"],
     }
 
     @property

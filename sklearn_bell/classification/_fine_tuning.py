@@ -88,12 +88,6 @@ class BaseFineTuning(TrainedEstimator):
         is_held_out = np.isin(patients[unlabelled], patients[test.rows])
         return train, test, unlabelled[~is_held_out]
 
-    def _pretrain(self, X, groups, seed, context):
-        """Return the normalisation and the encoder, pretrained on X."""
-        defaults = {"random_state": seed, "checkpoint": self.checkpoint}
-        with fit_context(self, 0, X, "pretrain", context) as task:
-            return pretrained_encoder(self.pretrainer, X, self._shape, groups, task, **defaults)
-
     def _resample(self, data, labels, groups, seed):
         """Return records and labels after the sampler."""
         class_weights(self.class_weight, labels.codes, labels.classes)  # fail before the work
@@ -164,10 +158,12 @@ class BaseFineTuning(TrainedEstimator):
             self.best_epoch_ = early_stopping.restore_best(net) if early_stopping else net.epoch_
 
     def _initialize(self, records, data, labels, groups, seed, context):
-        """Put a linear head, fitted to the latents, on a pretrained encoder; make the trainer."""
+        """Pretrain, put a linear head fitted to the latents on the encoder, make the trainer."""
         _, codes, classes = labels
         weights = class_weights(self.class_weight, codes, classes)
-        encoder = self._pretrain(records.source, groups, seed, context)
+        X, defaults = records.source, {"random_state": seed, "checkpoint": self.checkpoint}
+        with fit_context(self, 0, X, "pretrain", context) as task:
+            encoder = pretrained_encoder(self.pretrainer, X, self._shape, groups, task, **defaults)
         encoder = encoder.to(resolve_device(self.device))
         module = self._make_module(encoder, len(classes), codes.ndim == 2, derived_seed(seed))
         net = self._make_net(module, seed)
