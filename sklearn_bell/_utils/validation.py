@@ -20,6 +20,8 @@ _BLOCKS_AT_ONCE = 8
 class ECGInputMixin:
     """Declare that an estimator takes 3-D X (several leads) and 2-D X (one lead)."""
 
+    _n_dimensions_in: int
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.input_tags.three_d_array = True
@@ -36,7 +38,6 @@ class AxisNames(NamedTuple):
     expected: str
     axes: tuple[str, str, str]
     fitted: tuple[str, str]  # attributes for the sizes of the last two axes
-    sizes: tuple[str, str]
     match: tuple[str, str]
     match_shapes: str
 
@@ -45,7 +46,6 @@ _ECG = AxisNames(
     expected="X of shape (n_records, n_leads, n_samples), or (n_records, n_samples) for one lead",
     axes=("record", "lead", "sample"),
     fitted=("n_leads_in_", "n_samples_in_"),
-    sizes=("lead(s)", "samples"),
     match=(
         "select the same leads with LeadSelector",
         "bring them to the same rate with Resampler and to the same length with Cropper",
@@ -56,7 +56,6 @@ _IMAGES = AxisNames(
     expected="grey images X of shape (n_images, height, width), or (n_images, width) of one line",
     axes=("image", "line", "column"),
     fitted=("height_in_", "width_in_"),
-    sizes=("line(s)", "columns"),
     match=("make them of the same height", "make them of the same width"),
     match_shapes="Make all of one height and width",
 )
@@ -222,7 +221,7 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, names=
         estimator._n_dimensions_in = records.ndim
     elif records.shape[2] != (n_columns := getattr(estimator, names.fitted[1])):
         raise InvalidECGError(
-            f"X has {names.axes[0]}s of {records.shape[2]} {names.sizes[1]}, but {estimator_name} "
+            f"X has {names.axes[0]}s of {records.shape[2]} {names.axes[2]}s, but {estimator_name} "
             f"was fitted on {names.axes[0]}s of {n_columns}; {names.match[1]}."
         )
     return records
@@ -259,8 +258,8 @@ def _translate(error, estimator, X, names):
     n_rows = shape[1] if len(shape) == 3 else 1
     if len(shape) in (2, 3) and "is expecting" in message and n_rows != n_fitted:
         return (
-            f"X has {shape[0]} {names.axes[0]}s of {n_rows} {names.sizes[0]}, but "
-            f"{type(estimator).__name__} was fitted on {n_fitted} {names.sizes[0]}; "
+            f"X has {shape[0]} {names.axes[0]}s of {n_rows} {names.axes[1]}(s), but "
+            f"{type(estimator).__name__} was fitted on {n_fitted} {names.axes[1]}(s); "
             f"{names.match[0]}."
         )
     if "inhomogeneous" in message or "setting an array element" in message:
