@@ -1,13 +1,6 @@
 """Names and order of the leads of an ECG."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from sklearn_bell.exceptions import InvalidECGError
-
-if TYPE_CHECKING:
-    from sklearn_bell._utils import types
 
 #: The twelve standard leads, in the order used wherever all twelve appear.
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -18,13 +11,13 @@ INDEPENDENT_LEADS = ("II", "III", "V1", "V2", "V3", "V4", "V5", "V6")
 _SPELLING = {lead.lower(): lead for lead in STANDARD_LEADS}
 
 
-def standard_name(lead: str) -> str:
+def standard_name(lead):
     """Return the usual spelling of a lead name, or an unknown name as it is."""
     name = str(lead).strip()
     return _SPELLING.get(name.lower(), name)
 
 
-def lead_positions(leads: types.Names, available: types.Names) -> list[int]:
+def lead_positions(leads, available):
     """Return the positions of `leads` in `available`, ignoring case."""
     positions = {standard_name(name).lower(): position for position, name in enumerate(available)}
     names = [standard_name(name) for name in leads]
@@ -36,7 +29,7 @@ def lead_positions(leads: types.Names, available: types.Names) -> list[int]:
     return [positions[name.lower()] for name in names]
 
 
-def check_lead_names(lead_names: types.Names | None, n_leads: int) -> list[str]:
+def check_lead_names(lead_names, n_leads):
     """Return a distinct name for each lead, numbered names where `lead_names` is None."""
     if lead_names is None:
         return [f"lead{i}" for i in range(n_leads)]

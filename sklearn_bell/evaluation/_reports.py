@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import combinations, combinations_with_replacement
 from numbers import Integral, Real
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,9 +14,6 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sklearn_bell.evaluation._bootstrap import bootstrap, kappa, mcnemar, ranking, rates
 from sklearn_bell.evaluation._inputs import read_predictions, read_raters, read_scores
 from sklearn_bell.exceptions import InvalidECGError
-
-if TYPE_CHECKING:
-    from sklearn_bell._utils import types
 
 _check_params = validate_params(
     {
@@ -39,10 +35,10 @@ def classification_report_ci(
     y_score: ArrayLike | None = None,
     *,
     groups: ArrayLike | None = None,
-    class_names: types.Names | None = None,
+    class_names: ArrayLike | None = None,
     n_bootstraps: int = 1000,
     confidence: float = 0.95,
-    random_state: types.RandomState = None,
+    random_state: int | np.random.RandomState | None = None,
 ) -> pd.DataFrame:
     """Report classification metrics per class, with an interval beside every figure.
 
@@ -135,10 +131,10 @@ def compare_readers(
     readers: Mapping[str, ArrayLike],
     groups: ArrayLike | None = None,
     *,
-    class_names: types.Names | None = None,
+    class_names: ArrayLike | None = None,
     n_bootstraps: int = 1000,
     confidence: float = 0.95,
-    random_state: types.RandomState = None,
+    random_state: int | np.random.RandomState | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compare a model with human readers of the same records, and the readers with each other.
 
