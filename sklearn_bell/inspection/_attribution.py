@@ -12,6 +12,7 @@ from scipy.special import logit
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell._utils.validation import check_signals
@@ -108,8 +109,7 @@ def attribution(
         return (outputs * weights[rows]).sum(-1).flatten()
 
     maps = np.empty(records.shape, dtype=np.float32)
-    for start in range(0, len(records), _BATCH):
-        rows = slice(start, start + _BATCH)
+    for rows in gen_batches(len(records), _BATCH):
         x = torch.from_numpy(records[rows]).to(device)
         if method == "integrated_gradients":
             explainer = IntegratedGradients(partial(score, rows))

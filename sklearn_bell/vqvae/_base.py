@@ -137,9 +137,8 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         resume(self._net, self.history_, manager, self.max_epochs)
         # constant for half of the epochs, then linear
         schedule = LRSchedule(self.lr, lambda epoch: min(1, 2 * (1 - epoch / self.max_epochs)))
-        options = {"callbacks": [schedule], "manager": manager}
         with self._training():
-            self._train_until(self.max_epochs, X, records, **options)
+            self._train_until(self.max_epochs, X, records, callbacks=[schedule], manager=manager)
         return self
 
     def transform(self, X: ArrayLike) -> np.ndarray:
@@ -206,8 +205,7 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         module = self._make_module(derived_seed(seed))
         n_rows = min(len(records), _N_CALIBRATION_RECORDS)
         rows = np.linspace(0, len(records) - 1, n_rows).astype(int)
-        sample = np.concatenate([records[part] for part in np.array_split(rows, 8)])
-        module.vqvae.fit_normalization(to_tensor(sample, "cpu"))
+        module.vqvae.fit_normalization(to_tensor(records[rows], "cpu"))
         self._set_module(module, seed)
 
     def _make_module(self, seed):
@@ -222,6 +220,7 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
 
     def _set_module(self, module, seed):
         self._net = self._make_trainer(module, seed, optimizer__fused=True)
+        self._size = self._shape[-self.vqvae_.n_dimensions :]
         self._positions = self.vqvae_.positions(self._size)
         self._n_features_out = math.prod(self._positions) * self.n_codebooks
         self.history_ = []
@@ -233,10 +232,6 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         self.history_ = state["history"]
         self._net.epoch_ = len(self.history_)
         self.vqvae_.eval()
-
-    @property
-    def _size(self):
-        return self._shape[-self.vqvae_.n_dimensions :]
 
     def _forward(self, function, records):
         """Return the function's output for all records, read batch by batch."""
