@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
-from os import PathLike
 from typing import Any, Self
 
 import numpy as np
@@ -24,7 +24,7 @@ from sklearn_bell._utils.warn import warn_caller
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 from sklearn_bell.over_sampling._pairs import PairSampler, n_samples_to_generate
 from sklearn_bell.over_sampling._synthesis import LatentOutlierFilter, LatentSynthesizer, fit_prior
-from sklearn_bell.training._checkpoint import Checkpoint, CheckpointLike, make_checkpoint_manager
+from sklearn_bell.training._checkpoint import CheckpointLike, make_checkpoint_manager
 from sklearn_bell.training._random import derived_seed, resolve_seed, set_missing_params
 from sklearn_bell.vqvae import VQVAETransformer
 from sklearn_bell.vqvae._base import BaseVQVAE
@@ -167,8 +167,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         "prior_epochs": [Interval(Integral, 1, None, closed="left")],
         "filter": [StrOptions({"latent"}), HasMethods(["fit", "predict"]), None],
         "max_redraws": [Interval(Integral, 1, None, closed="left")],
-        "verbose": ["verbose"],
-        "checkpoint": [str, PathLike, Checkpoint, None],
+        **{name: BaseVQVAE._parameter_constraints[name] for name in ("verbose", "checkpoint")},
     }
 
     # private hooks, which benchmarks replace on an instance
@@ -277,12 +276,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
             options = self.prior_epochs, seed, manager, name
             self.prior_ = self._prior_fitter(synthesizer, indicator, *options)
         accepts = self._make_filter(synthesizer, X, y, indicator, seed)
-
-        def synthesize(column, n_records, saturated):
-            pairs = pair_sampler.draw(column, n_records, saturated)
-            labels = pair_sampler.labels(pairs)
-            return *self._synthesize(synthesizer, pairs, labels, rng), labels, pairs
-
+        synthesize = partial(self._synthesize, synthesizer, pair_sampler)
         batches = self._generate(indicator, n_missing, rarest_first, synthesize, accepts)
         batches.append((X[:0], np.empty(0), indicator[:0], np.empty((0, 2), np.int64)))
         records, self.alpha_, labels, pairs = map(np.concatenate, zip(*batches, strict=True))
@@ -290,16 +284,18 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         y_new = labels.astype(y.dtype) if y.ndim == 2 else self._classes[labels.argmax(axis=1)]
         return self._restore_ndim(np.concatenate([X, records])), np.concatenate([y, y_new])
 
-    def _synthesize(self, synthesizer, pairs, labels, rng):
-        """Return synthetic records of pairs, and the weights of their second records."""
+    def _synthesize(self, synthesizer, pair_sampler, *options):
+        """Return synthetic records of drawn pairs, alpha, labels and pairs."""
+        pairs = pair_sampler.draw(*options)
+        labels, alpha = pair_sampler.labels(pairs), np.zeros(len(pairs))
         if self.method == "interpolate":
-            alpha = rng.uniform(0, self.alpha, len(pairs))
-            return synthesizer.interpolate(pairs, alpha), alpha
-        if self.method == "sample":
+            alpha = pair_sampler.rng.uniform(0, self.alpha, len(pairs))
+            records = synthesizer.interpolate(pairs, alpha)
+        elif self.method == "sample":
             records = synthesizer.sample(pairs[:, 0], self.temperature)
         else:
             records = synthesizer.draw(self.prior_, labels, self.temperature)
-        return records, np.zeros(len(pairs))
+        return records, alpha, labels, pairs
 
     def _make_filter(self, synthesizer, X, y, indicator, seed):
         """Return a function of records and their labels ``(n, n_classes)`` to a mask."""

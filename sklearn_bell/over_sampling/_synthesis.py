@@ -46,18 +46,15 @@ class LatentSynthesizer:
 
     def draw(self, prior, labels, temperature):
         """Draw codes from a prior for each row of labels ``(n, n_classes)``."""
-        positions = self.vqvae.positions(self.size)
+        positions, lookup = self.vqvae.positions(self.size), self.vqvae.quantizer.lookup
 
         def draw(labels):
             labels = to_tensor(labels, self.device)
             return prior.sample(labels, math.prod(positions), temperature, self.generator)
 
-        def lookup(codes):
-            codes = to_tensor(codes, self.device).unflatten(1, positions)
-            return self.vqvae.quantizer.lookup(codes)
-
         codes = self._map(draw, labels.astype(np.float32), batch_size=_PRIOR_BATCH_SIZE)
-        return self._decode(lookup, codes)
+        codes = codes.reshape(len(codes), *positions, -1)
+        return self._decode(lambda codes: lookup(to_tensor(codes, self.device)), codes)
 
     def codes(self):
         """Return the codes of all records, ``(n_records, n_positions, n_codebooks)``."""
