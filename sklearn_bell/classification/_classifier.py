@@ -43,8 +43,6 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         labelled or not. A fitted one in a ``FrozenEstimator`` is copied instead, so that searches
         and folds share one pretraining. None is ``BELLPretrainer(max_epochs=0)``, an untrained
         encoder; pass it with another `sampling_rate` for records that are not of 100 Hz.
-    augmentation : callable, default=None
-        As in :class:`sklearn_bell.BELLPretrainer`. An empty ``Compose()`` trains on whole records.
     C : float, default=0.005
         Inverse regularisation strength of the logistic regression that the layer starts from.
     n_trees : int, default=300
@@ -69,9 +67,8 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     n_iter_no_change : int, default=10
         Epochs without improvement before training stops; frozen epochs do not count.
     sampler : estimator, default=None
-        A sampler of imbalanced-learn for ECGs, such as :class:`sklearn_bell.VQVAEOverSampler`. It
-        resamples the labelled records that are not held out, with `groups` if it takes them, and
-        replaces pseudo-labels.
+        Sampler for ECGs, such as :class:`sklearn_bell.VQVAEOverSampler`, of the labelled records
+        that are not held out. It gets `groups` if it takes them, and replaces pseudo-labels.
     warm_start : bool, default=False
         If True, `fit` continues from the weights of the last `fit`, without pretraining.
     random_state : int, RandomState instance or None, default=None
@@ -79,8 +76,9 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
 
     Other Parameters
     ----------------
-    missing, device, verbose, checkpoint
-        As in :class:`sklearn_bell.BELLPretrainer`; one to be fitted needs the same `missing`.
+    augmentation, missing, device, verbose, checkpoint
+        As in :class:`sklearn_bell.BELLPretrainer`; one to be fitted needs the same `missing`. An
+        empty ``Compose()`` as `augmentation` trains on whole records.
 
     Attributes
     ----------
@@ -192,7 +190,6 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         Returns
         -------
         self : object
-            Fitted classifier.
         """
         is_first = not (self.warm_start and hasattr(self, "_net"))
         if is_first:
@@ -243,7 +240,6 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         Returns
         -------
         self : object
-            Classifier.
         """
         is_first = not hasattr(self, "_net")
         if isinstance(self.class_weight, str):

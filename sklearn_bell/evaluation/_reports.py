@@ -138,9 +138,8 @@ def compare_readers(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compare a model with human readers of the same records, and the readers with each other.
 
-    All readers share the same bootstrap draws, so the interval of a difference is a paired one. NaN
-    and DataFrames are treated as in :func:`classification_report_ci`. Kappa is NaN if both give all
-    records the same answer.
+    All readers share the draws, so differences have paired intervals. NaN and DataFrames are as in
+    :func:`classification_report_ci`. Kappa is NaN if both give all records the same answer.
 
     Parameters
     ----------

@@ -48,9 +48,8 @@ def attribution(
         each record, or the label with the greatest score.
     method : {"integrated_gradients", "grad_cam"}, default="integrated_gradients"
         Integrated gradients [1]_ add up to the difference of the class score from that of a flat
-        record. Grad-CAM [2]_ shows the evidence for the class in the last layer of each lead's
-        encoder, of :mod:`sklearn_bell.nn.encoders`. It is coarser, never negative, and not
-        comparable between leads.
+        record. Grad-CAM [2]_ shows the evidence for the class in the last layer of each encoder of
+        :mod:`sklearn_bell.nn.encoders`: coarser, never negative, not comparable between leads.
     n_steps : int, default=50
         Steps of the integral.
 

@@ -163,8 +163,7 @@ def time_importance(
     sampling_rate : float, default=100
         Sampling rate of X in Hz.
     by : {"beats", "windows"}, default="beats"
-        Hide the same part of every beat, between 0.3 s before and 0.5 s after the QRS complex, or
-        the same window of every record.
+        Hide a part of every beat, -0.3 to 0.5 s from the QRS complex, or a window of every record.
     width : float, default=None
         Width of a part in s. None is 0.05 for beats, and 0.5 for windows.
 

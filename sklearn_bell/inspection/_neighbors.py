@@ -40,8 +40,7 @@ def nearest_records(
     n_neighbors : int, default=5
         Number of neighbours of each record.
     metric : str or callable, default="cosine"
-        Distance as in :class:`sklearn.neighbors.NearestNeighbors`, of latents standardised by those
-        of `X_reference`.
+        As in :class:`~sklearn.neighbors.NearestNeighbors`; `X_reference` standardises latents.
 
     Returns
     -------

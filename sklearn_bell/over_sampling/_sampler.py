@@ -34,8 +34,6 @@ from sklearn_bell.vqvae._base import BaseVQVAE
 class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
     """Over-sample rare classes with synthetic records from the latent space of a VQ-VAE [1]_.
 
-    y may be multi-label.
-
     Parameters
     ----------
     sampling_strategy : float, str, dict or callable, default="auto"
@@ -62,8 +60,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         one in latent space. None allows any record of the class.
     sampling_rate : float, default=100
         For ``"interpolate"``: sampling rate of X in Hz. The second record is stretched between its
-        beats, so that they coincide with those of the first one. None does not align; images are
-        never aligned.
+        beats, to coincide with those of the first one, unless this is None or X holds images.
     temperature : float, default=1.0
         For ``"sample"`` and ``"prior"``: temperature of the softmax that codes are drawn from. For
         ``"sample"``, its logits are the negative squared distances between latent and vectors, in
@@ -95,8 +92,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
     prior_ : sklearn_bell.nn.code_prior.CodePrior
         The fitted prior, with ``method="prior"`` only.
     parents_ : ndarray of shape (n_synthetic, 2)
-        Rows of X that each synthetic record is made from: the same row twice with ``"sample"``, -1
-        with ``"prior"``.
+        Source rows of each record in X: the same one twice with ``"sample"``, -1 with ``"prior"``.
     alpha_ : ndarray of shape (n_synthetic,)
         Weight of the second record, or 0.
     n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_

@@ -44,17 +44,13 @@ class VQVAETransformer(BaseVQVAE):
         Records per step, and per batch in `transform`. Batches differ in size by one at most.
     lr : float, default=0.001
         Learning rate of Adam. It falls to zero in the second half of the epochs.
-    lead_names : array-like of str of length n_leads, default=None
-        Names of the leads of X, for the history.
-    precision : {"float32", "bfloat16", "auto"}, default="float32"
-        Precision of the layers in training, see :class:`sklearn_bell.BELLPretrainer`. `transform`
-        always uses float32.
-    device : str or torch.device, default="auto"
-    verbose : bool or int, default=False
-    checkpoint : str, path or Checkpoint, default=None
-        As in :class:`sklearn_bell.BELLPretrainer`.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights and vectors, and of the order of the records.
+
+    Other Parameters
+    ----------------
+    lead_names, precision, device, verbose, checkpoint
+        As in :class:`sklearn_bell.BELLPretrainer`, but `transform` always uses float32.
 
     Attributes
     ----------
@@ -69,11 +65,9 @@ class VQVAETransformer(BaseVQVAE):
 
     Raises
     ------
-    InvalidECGError
-        A ``ValueError``: X is not at least two finite records in 3-D (or 2-D, one lead), or codes
-        do not have the form that `transform` returns.
-    DivergenceError
-        As in :class:`sklearn_bell.BELLPretrainer`.
+    InvalidECGError, DivergenceError
+        As in :class:`sklearn_bell.BELLPretrainer`. The former, a ``ValueError``, also if codes do
+        not have the form that `transform` returns.
 
     Notes
     -----
