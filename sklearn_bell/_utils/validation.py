@@ -208,9 +208,8 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, names=
         raise InvalidECGError(
             f"{estimator_name} expected {names.expected}, each at least 1, but got {checked.shape}."
         )
-    if by_slices:
-        checked = X.reshape(checked.shape) if isinstance(X, np.ndarray) else X
-    records = Records(checked, dtype, names, getattr(estimator, "missing", None))
+    source = X if by_slices else checked
+    records = Records(source, dtype, names, getattr(estimator, "missing", None))
     if not by_slices:
         for _ in records.batches():
             pass
