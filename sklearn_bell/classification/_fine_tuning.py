@@ -178,9 +178,7 @@ class BaseFineTuning(TrainedEstimator):
     def _make_module(self, encoder, n_classes, multilabel, seed):
         """Return the encoder with a new head."""
         normalize, encoder = encoder.eval()
-        augmentation = (
-            RandomCrop() if self.augmentation is None else copy.deepcopy(self.augmentation)
-        )
+        augmentation = copy.deepcopy(self.augmentation or RandomCrop())
         with default_generators_seeded(seed):
             shape = latent_shape(encoder, augmentation, *self._shape, normalize.band.device)
             return ClassifierModule(

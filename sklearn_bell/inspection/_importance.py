@@ -20,8 +20,6 @@ from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.feature_extraction import detect_qrs
 from sklearn_bell.inspection._params import check_params
 
-_BEFORE, _AFTER = 0.3, 0.5  # s around a QRS complex: from the P wave to the end of the T wave
-
 
 @check_params
 def lead_importance(
@@ -199,7 +197,8 @@ def time_importance(
     X = check_signals(X)
     duration = X.shape[-1] / sampling_rate
     width = width or {"beats": 0.05, "windows": 0.5}[by]
-    first, last = (-_BEFORE, _AFTER) if by == "beats" else (0, duration)
+    # beats last from the P wave to the end of the T wave
+    first, last = (-0.3, 0.5) if by == "beats" else (0, duration)
     starts = np.arange(first, last - 1e-9, width)
     stops = starts + width
     if by == "beats":

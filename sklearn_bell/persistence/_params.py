@@ -105,16 +105,12 @@ def _encode(value):
             return {"name": cls.__name__}
         parameters = inspect.signature(cls).parameters
         if not value.state_dict() and all(hasattr(value, name) for name in parameters):
-            return {"object": [cls.__name__, _encode(_constructor_arguments(value, parameters))]}
+            kwargs = {name: getattr(value, name) for name in parameters}
+            variadic = [name for name, p in parameters.items() if p.kind == p.VAR_POSITIONAL]
+            args = [item for name in variadic for item in kwargs.pop(name)]
+            return {"object": [cls.__name__, _encode((args, kwargs))]}
     name = getattr(value, "__qualname__", cls.__qualname__)
     return {"unknown": f"{getattr(value, '__module__', '?')}.{name}"}
-
-
-def _constructor_arguments(module, parameters):
-    """Return (args, kwargs) that make the same module, which has no weights."""
-    kwargs = {name: getattr(module, name) for name in parameters}
-    variadic = [name for name, p in parameters.items() if p.kind == p.VAR_POSITIONAL]
-    return [item for name in variadic for item in kwargs.pop(name)], kwargs
 
 
 def _decode(value, params, name):

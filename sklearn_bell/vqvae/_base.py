@@ -68,11 +68,8 @@ class VQVAEModule(TrainableModule):
         self.counts = torch.zeros(shape, dtype=torch.int64, device=device)
 
     def summarize_epoch(self, terms, all_gather):
-        errors = terms["reconstruction_error"]  # of each channel
-        if self.channel_names is None:
-            (errors,) = errors
-        else:
-            errors = dict(zip(self.channel_names, errors, strict=True))
+        names, errors = self.channel_names, terms["reconstruction_error"]  # of each channel
+        errors = errors[0] if names is None else dict(zip(names, errors, strict=True))
         frequency = self.counts / self.counts.sum(1, keepdim=True)
         perplexity = torch.special.entr(frequency).sum(1).exp()  # of each codebook
         return {**terms, "reconstruction_error": errors, "perplexity": perplexity.tolist()}
@@ -133,7 +130,12 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         records = self._check_X(self, X, reset=True, min_records=2)
         self._data = data_signature(records)
         manager = make_checkpoint_manager(self, (), records=records)
-        self._initialize(records, resolve_seed(self.random_state, manager))
+        seed = resolve_seed(self.random_state, manager)
+        module = self._make_module(derived_seed(seed))
+        n_rows = min(len(records), _N_CALIBRATION_RECORDS)
+        rows = np.linspace(0, len(records) - 1, n_rows).astype(int)
+        module.vqvae.fit_normalization(to_tensor(records[rows], "cpu"))
+        self._set_module(module, seed)
         resume(self._net, self.history_, manager, self.max_epochs)
         # constant for half of the epochs, then linear
         schedule = LRSchedule(self.lr, lambda epoch: min(1, 2 * (1 - epoch / self.max_epochs)))
@@ -199,14 +201,6 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # codes are integers
         return tags
-
-    def _initialize(self, records, seed):
-        """Make a new network with the mean and deviation of some records, and its trainer."""
-        module = self._make_module(derived_seed(seed))
-        n_rows = min(len(records), _N_CALIBRATION_RECORDS)
-        rows = np.linspace(0, len(records) - 1, n_rows).astype(int)
-        module.vqvae.fit_normalization(to_tensor(records[rows], "cpu"))
-        self._set_module(module, seed)
 
     def _make_module(self, seed):
         strides = tuple(self.strides)
