@@ -58,9 +58,8 @@ def classification_report_ci(
     groups : array-like of shape (n_records,), default=None
         Patient of each record. None takes every record for a patient.
     class_names : array-like of shape (n_classes,), default=None
-        Names of the classes, in the order of the columns. Classes of shape (n_records,) must be
-        these names, or positions in them. None takes the columns of `y_true` if it is a DataFrame,
-        otherwise the sorted classes, or numbers.
+        Names in the order of the columns. Classes of shape (n_records,) must be these, or positions
+        in them. None takes the columns of a DataFrame `y_true`, or sorted classes, or numbers.
     n_bootstraps : int, default=1000
         Number of draws.
     confidence : float, default=0.95
