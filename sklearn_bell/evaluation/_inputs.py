@@ -51,12 +51,8 @@ def read_raters(indicators, class_names):
 
 def read_names(y_true, class_names):
     """Return `class_names`, or else the columns of a DataFrame, or else numbers."""
-    if class_names is not None:
-        names = pd.Index(class_names).tolist()
-    elif isinstance(y_true, pd.DataFrame):
-        names = y_true.columns.tolist()
-    else:
-        names = list(range(np.shape(y_true)[-1]))
+    columns = pd.DataFrame(y_true).columns if class_names is None else pd.Index(class_names)
+    names = columns.tolist()
     if len(set(names)) < len(names):
         raise InvalidECGError(f"Expected different class names, got {names}. Rename the classes.")
     return names
@@ -69,9 +65,9 @@ def read_scores(y_score, names, y_true):
         y_score = np.asarray(y_score, dtype=float)
         y_score = np.stack([-y_score, y_score], axis=1)
     scores = _read_columns(y_score, "y_score", names, y_true)
-    if not np.isfinite(scores).all():
-        record = np.argwhere(~np.isfinite(scores))[0][0]
-        raise InvalidECGError(f"y_score is not finite, first in record {record}. Leave it out.")
+    invalid = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    if len(invalid):
+        raise InvalidECGError(f"y_score is not finite, first in record {invalid[0]}. Leave it out.")
     return scores
 
 
