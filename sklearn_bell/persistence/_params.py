@@ -10,7 +10,6 @@ from importlib import import_module
 from importlib.metadata import version
 
 import numpy as np
-import torch
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_bell.exceptions import InvalidFileError
@@ -29,8 +28,9 @@ def estimator_to_tree(estimator, **options):
         )
     # the folder and the GPU of this machine are not those of another
     params = estimator.get_params(deep=False) | {"checkpoint": None}
-    if str(params.get("device", "")).startswith("cuda"):
-        params["device"] = "auto"
+    if "device" in params:
+        device = str(params["device"])
+        params["device"] = "auto" if device.startswith("cuda") else device
     packages = ("sklearn_bell", "scikit-learn", "torch", "numpy")
     return {
         "class": name,
@@ -79,17 +79,14 @@ def unknown_names(tree):
 
 def _encode(value):
     """Describe the value of a parameter."""
-    if value is None or isinstance(value, bool | int | float | str | np.generic):
-        return value
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+    is_numeric = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+    if value is None or is_numeric or isinstance(value, bool | int | float | str | np.generic):
         return value
     if isinstance(value, list | tuple | np.ndarray):
         name = "tuple" if isinstance(value, tuple) else "list"
         return {name: [_encode(item) for item in value]}
     if isinstance(value, dict):
         return {"dict": [[_encode(key), _encode(item)] for key, item in value.items()]}
-    if isinstance(value, torch.device):
-        return str(value)
     if isinstance(value, np.random.RandomState):
         return {"random_state": list(value.get_state())}
     if isinstance(value, FrozenEstimator) and hasattr(value.estimator, "_get_state"):
