@@ -113,8 +113,7 @@ def lead_importance(
 def _losses_of_score(estimator, X, y, scoring, n_jobs, change, parts):
     """Return the score of X minus that of ``change(copy of X, *part)``, for each part."""
     scorer = check_scoring(estimator, scoring)
-    score = delayed(_score_changed)
-    jobs = (score(scorer, estimator, X, y, change, part) for part in parts)
+    jobs = (delayed(_score_changed)(scorer, estimator, X, y, change, part) for part in parts)
     scores = np.array(Parallel(n_jobs=n_jobs)(jobs))
     return scorer(estimator, X, y) - scores
 
@@ -132,8 +131,7 @@ def _replace_lead(X, lead, rows):
 def _exchange_patients(patients, random_state):
     """Draw for each record a row of the patient that its own patient is paired with."""
     order = random_state.permutation(patients.max() + 1)
-    donor = np.empty_like(order)
-    donor[order] = np.roll(order, 1)
+    donor = np.roll(order, 1)[np.argsort(order)]
     rows = [np.flatnonzero(patients == patient) for patient in range(len(order))]
     return np.array([random_state.choice(rows[donor[patient]]) for patient in patients])
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import torch
+from sklearn.utils import gen_batches
 
 from sklearn_bell.feature_extraction import detect_qrs
 from sklearn_bell.nn.code_prior import CodePrior
@@ -102,11 +103,9 @@ class LatentSynthesizer:
         return self._map(lambda *batch: self.vqvae.decode(latents(*batch), self.size), *arrays)
 
     def _map(self, function, *arrays, batch_size=_BATCH_SIZE):
+        slices = gen_batches(len(arrays[0]), batch_size)
         with torch.inference_mode():
-            batches = [
-                function(*[array[start : start + batch_size] for array in arrays]).cpu()
-                for start in range(0, len(arrays[0]), batch_size)
-            ]
+            batches = [function(*[array[rows] for array in arrays]).cpu() for rows in slices]
         return torch.cat(batches).numpy()
 
 
