@@ -52,8 +52,6 @@ def nearest_records(
     ------
     InvalidECGError
         If `X_reference` has fewer records than `n_neighbors`, or if the estimator refuses records.
-    NotFittedError
-        If the estimator is not fitted.
 
     Examples
     --------

@@ -71,8 +71,6 @@ class SaveMixin:
         ------
         TypeError
             If the class is not part of sklearn_bell.
-        OSError
-            If the file cannot be written.
         """
         self._save(path)
 
@@ -143,8 +141,6 @@ def load(path: str | os.PathLike[str], **params: Any) -> Any:
     InvalidFileError
         A ``ValueError`` that names the file: if it is damaged, not a model, of a newer format, if a
         parameter is missing, or if the weights do not fit the parameters.
-    OSError
-        If the file cannot be read.
 
     Examples
     --------
