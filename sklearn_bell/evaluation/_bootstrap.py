@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy import stats
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 
 from sklearn_bell._utils.validation import check_groups
 from sklearn_bell.exceptions import InvalidECGError
@@ -20,10 +20,9 @@ def bootstrap(metrics, groups, n_records, n_draws, random_state):
             "patient(s). Add records of other patients."
         )
     rng = check_random_state(random_state)
-    chunk_size = max(1, _CHUNK // n_records)
     chunks = [metrics(np.ones((1, n_records)))]
-    for start in range(0, n_draws, chunk_size):
-        n = min(chunk_size, n_draws - start)
+    for draws in gen_batches(n_draws, max(1, _CHUNK // n_records)):
+        n = draws.stop - draws.start
         drawn = rng.randint(n_groups, size=(n, n_groups)) + n_groups * np.arange(n)[:, None]
         times = np.bincount(drawn.ravel(), minlength=n * n_groups).reshape(n, n_groups)
         chunks.append(metrics(times[:, codes].astype(float)))

@@ -62,8 +62,7 @@ def read_scores(y_score, names, y_true):
     """Return scores (n_records, n_classes); one column for two classes scores the second."""
     _check_index(y_score, "y_score", y_true)
     if np.ndim(y_score) == np.ndim(y_true) == 1 and len(names) == 2:
-        y_score = np.asarray(y_score, dtype=float)
-        y_score = np.stack([-y_score, y_score], axis=1)
+        y_score = np.outer(y_score, [-1, 1])
     scores = _read_columns(y_score, "y_score", names, y_true)
     invalid = np.flatnonzero(~np.isfinite(scores).all(axis=1))
     if len(invalid):
