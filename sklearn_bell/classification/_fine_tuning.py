@@ -94,9 +94,8 @@ class BaseFineTuning(TrainedEstimator):
         sampler = clone(self.sampler)
         set_missing_params(sampler, random_state=seed, checkpoint=self.checkpoint)
         X = self._restore_ndim(data[np.arange(len(data))])
-        y, params = labels.codes, {}
-        if y.ndim == 1:
-            y = labels.classes[y]
+        y = labels.codes if labels.codes.ndim == 2 else labels.classes[labels.codes]
+        params = {}
         if groups is not None and "groups" in signature(sampler.fit_resample).parameters:
             params["groups"] = groups[labels.rows]
         X, y = sampler.fit_resample(X, y, **params)
