@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
@@ -77,14 +76,9 @@ def nearest_records(
     return Bunch(indices=indices, distances=distances)
 
 
-@torch.no_grad()
 def _latents(estimator, X):
     if isinstance(estimator, ECGClassifier):
-        encoder = estimator.encoder_.eval()
-        device = next(encoder.parameters()).device
-        batches = check_ecg(estimator, X, reset=False).batches()
-        latents = [encoder(torch.from_numpy(batch).to(device)).flatten(1) for batch in batches]
-        return torch.cat(latents).cpu().numpy()
+        return estimator._forward("latents", check_ecg(estimator, X, reset=False))
     if isinstance(estimator, Pipeline) and not hasattr(estimator, "transform"):
         estimator = estimator[:-1]
     return np.asarray(estimator.transform(X))
