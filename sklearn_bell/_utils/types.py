@@ -1,4 +1,4 @@
-"""Types shared by signatures, imported where torch is."""
+"""Types shared by signatures; modules without torch import them for type checkers only."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias

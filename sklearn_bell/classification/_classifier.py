@@ -67,8 +67,8 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     n_iter_no_change : int, default=10
         Epochs without improvement before training stops; frozen epochs do not count.
     sampler : estimator, default=None
-        Sampler for ECGs, such as :class:`sklearn_bell.VQVAEOverSampler`, of the labelled records
-        that are not held out. It gets `groups` if it takes them, and replaces pseudo-labels.
+        An imbalanced-learn sampler of ECGs, such as :class:`sklearn_bell.VQVAEOverSampler`, for
+        labelled records not held out. It gets `groups` if it takes them, replaces pseudo-labels.
     warm_start : bool, default=False
         If True, `fit` continues from the weights of the last `fit`, without pretraining.
     random_state : int, RandomState instance or None, default=None

@@ -195,7 +195,7 @@ def time_importance(
     X = check_signals(X)
     duration = X.shape[-1] / sampling_rate
     width = width or {"beats": 0.05, "windows": 0.5}[by]
-    # beats last from the P wave to the end of the T wave
+    # s around a QRS complex: from the P wave to the end of the T wave
     first, last = (-0.3, 0.5) if by == "beats" else (0, duration)
     starts = np.arange(first, last - 1e-9, width)
     stops = starts + width

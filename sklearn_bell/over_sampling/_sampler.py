@@ -92,7 +92,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
     prior_ : sklearn_bell.nn.code_prior.CodePrior
         The fitted prior, with ``method="prior"`` only.
     parents_ : ndarray of shape (n_synthetic, 2)
-        Source rows of each record in X: the same one twice with ``"sample"``, -1 with ``"prior"``.
+        Rows of X that each record comes from: one row twice with ``"sample"``, -1 with ``"prior"``.
     alpha_ : ndarray of shape (n_synthetic,)
         Weight of the second record, or 0.
     n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
