@@ -67,8 +67,9 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     n_iter_no_change : int, default=10
         Epochs without improvement before training stops; frozen epochs do not count.
     sampler : estimator, default=None
-        An imbalanced-learn sampler of ECGs, such as :class:`sklearn_bell.VQVAEOverSampler`, for
-        labelled records not held out. It gets `groups` if it takes them, replaces pseudo-labels.
+        A sampler of imbalanced-learn for ECGs, such as :class:`sklearn_bell.VQVAEOverSampler`. It
+        resamples the labelled records that are not held out, with `groups` if it takes them, and
+        replaces pseudo-labels.
     warm_start : bool, default=False
         If True, `fit` continues from the weights of the last `fit`, without pretraining.
     random_state : int, RandomState instance or None, default=None
@@ -155,16 +156,18 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         **BaseFineTuning._parameter_constraints,
         "pretrainer": [HasMethods(["fit", "transform"]), None],
         "augmentation": [callable, None],
-        **{name: [Interval(Real, 0, None, closed="neither")] for name in ("C", "encoder_lr")},
+        "C": [Interval(Real, 0, None, closed="neither")],
         "missing": [StrOptions({"error", "zero"})],
         "n_trees": [Interval(Integral, 0, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
         "n_frozen_epochs": [Interval(Integral, 0, None, closed="left")],
-        **{name: ["boolean"] for name in ("early_stopping", "warm_start")},
+        "encoder_lr": [Interval(Real, 0, None, closed="neither")],
+        "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 0.5, closed="right")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "sampler": [HasMethods("fit_resample"), None],
+        "warm_start": ["boolean"],
     }
 
     @property
