@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -13,6 +12,7 @@ import pandas as pd
 from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils import Bunch
 
+from sklearn_bell._utils.warn import warn_caller
 from sklearn_bell.datasets._record import ReadPolicy, resolve_inside
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 
@@ -32,11 +32,18 @@ class Source(NamedTuple):
     licence: str
     citation: str
     fetcher: str  # name of the function that downloads it
+    about: str  # of the data
+
+    @property
+    def description(self) -> str:
+        """Text about the data, with address, licence and citation, for the entry DESCR."""
+        return f"{self.about}\nSource: {self.url} ({self.licence})\n{self.citation}"
 
     def find(self, data_home: str | os.PathLike[str] | None) -> Path:
         """Return the folder of the data set: the home itself, or a usual folder inside it."""
         home = get_data_home(data_home)
-        for folder in (home, *(home / name for name in self.folders)):
+        mirror = self.files.partition("://")[2]  # folder of wget -r
+        for folder in (home, *(home / name for name in (*self.folders, mirror))):
             if (folder / self.marker).is_file():
                 return folder
         raise FileNotFoundError(
@@ -106,22 +113,5 @@ def warn_about_records(problem: str, names: Iterable[str], remedy: str) -> None:
     """Issue a :class:`RecordWarning` that names the first of the records."""
     names = list(names)
     more = f" and {len(names) - _N_NAMED} more" if len(names) > _N_NAMED else ""
-    # stacklevel: to the user's line, past this, its caller, the loader and validate_params
-    warnings.warn(
-        f"{len(names)} {problem}: {'; '.join(names[:_N_NAMED])}{more}. {remedy}",
-        RecordWarning,
-        stacklevel=5,
-    )
-
-
-def select_labelled(names, labelled, task, unlabelled) -> tuple[np.ndarray, dict[str, str]]:
-    """Return a mask of the records to read, and the reason for each one left out."""
-    if unlabelled or labelled.all():
-        return np.ones(len(names), dtype=bool), {}
-    skipped = {str(name): f"no label of the task {task!r}" for name in names[~labelled]}
-    warn_about_records(
-        f"of {len(names)} records have no label of the task {task!r} and are left out",
-        skipped,
-        "Pass unlabelled=True to keep them.",
-    )
-    return labelled, skipped
+    text = f"{len(names)} {problem}: {'; '.join(names[:_N_NAMED])}{more}. {remedy}"
+    warn_caller(text, RecordWarning)

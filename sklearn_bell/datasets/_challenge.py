@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import StrOptions, validate_params
 
-from sklearn_bell.datasets._base import Loaded, Source, binarize, get_data_home, select_labelled
+from sklearn_bell.datasets._base import Loaded, Source, binarize, get_data_home
 from sklearn_bell.datasets._download import download_if_absent
 from sklearn_bell.datasets._record import ReadPolicy, TargetFormat
-from sklearn_bell.datasets._wfdb import CONSTRAINTS, check_leads, read_all_comments, read_records
+from sklearn_bell.datasets._wfdb import CONSTRAINTS, check_leads, read_all_comments, read_labelled
 from sklearn_bell.exceptions import InvalidECGError
 
 CHALLENGE_2021 = Source(
@@ -33,17 +33,15 @@ Cardiology Challenge 2021. Computing in Cardiology 48 (2021), doi:10.23919/CinC5
 doi:10.13026/34va-7q14
 """,
     fetcher="fetch_chapman, fetch_cpsc2018 or fetch_georgia",
-)
-_DESCR = f"""\
+    about="""\
 12-lead ECGs in the layout of the PhysioNet/CinC Challenges 2020 and 2021: WFDB records whose
 headers list the findings in a comment Dx, as codes of SNOMED CT. Sources: CPSC2018 and CPSC-Extra,
 Georgia, Chapman-Shaoxing, Ningbo, PTB, PTB-XL and St Petersburg INCART. The headers name no
 patients: each record counts as one, although some sources have several records of a patient (St
 Petersburg has 74 of 32, and PTB and PTB-XL too), which a split may separate. Load PTB-XL by
 load_ptbxl, which knows its patients.
-
-Source: {CHALLENGE_2021.url} ({CHALLENGE_2021.licence})
-{CHALLENGE_2021.citation}"""
+""",
+)
 
 # abbreviations and codes of the Challenge 2021; codes of one class are scored as one diagnosis
 _CODES = """
@@ -124,8 +122,6 @@ def load_challenge(
             The paths inside the folder, sorted within each source.
         metadata : DataFrame of n_records rows
             The comments in the headers, such as ``Age``, ``Sex`` and ``Dx``, as text.
-        padded : list of str
-            Names of the records that were padded with zeros.
 
     Raises
     ------
@@ -163,7 +159,7 @@ def load_challenge(
     root = training if training.is_dir() else home
     policy = ReadPolicy(root, verify, allow_links)
     listed = _list_records(root, sources)
-    results = read_all_comments(listed, root, policy, n_jobs=n_jobs)
+    results = read_all_comments(listed, policy, n_jobs=n_jobs)
     is_readable = np.array([isinstance(result, dict) for result in results])
     comments = [result if isinstance(result, dict) else {} for result in results]
     metadata = pd.DataFrame(comments, index=listed, dtype=str).fillna("")
@@ -171,17 +167,13 @@ def load_challenge(
 
     names = np.array(listed, dtype=str)
     labelled = target.any(axis=1) | ~is_readable  # read_records reports the unreadable ones
-    mask, unlabelled_names = select_labelled(names, labelled, task, unlabelled)
-    target, names = target[mask], names[mask]
-    skip = on_error == "skip"
-    bunch = read_records(names, root, target_format, policy, n_jobs=n_jobs, out=out, skip=skip)
-    is_read = ~np.isin(names, [*bunch.skipped])
-    if return_X_y:
-        return bunch.data, target[is_read]
-    bunch.update(target=target[is_read], target_names=target_names, DESCR=_DESCR)
-    bunch.update(groups=np.arange(is_read.sum()), metadata=metadata.loc[names[is_read]])
-    bunch.update(skipped=unlabelled_names | bunch.skipped)
-    return bunch
+    rows = {"target": target, "metadata": metadata}
+    options = {"task": task, "unlabelled": unlabelled, "n_jobs": n_jobs, "out": out}
+    options["skip"] = on_error == "skip"
+    bunch = read_labelled(names, labelled, rows, target_format, policy, **options)
+    bunch.update(target_names=target_names, DESCR=CHALLENGE_2021.description)
+    bunch.groups = np.arange(len(bunch.data))
+    return (bunch.data, bunch.target) if return_X_y else bunch
 
 
 def fetch_cpsc2018(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:

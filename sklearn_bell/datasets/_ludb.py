@@ -11,19 +11,15 @@ import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sklearn_bell.datasets._base import Loaded, Source, binarize, read_table, select_labelled
+from sklearn_bell.datasets._base import Loaded, Source, binarize, read_table
 from sklearn_bell.datasets._download import download_if_absent
 from sklearn_bell.datasets._record import ReadPolicy, TargetFormat
-from sklearn_bell.datasets._wfdb import CONSTRAINTS, check_leads, read_records
+from sklearn_bell.datasets._wfdb import CONSTRAINTS, check_leads, read_labelled
 
 LUDB = Source(
     name="LUDB",
     marker="ludb.csv",
-    folders=(
-        "ludb",
-        "lobachevsky-university-electrocardiography-database-1.0.1",
-        "physionet.org/files/ludb/1.0.1",
-    ),
+    folders=("ludb", "lobachevsky-university-electrocardiography-database-1.0.1"),
     url="https://physionet.org/content/ludb/1.0.1/",
     files="https://physionet.org/files/ludb/1.0.1/",
     size="about 25 MB unpacked",
@@ -34,15 +30,13 @@ Algorithms. IEEE Access 8, 186181-186190 (2020), doi:10.1109/ACCESS.2020.3029211
 doi:10.13026/eegm-h675
 """,
     fetcher="fetch_ludb",
-)
-_DESCR = f"""\
+    about="""\
 LUDB: 200 12-lead ECGs of 10 s at 500 Hz, one of each of 200 patients and healthy volunteers,
 recorded 2017-2018 in Nizhny Novgorod, with the diagnoses of cardiologists. The gains in its headers
 scale every lead to a peak-to-peak amplitude of 1 and are not used: the digital values are taken as
 microvolts. They obey Einthoven's law (III = II - I), and have the usual amplitudes of ECGs.
-
-Source: {LUDB.url} ({LUDB.licence})
-{LUDB.citation}"""
+""",
+)
 
 _COLUMNS = {
     "rhythm": "Rhythms",
@@ -126,7 +120,9 @@ def load_ludb(
         download_if_absent(LUDB, data_home, ("",), n_connections, verbose)
     folder = LUDB.find(data_home)
     columns, as_text = _COLUMNS.values(), {"dtype": str, "keep_default_na": False}
-    table = read_table(folder / LUDB.marker, columns, allow_links, _number_records, **as_text)
+    table = read_table(
+        folder / LUDB.marker, columns, allow_links, lambda table: table.rename(index=int), **as_text
+    )
     table = table.apply(lambda column: column.str.strip())  # cells end in line breaks
     findings = [cell.splitlines() for cell in table[_COLUMNS[task]]]
     if task in ("conduction", "hypertrophy"):
@@ -139,21 +135,12 @@ def load_ludb(
         target_names, labelled = target_names.astype(str), target >= 0
 
     names = np.array([f"data/{number}" for number in table.index])
-    mask, skipped = select_labelled(names, labelled, task, unlabelled)
-    table, target, names = table[mask], target[mask], names[mask]
+    rows = {"target": target, "groups": table.index.to_numpy(), "metadata": table}
     policy = ReadPolicy(folder, allow_links=allow_links)
-    bunch = read_records(names, folder, target_format, policy, n_jobs=n_jobs, out=out)
-    if return_X_y:
-        return bunch.data, target
-    del bunch["padded"]  # empty without a duration
-    groups = table.index.to_numpy()
-    bunch.update(target=target, target_names=target_names, groups=groups, metadata=table)
-    bunch.update(skipped=skipped, DESCR=_DESCR)
-    return bunch
-
-
-def _number_records(table: pd.DataFrame) -> pd.DataFrame:
-    return table.set_index(table.index.astype(int))
+    options = {"task": task, "unlabelled": unlabelled, "n_jobs": n_jobs, "out": out}
+    bunch = read_labelled(names, labelled, rows, target_format, policy, **options)
+    bunch.update(target_names=target_names, DESCR=LUDB.description)
+    return (bunch.data, bunch.target) if return_X_y else bunch
 
 
 def fetch_ludb(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:

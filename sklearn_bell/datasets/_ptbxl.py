@@ -13,20 +13,16 @@ import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import Options, StrOptions, validate_params
 
-from sklearn_bell.datasets._base import Loaded, Source, binarize, read_table, select_labelled
+from sklearn_bell.datasets._base import Loaded, Source, binarize, read_table
 from sklearn_bell.datasets._download import download_if_absent
 from sklearn_bell.datasets._record import ReadPolicy, TargetFormat
-from sklearn_bell.datasets._wfdb import CONSTRAINTS, check_leads, read_records
+from sklearn_bell.datasets._wfdb import CONSTRAINTS, check_leads, read_labelled
 from sklearn_bell.exceptions import InvalidECGError
 
 PTB_XL = Source(
     name="PTB-XL",
     marker="ptbxl_database.csv",
-    folders=(
-        "ptb-xl",
-        "ptb-xl-a-large-publicly-available-electrocardiography-dataset-1.0.3",
-        "physionet.org/files/ptb-xl/1.0.3",
-    ),
+    folders=("ptb-xl", "ptb-xl-a-large-publicly-available-electrocardiography-dataset-1.0.3"),
     url="https://physionet.org/content/ptb-xl/1.0.3/",
     files="https://physionet.org/files/ptb-xl/1.0.3/",
     size="about 3 GB unpacked",
@@ -36,19 +32,15 @@ Wagner et al., PTB-XL, a large publicly available electrocardiography dataset. S
 154 (2020), doi:10.1038/s41597-020-0495-6, doi:10.13026/kfzx-aw45
 """,
     fetcher="fetch_ptbxl",
-)
-_DESCR = f"""\
+    about="""\
 PTB-XL: clinical 12-lead ECGs of 10 s, recorded 1989-1996, with the statements (SCP-ECG codes) of
 one or two cardiologists. Version 1.0.3 has 21,799 records of 18,869 patients, at 100 Hz and 500 Hz.
 Folds 1-8 are meant for training, 9 for validation, 10 for the final test; patients do not cross
 folds, and folds 9 and 10 hold labels of the highest quality. Labels are aggregated from the codes
-as in the benchmark of Strodthoff et al.: a code counts whatever its likelihood, even 0 (unknown).
-
-Source: {PTB_XL.url} ({PTB_XL.licence})
-{PTB_XL.citation}Strodthoff et al., Deep Learning for ECG Analysis: Benchmarks and
-Insights from PTB-XL. IEEE Journal of Biomedical and Health Informatics 25(5), 1519-1528 (2021),
-doi:10.1109/JBHI.2020.3022989
-"""
+as in the benchmark of Strodthoff et al. (IEEE JBHI 25(5), 1519-1528 (2021),
+doi:10.1109/JBHI.2020.3022989): a code counts whatever its likelihood, even 0 (unknown).
+""",
+)
 
 _FILE_COLUMNS = {100: "filename_lr", 500: "filename_hr"}
 _FOLDS = range(1, 11)
@@ -128,7 +120,7 @@ def load_ptbxl(
             All classes of the task, sorted, whatever the folds.
         groups, fold : ndarray of shape (n_records,)
             The patients, and the publisher's folds.
-        lead_names, sampling_rate, units, record_names, skipped
+        lead_names, sampling_rate, units, record_names, skipped, padded
             As from :func:`read_wfdb`; names are such as ``records100/00000/00001_lr``.
         metadata : DataFrame of n_records rows
             The publisher's table, with age, sex and the rest, indexed by ``ecg_id``.
@@ -188,17 +180,13 @@ def load_ptbxl(
     target, target_names = _encode(table["scp_codes"], folder, task, allow_links)
 
     names = np.array(table[_FILE_COLUMNS[sampling_rate]], dtype=str)
-    mask, skipped = select_labelled(names, target.any(axis=1), task, unlabelled)
-    table, target, names = table[mask], target[mask], names[mask]
-    policy = ReadPolicy(folder, allow_links=allow_links)
-    bunch = read_records(names, folder, target_format, policy, n_jobs=n_jobs, out=out)
-    if return_X_y:
-        return bunch.data, target
-    del bunch["padded"]  # empty without a duration
     groups, fold = (table[column].to_numpy(np.int64) for column in ("patient_id", "strat_fold"))
-    bunch.update(target=target, target_names=target_names, groups=groups, fold=fold)
-    bunch.update(metadata=table, skipped=skipped, DESCR=_DESCR)
-    return bunch
+    rows = {"target": target, "groups": groups, "fold": fold, "metadata": table}
+    policy = ReadPolicy(folder, allow_links=allow_links)
+    options = {"task": task, "unlabelled": unlabelled, "n_jobs": n_jobs, "out": out}
+    bunch = read_labelled(names, target.any(axis=1), rows, target_format, policy, **options)
+    bunch.update(target_names=target_names, DESCR=PTB_XL.description)
+    return (bunch.data, bunch.target) if return_X_y else bunch
 
 
 def fetch_ptbxl(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:

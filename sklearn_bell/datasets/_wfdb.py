@@ -143,13 +143,31 @@ def read_wfdb(
     names, folder = _list_records(records, allow_links)
     target = TargetFormat(check_leads(leads), sampling_rate, duration)
     policy = ReadPolicy(folder, verify, allow_links)
-    skip = on_error == "skip"
-    return read_records(names, folder, target, policy, n_jobs=n_jobs, out=out, skip=skip)
+    return read_records(names, target, policy, n_jobs=n_jobs, out=out, skip=on_error == "skip")
 
 
-def read_records(names, folder, target, policy, *, n_jobs=None, out=None, skip=False) -> Bunch:
-    """Read the records `names`, relative to `folder` if it is not None. See :func:`read_wfdb`."""
-    paths = _local_paths(names, folder)
+def read_labelled(
+    names, labelled, rows, target, policy, *, task, unlabelled, n_jobs, out, skip=False
+) -> Bunch:
+    """Read the records that are `labelled` for the task, or all, and select their `rows`.
+
+    `rows` are entries of the Bunch with a row for each of `names`, such as target and groups.
+    """
+    mask = labelled | unlabelled
+    left_out = {str(name): f"no label of the task {task!r}" for name in names[~mask]}
+    if left_out:
+        problem = f"of {len(names)} records have no label of the task {task!r} and are left out"
+        warn_about_records(problem, left_out, "Pass unlabelled=True to keep them.")
+    bunch = read_records(names[mask], target, policy, n_jobs=n_jobs, out=out, skip=skip)
+    mask[mask] = np.isin(names[mask], bunch.record_names)
+    bunch.update({entry: values[mask] for entry, values in rows.items()})
+    bunch.skipped = left_out | bunch.skipped
+    return bunch
+
+
+def read_records(names, target, policy, *, n_jobs=None, out=None, skip=False) -> Bunch:
+    """Read the records `names`, relative to the root of the policy. See :func:`read_wfdb`."""
+    paths = _local_paths(names, policy.root)
     padded: dict[str, bool] = {}
     skipped: dict[str, str] = {}
 
@@ -193,9 +211,9 @@ def read_records(names, folder, target, policy, *, n_jobs=None, out=None, skip=F
     )
 
 
-def read_all_comments(names, folder, policy, *, n_jobs=None) -> list[dict[str, str] | Exception]:
+def read_all_comments(names, policy, *, n_jobs=None) -> list[dict[str, str] | Exception]:
     """Return the named comments of each record, or the error if its header cannot be read."""
-    paths = _local_paths(names, folder)
+    paths = _local_paths(names, policy.root)
     return list(_read_parallel(parse_header, paths, n_jobs, len(paths), read_comments, policy))
 
 
