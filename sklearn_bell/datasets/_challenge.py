@@ -132,10 +132,8 @@ def load_challenge(
 
     References
     ----------
-    .. [1] Perez Alday et al., "Classification of 12-lead ECGs: the PhysioNet/Computing in
-       Cardiology Challenge 2020", Physiol Meas 41(12), 124003 (2020), doi:10.1088/1361-6579/abc960
-    .. [2] Reyna et al., "Will Two Do? Varying Dimensions in Electrocardiography: the
-       PhysioNet/Computing in Cardiology Challenge 2021", doi:10.23919/CinC53138.2021.9662687
+    .. [1] Perez Alday et al., Physiol Meas 41(12), 124003 (2020), doi:10.1088/1361-6579/abc960
+    .. [2] Reyna et al., Computing in Cardiology 48 (2021), doi:10.23919/CinC53138.2021.9662687
 
     Examples
     --------
@@ -177,17 +175,10 @@ def load_challenge(
 
 
 def fetch_cpsc2018(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:
-    """Download CPSC2018 if missing, and load it.
+    """Download CPSC2018 if missing, and load it with the options of :func:`load_challenge`.
 
     6,877 records of 6 to 60 s at 500 Hz, in the version of the Challenge 2021: 1.3 GB. See Liu
-    et al., "An Open Access Database for Evaluating the Algorithms of Electrocardiogram Rhythm and
-    Morphology Abnormality Detection", J Med Imaging Health Inform 8(7), 1368-1373 (2018),
-    doi:10.1166/jmihi.2018.2442.
-
-    Parameters
-    ----------
-    data_home, **options
-        `folder` and options of :func:`load_challenge`, whose result and errors apply.
+    et al., J Med Imaging Health Inform 8(7), 1368-1373 (2018), doi:10.1166/jmihi.2018.2442.
 
     Examples
     --------
@@ -198,16 +189,10 @@ def fetch_cpsc2018(data_home: str | os.PathLike[str] | None = None, **options: A
 
 
 def fetch_chapman(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:
-    """Download Chapman-Shaoxing and Ningbo if missing, and load them.
+    """Download Chapman-Shaoxing and Ningbo if missing, and load them as :func:`fetch_cpsc2018`.
 
     45,152 records of 10 s at 500 Hz, of as many patients of two hospitals: about 5.4 GB. See Zheng
-    et al., "A 12-lead electrocardiogram database for arrhythmia research covering more than 10,000
-    patients", Scientific Data 7, 48 (2020), doi:10.1038/s41597-020-0386-x.
-
-    Parameters
-    ----------
-    data_home, **options
-        As in :func:`fetch_cpsc2018`.
+    et al., Scientific Data 7, 48 (2020), doi:10.1038/s41597-020-0386-x.
 
     Examples
     --------
@@ -219,14 +204,9 @@ def fetch_chapman(data_home: str | os.PathLike[str] | None = None, **options: An
 
 
 def fetch_georgia(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:
-    """Download the Georgia 12-lead ECG Challenge Database if missing, and load it.
+    """Download the Georgia 12-lead database if missing, and load it as :func:`fetch_cpsc2018`.
 
     10,344 records of up to 10 s at 500 Hz, from the southeast of the United States: about 1.2 GB.
-
-    Parameters
-    ----------
-    data_home, **options
-        As in :func:`fetch_cpsc2018`.
 
     Examples
     --------

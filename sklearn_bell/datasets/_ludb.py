@@ -83,8 +83,7 @@ def load_ludb(
     sampling_rate : float, default=500
         In Hz; the records have 500 and are resampled to any other.
     unlabelled : bool, default=False
-        Keep records without an axis, with the target -1. By default they are left out, with a
-        :class:`~sklearn_bell.exceptions.RecordWarning`.
+        Keep records without an axis, with the target -1. By default they are left out.
     leads, n_jobs, out, allow_links, download_if_missing, n_connections, verbose, return_X_y
         As in :func:`load_ptbxl`. The download has about 25 MB.
 
@@ -107,8 +106,7 @@ def load_ludb(
 
     References
     ----------
-    .. [1] Kalyakulina et al., "LUDB: A New Open-Access Validation Tool for Electrocardiogram
-       Delineation Algorithms", IEEE Access 8 (2020), doi:10.1109/ACCESS.2020.3029211
+    .. [1] Kalyakulina et al., IEEE Access 8, 186181 (2020), doi:10.1109/ACCESS.2020.3029211
 
     Examples
     --------
@@ -144,12 +142,9 @@ def load_ludb(
 
 
 def fetch_ludb(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:
-    """Download LUDB (about 25 MB) if it is missing, and load it.
+    """Download LUDB (25 MB) if missing, and load it with the options of :func:`load_ludb`.
 
-    Parameters
-    ----------
-    data_home, **options
-        As in :func:`load_ludb`, whose result and errors apply. Downloads go to its ``ludb``.
+    Downloads go to the folder ``ludb`` in `data_home`.
 
     Examples
     --------

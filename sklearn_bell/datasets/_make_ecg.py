@@ -86,7 +86,7 @@ def make_ecg(
     n_records : int, default=100
         The number of records, each of another patient.
     classes : sequence of str, default=all eleven
-        Classes of the table in the notes, or combinations such as ``"afib+lbbb"`` of conditions
+        Classes of the list in the notes, or combinations such as ``"afib+lbbb"`` of conditions
         that change different things: not two rhythms, nor two forms of QRS, ST or T.
     leads : sequence of str of length n_leads, default=all twelve
         Names of the leads, in this order; case does not matter.
@@ -119,25 +119,20 @@ def make_ecg(
 
     Notes
     -----
-    Axis, amplitudes and intervals vary between patients and overlap between classes.
+    Axis, amplitudes and intervals vary between patients and overlap between classes:
 
-    ===================== ========================================================================
-    ``normal``            60 to 95 beats/min, PR 130 to 190 ms, QRS 90 ms, QTc below 450 ms, axis
-                          between -30 and 90 degrees
-    ``sinus_tachycardia`` 102 to 138 beats/min
-    ``sinus_bradycardia`` 42 to 58 beats/min
-    ``afib``              atrial fibrillation: irregular RR, no P, f waves of 4 to 8.5 Hz in V1
-    ``av_block``          first-degree atrioventricular block: PR above 200 ms
-    ``lbbb``              left bundle branch block: QRS above 120 ms, notched R in I, V5 and V6, QS
-                          or rS in V1, ST and T opposite to QRS
-    ``rbbb``              right bundle branch block: QRS above 120 ms, rSR' in V1, broad S in I, V6
-    ``pvc``               premature ventricular complexes, one at least: early, wide, without P,
-                          with a compensatory pause
-    ``st_elevation``      anterior: 0.2 mV or more in V2 and V3, ST depression in III
-    ``st_depression``     0.1 mV or more in V4 and V5
-    ``lvh``               left ventricular hypertrophy: S in V1 plus R in V5 or V6 above 3.5 mV,
-                          with ST depression and inverted T in V5 and V6
-    ===================== ========================================================================
+    - ``normal``: 60 to 95 beats/min, PR 130 to 190 ms, QRS 90 ms, QTc below 450 ms, axis -30 to 90
+      degrees; ``sinus_tachycardia``: 102 to 138 and ``sinus_bradycardia``: 42 to 58 beats/min;
+    - ``afib``, atrial fibrillation: irregular RR, no P, f waves of 4 to 8.5 Hz in V1;
+    - ``av_block``, first-degree atrioventricular block: PR above 200 ms;
+    - ``lbbb``, left bundle branch block: QRS above 120 ms, notched R in I, V5 and V6, QS or rS in
+      V1, ST and T opposite to QRS;
+    - ``rbbb``, right bundle branch block: QRS above 120 ms, rSR' in V1, broad S in I and V6;
+    - ``pvc``, premature ventricular complexes, one at least: early, wide, no P, a pause after them;
+    - ``st_elevation``, anterior: 0.2 mV or more in V2 and V3, ST depression in III;
+    - ``st_depression``: 0.1 mV or more in V4 and V5;
+    - ``lvh``, left ventricular hypertrophy: S in V1 plus R in V5 or V6 above 3.5 mV, with ST
+      depression and inverted T in V5 and V6.
 
     The microvolts of baseline wander (0.05 to 0.5 Hz), mains hum (50 Hz) and muscle noise (white)
     are root mean squares over many records, of which some are noisier. Those of electrode steps,
@@ -146,12 +141,9 @@ def make_ecg(
 
     References
     ----------
-    .. [1] McSharry et al., "A dynamical model for generating synthetic electrocardiogram signals",
-       IEEE Trans Biomed Eng 50, 289-294 (2003)
-    .. [2] Sameni et al., "Multichannel ECG and noise modeling: application to maternal and fetal
-       ECG signals", EURASIP J Adv Signal Process 2007, 043407
-    .. [3] Dower et al., "On deriving the electrocardiogram from vectorcardiographic leads", Clin
-       Cardiol 3, 87-95 (1980)
+    .. [1] McSharry et al., IEEE Trans Biomed Eng 50, 289 (2003), doi:10.1109/TBME.2003.808805
+    .. [2] Sameni et al., EURASIP J Adv Signal Process 2007, 043407, doi:10.1155/2007/43407
+    .. [3] Dower et al., Clin Cardiol 3, 87-95 (1980)
 
     Examples
     --------

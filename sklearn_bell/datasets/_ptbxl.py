@@ -96,7 +96,8 @@ def load_ptbxl(
     folds : iterable of int, default=None
         The folds to load, of 1 to 10. By default all.
     unlabelled : bool, default=False
-        Keep records without a label of the task, with zeros in `target`, unlike the benchmark.
+        Keep records without a label of the task, with zeros in `target`, unlike the benchmark. By
+        default they are left out, with a :class:`~sklearn_bell.exceptions.RecordWarning`.
     leads, n_jobs, out, allow_links
         As in :func:`read_wfdb`. All records at 500 Hz have 5.2 GB.
     download_if_missing : bool, default=False
@@ -137,26 +138,16 @@ def load_ptbxl(
         If a file cannot be downloaded or fails its checksum in five attempts, or if pooch is not
         installed. Complete files are kept, and the next call resumes.
 
-    Warns
-    -----
-    RecordWarning
-        If records without a label of the task are left out.
-
     References
     ----------
-    .. [1] Wagner et al., "PTB-XL, a large publicly available electrocardiography dataset",
-       Scientific Data 7, 154 (2020), doi:10.1038/s41597-020-0495-6
-    .. [2] Strodthoff et al., "Deep Learning for ECG Analysis: Benchmarks and Insights from
-       PTB-XL", IEEE JBHI 25(5), 1519-1528 (2021), doi:10.1109/JBHI.2020.3022989
+    .. [1] Wagner et al., Scientific Data 7, 154 (2020), doi:10.1038/s41597-020-0495-6
+    .. [2] Strodthoff et al., IEEE JBHI 25(5), 1519-1528 (2021), doi:10.1109/JBHI.2020.3022989
 
     Examples
     --------
     >>> from sklearn_bell.datasets import load_ptbxl
     >>> train = load_ptbxl(folds=range(1, 9), unlabelled=True)  # doctest: +SKIP
-    >>> load_ptbxl("an_empty_folder")
-    Traceback (most recent call last):
-        ...
-    FileNotFoundError: Expected PTB-XL in an_empty_folder ... Download it with fetch_ptbxl, ...
+    >>> X, y = load_ptbxl(task="rhythm", return_X_y=True)  # doctest: +SKIP
     """
     target_format = TargetFormat(check_leads(leads))
     folds = _FOLDS if folds is None else _check_folds(folds, _FOLDS)
@@ -190,12 +181,9 @@ def load_ptbxl(
 
 
 def fetch_ptbxl(data_home: str | os.PathLike[str] | None = None, **options: Any) -> Loaded:
-    """Download PTB-XL if it is missing, and load it.
+    """Download PTB-XL if missing, and load it with the options of :func:`load_ptbxl`.
 
-    Parameters
-    ----------
-    data_home, **options
-        As in :func:`load_ptbxl`, whose result and errors apply. Downloads go to its ``ptb-xl``.
+    Downloads go to the folder ``ptb-xl`` in `data_home`.
 
     Examples
     --------

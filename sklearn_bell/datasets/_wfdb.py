@@ -88,7 +88,8 @@ def read_wfdb(
         A ``.npy`` file to write the array to, record by record, so that it need not fit into
         memory. It appears, or replaces an older one, only when it is complete.
     on_error : {"raise", "skip"}, default="raise"
-        Raise an error if a record cannot be read, or leave it out with a warning.
+        Raise an error if a record cannot be read, or leave it out. Records left out or padded are
+        named in a :class:`~sklearn_bell.exceptions.RecordWarning`.
     verify : bool, default=True
         Compare samples with their number and checksums in the header. If False, surplus samples
         are ignored; missing ones are always an error.
@@ -122,11 +123,6 @@ def read_wfdb(
         a header that violates its specification or points outside its folder, a wrong checksum, a
         missing lead, a unit other than mV, uV and V, several segments, leads of different rates,
         invalid or infinite samples, another length, or more than 2**28 samples.
-
-    Warns
-    -----
-    RecordWarning
-        If records are left out or padded.
 
     Examples
     --------
