@@ -12,16 +12,5 @@ from sklearn_bell.datasets._make_ecg import make_ecg
 from sklearn_bell.datasets._ptbxl import fetch_ptbxl, load_ptbxl
 from sklearn_bell.datasets._wfdb import read_wfdb
 
-__all__ = [
-    "fetch_chapman",
-    "fetch_cpsc2018",
-    "fetch_georgia",
-    "fetch_ludb",
-    "fetch_ptbxl",
-    "get_data_home",
-    "load_challenge",
-    "load_ludb",
-    "load_ptbxl",
-    "make_ecg",
-    "read_wfdb",
-]
+__all__ = ["fetch_chapman", "fetch_cpsc2018", "fetch_georgia", "fetch_ludb", "fetch_ptbxl"]
+__all__ += ["get_data_home", "load_challenge", "load_ludb", "load_ptbxl", "make_ecg", "read_wfdb"]

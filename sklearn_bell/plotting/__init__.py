@@ -5,11 +5,5 @@ from sklearn_bell.plotting._latents import LatentDisplay, LeadSimilarityDisplay
 from sklearn_bell.plotting._scores import LabelEfficiencyDisplay, ReaderDisplay
 from sklearn_bell.plotting._training import PretrainingDisplay
 
-__all__ = [
-    "ECGDisplay",
-    "LabelEfficiencyDisplay",
-    "LatentDisplay",
-    "LeadSimilarityDisplay",
-    "PretrainingDisplay",
-    "ReaderDisplay",
-]
+__all__ = ["ECGDisplay", "LabelEfficiencyDisplay", "LatentDisplay", "LeadSimilarityDisplay"]
+__all__ += ["PretrainingDisplay", "ReaderDisplay"]
