@@ -24,21 +24,21 @@ class Display:
     figure_: Any
     axes_: Any
 
-    def plot(self, *, ax: Axes | Sequence[Axes] | np.ndarray | None = None) -> Self:
+    def plot(self, *, ax: Axes | Sequence[Axes] | np.ndarray | None = None, **options: Any) -> Self:
         """Draw the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, or array-like of them as in ``axes_``, default=None
             Axes to draw on. None makes a figure.
+        **options : dict
+            As in the class method that makes the display: `layout` and `rhythm_leads` of
+            :class:`ECGDisplay`, `metric` and `random_state` of :class:`LabelEfficiencyDisplay`.
 
         Returns
         -------
         self : object
         """
-        return self._plot(ax)
-
-    def _plot(self, ax, **options):
         self.figure_, self.axes_ = self._draw(ax, **options)  # type: ignore[attr-defined]
         return self
 

@@ -136,12 +136,6 @@ class ECGDisplay(Display):
                       attribution=attribution)  # fmt: skip
         return display.plot(layout=layout, rhythm_leads=rhythm_leads, ax=ax)
 
-    def plot(
-        self, *, ax: Any = None, layout: str = "auto", rhythm_leads: str | Names = ("II",)
-    ) -> Self:
-        """Draw the display; the parameters are those of :meth:`from_record`."""
-        return self._plot(ax, layout=layout, rhythm_leads=rhythm_leads)
-
     def _draw(self, ax, layout="auto", rhythm_leads=("II",)):
         spans = _check_spans(() if self.spans is None else self.spans)
         rows = self._rows(layout, rhythm_leads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -73,10 +73,8 @@ class LatentDisplay(Display):
         X: ArrayLike,
         y: ArrayLike | None = None,
         *,
-        method: str = "pca",
         per_lead: bool = False,
-        random_state: types.RandomState = 0,
-        ax: Axes | Sequence[Axes] | None = None,
+        **options: Any,
     ) -> Self:
         """Encode records, draw their map, and return the display.
 
@@ -88,17 +86,14 @@ class LatentDisplay(Display):
             Records.
         per_lead : bool, default=False
             Whether to draw a map for each lead of a pretrainer with latents for each lead.
-        y, method, random_state, ax
-            As in :meth:`from_latents`.
+        y, **options
+            As in :meth:`from_latents`: `method`, `random_state` and `ax`.
         """
         check_is_fitted(estimator)
-        latents = estimator.transform(X)
-        leads = None
         if per_lead:
-            leads = [str(name).rpartition("_")[0] for name in estimator.get_feature_names_out()]
-        return cls.from_latents(
-            latents, y, leads=leads, method=method, random_state=random_state, ax=ax
-        )
+            names = estimator.get_feature_names_out()
+            options["leads"] = [str(name).rpartition("_")[0] for name in names]
+        return cls.from_latents(estimator.transform(X), y, **options)
 
     @classmethod
     def from_latents(
@@ -111,7 +106,7 @@ class LatentDisplay(Display):
         random_state: types.RandomState = 0,
         ax: Axes | Sequence[Axes] | None = None,
     ) -> Self:
-        """Draw the map of latents, and return the display.
+        """Draw the map of latents on `ax` (see :meth:`plot`), and return the display.
 
         Parameters
         ----------
@@ -123,8 +118,6 @@ class LatentDisplay(Display):
             Lead of each feature, to draw a map for each lead. None draws one map.
         random_state : int, RandomState instance or None, default=0
             Seed of t-SNE and UMAP.
-        ax : matplotlib Axes, or sequence of them for each lead, default=None
-            Axes to draw on. None makes a figure.
         """
         latents = np.asarray(latents, dtype=float)
         if latents.ndim != 2 or len(latents) < 2 or not latents.shape[1]:
@@ -216,7 +209,7 @@ class LeadSimilarityDisplay(Display):
         random_state: types.RandomState = 0,
         ax: Axes | None = None,
     ) -> Self:
-        """Compute and draw the error of every pair of leads, and return the display.
+        """Compute and draw the error of every pair of leads on `ax` (see :meth:`plot`).
 
         Parameters
         ----------
@@ -226,8 +219,6 @@ class LeadSimilarityDisplay(Display):
             Records, of which two views are made.
         random_state : int, RandomState instance or None, default=0
             Seed of the views.
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure.
 
         Raises
         ------

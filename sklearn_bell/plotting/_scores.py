@@ -69,7 +69,7 @@ class LabelEfficiencyDisplay(Display):
         random_state: types.RandomState = 0,
         ax: Axes | None = None,
     ) -> Self:
-        """Draw scores, and return the display.
+        """Draw scores on `ax` (see :meth:`plot`), and return the display.
 
         Parameters
         ----------
@@ -79,8 +79,6 @@ class LabelEfficiencyDisplay(Display):
             Name of the scores.
         random_state : int, RandomState instance or None, default=0
             Seed of the bootstrap.
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure.
         """
         n_labels = np.asarray(n_labels, dtype=float)
         if n_labels.ndim != 1 or not (n_labels > 0).all() or not len(n_labels):
@@ -97,12 +95,6 @@ class LabelEfficiencyDisplay(Display):
                 )
         display = cls(n_labels, arrays, confidence)
         return display.plot(ax=ax, metric=metric, random_state=random_state)
-
-    def plot(
-        self, *, ax: Any = None, metric: str = "score", random_state: types.RandomState = 0
-    ) -> Self:
-        """Draw the display; the parameters are those of :meth:`from_scores`."""
-        return self._plot(ax, metric=metric, random_state=random_state)
 
     def _draw(self, ax, metric="score", random_state=0):
         if not isinstance(self.confidence, Real) or not 0 < self.confidence < 1:
@@ -174,7 +166,7 @@ class ReaderDisplay(Display):
         class_names: types.Names | None = None,
         ax: Any = None,
     ) -> Self:
-        """Draw the curves of a model and the points of readers, and return the display.
+        """Draw curves of a model and points of readers on `ax` (see :meth:`plot`).
 
         Parameters
         ----------
@@ -184,8 +176,6 @@ class ReaderDisplay(Display):
             As in the class. None draws no reader.
         class_names : array-like of shape (n_classes,), default=None
             Names of the classes. None takes the columns of a DataFrame, otherwise numbers.
-        ax : array-like of matplotlib Axes of shape (2, n_classes), default=None
-            Axes to draw on. None makes a figure.
 
         Raises
         ------

@@ -57,14 +57,12 @@ class PretrainingDisplay(Display):
 
     @classmethod
     def from_estimator(cls, estimator: BaseEstimator, *, ax: Sequence[Axes] | None = None) -> Self:
-        """Draw the history of a pretrainer, and return the display.
+        """Draw the history of a pretrainer on `ax` (see :meth:`plot`), and return the display.
 
         Parameters
         ----------
         estimator : object
             Fitted pretrainer of :mod:`sklearn_bell.pretraining`.
-        ax : sequence of matplotlib Axes of length 3, default=None
-            Axes to draw on. None makes a figure.
 
         Raises
         ------
