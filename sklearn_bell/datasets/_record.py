@@ -109,9 +109,8 @@ def read_record(path: str, target: TargetFormat, policy: ReadPolicy) -> DecodedR
     n_frames = _check_files(header, folder, policy)
 
     names = [standard_name(signal.name) for signal in header.signals]
-    leads = target.leads or tuple(names)
-    if not target.leads and set(STANDARD_LEADS) <= set(names):
-        leads = tuple(dict.fromkeys([*STANDARD_LEADS, *names]))
+    first = STANDARD_LEADS if set(STANDARD_LEADS) <= set(names) else ()
+    leads = target.leads or tuple(dict.fromkeys([*first, *names]))
     chosen = lead_positions(leads, names)
     repeated = [name for name, n in Counter(map(str.lower, names)).items() if n > 1]
     if any(names[i].lower() in repeated for i in chosen):

@@ -188,7 +188,9 @@ def read_records(names, target, policy, *, n_jobs=None, out=None, skip=False) ->
     chunk = _BYTES_AT_ONCE // (4 * math.prod(shape))
     with closing(_read_parallel(read_record, paths, n_jobs, chunk, target, policy)) as results:
         signals = (record.signal for record in valid(results))
-        data = _write(signals, shape, out) if out else _stack(signals, len(paths), shape)
+        n_signals = -1 if skip else len(paths)  # -1: unknown
+        record_type = np.dtype((np.float32, shape))
+        data = _write(signals, shape, out) if out else np.fromiter(signals, record_type, n_signals)
     if skipped:
         causes = (f"{name} ({cause.rstrip('.')})" for name, cause in skipped.items())
         problem = f"of {len(names)} records could not be read and are left out"
@@ -278,15 +280,6 @@ def check_leads(leads: Sequence[str] | None) -> tuple[str, ...] | None:
     if not names or len({name.lower() for name in names}) < len(names):
         raise InvalidECGError(f"Expected leads to be a list of different names, got {leads!r}.")
     return names
-
-
-def _stack(signals: Iterator[np.ndarray], n_max: int, shape: tuple[int, int]) -> np.ndarray:
-    """Collect up to `n_max` signals in one array."""
-    data = np.empty((n_max, *shape), dtype=np.float32)
-    row = -1
-    for row, signal in enumerate(signals):
-        data[row] = signal
-    return data[: row + 1]
 
 
 def _write(signals: Iterator[np.ndarray], shape: tuple[int, int], out) -> np.ndarray:
