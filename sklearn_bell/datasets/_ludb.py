@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import StrOptions, validate_params
 
 from sklearn_bell.datasets._base import Loaded, Source, binarize, read_table
 from sklearn_bell.datasets._download import download_if_absent
@@ -44,10 +43,7 @@ _COLUMNS = {
     "conduction": "Conduction abnormalities",
     "hypertrophy": "Hypertrophies",
 }
-_CONSTRAINTS = CONSTRAINTS | {
-    "task": [StrOptions(set(_COLUMNS))],
-    "sampling_rate": [Interval(Real, 0, None, closed="neither")],
-}
+_CONSTRAINTS = CONSTRAINTS | {"task": [StrOptions(set(_COLUMNS))]}
 
 
 @validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
@@ -55,7 +51,7 @@ def load_ludb(
     data_home: str | os.PathLike[str] | None = None,
     *,
     task: str = "rhythm",
-    sampling_rate: float = 500,
+    sampling_rate: float | None = 500,
     leads: Sequence[str] | None = None,
     unlabelled: bool = False,
     n_jobs: int | None = None,
@@ -81,7 +77,7 @@ def load_ludb(
         rhythms, of which the first counts; the 10 with a pacemaker have no axis). ``"conduction"``
         and ``"hypertrophy"`` are multi-label: a record may have several abnormalities, or none.
     sampling_rate : float, default=500
-        In Hz; the records have 500 and are resampled to any other.
+        In Hz; the records have 500, as with None, and are resampled to any other.
     unlabelled : bool, default=False
         Keep records without an axis, with the target -1. By default they are left out.
     leads, n_jobs, out, allow_links, download_if_missing, n_connections, verbose, return_X_y
