@@ -102,9 +102,15 @@ def read_table(path: Path, columns, allow_links, check=None, **options) -> pd.Da
         ) from error
 
 
-def binarize(labels, classes=None) -> tuple[np.ndarray, np.ndarray]:
-    """Return an indicator (n_records, n_classes) and the classes, by default all, sorted."""
-    binarizer = MultiLabelBinarizer(classes=classes)
+def binarize(codes, class_of=None) -> tuple[np.ndarray, np.ndarray]:
+    """Return an indicator (n_records, n_classes) and the classes, sorted.
+
+    `class_of` maps codes to classes, and other codes are ignored. By default each code is a class.
+    """
+    if class_of is None:
+        class_of = {code: code for record in codes for code in record}
+    labels = [[class_of[code] for code in record if code in class_of] for record in codes]
+    binarizer = MultiLabelBinarizer(classes=sorted(set(class_of.values())))
     indicator = binarizer.fit_transform(labels)
     return indicator.astype(np.int64, copy=False), binarizer.classes_.astype(str)
 

@@ -52,11 +52,11 @@ PAC|SVPB 284470004 63593006, PR 10370003, PRWP 365413008, PVC|VPB 427172004 1733
 QAb 164917005, RAD 47665007, SA 427393009, SB 426177001, STach 427084000, TAb 164934002,
 TInv 59931005
 """
-_SCORED_2021 = {name: codes for name, *codes in map(str.split, _CODES.split(","))}
-_SCORED_2020 = {
-    name: codes for name, codes in _SCORED_2021.items() if name not in ("BBB", "CLBBB|LBBB", "PRWP")
-} | {"LBBB": ["164909002"]}
-_TASKS = {"challenge2020": _SCORED_2020, "challenge2021": _SCORED_2021, "all": None}
+_CLASSES = {code: name for name, *codes in map(str.split, _CODES.split(",")) for code in codes}
+_CLASSES_2020 = {
+    code: name for code, name in _CLASSES.items() if name not in ("BBB", "CLBBB|LBBB", "PRWP")
+} | {"164909002": "LBBB"}
+_TASKS = {"challenge2020": _CLASSES_2020, "challenge2021": _CLASSES, "all": None}
 
 
 @validate_params(
@@ -237,9 +237,4 @@ def _list_records(root: Path, sources: Sequence[str] | None) -> list[str]:
 def _encode(cells: Sequence[str], task: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the label indicator (n_records, n_classes) and the class names of a task."""
     codes = [[code for code in map(str.strip, cell.split(",")) if code] for cell in cells]
-    classes = _TASKS[task]
-    if classes is None:
-        return binarize(codes)
-    class_of = {code: name for name, synonyms in classes.items() for code in synonyms}
-    labels = [[class_of[code] for code in row if code in class_of] for row in codes]
-    return binarize(labels, sorted(classes))
+    return binarize(codes, _TASKS[task])

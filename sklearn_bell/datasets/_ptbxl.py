@@ -230,5 +230,4 @@ def _encode(cells, folder, task, allow_links) -> tuple[np.ndarray, np.ndarray]:
     classes = statements[class_column].dropna() if class_column else statements.index.to_series()
     # some excerpts of PTB-XL write NT for NT_
     class_of = {str(code).rstrip("_"): name for code, name in classes.items()} | dict(classes)
-    labels = [[class_of[code] for code in _parse_codes(cell) if code in class_of] for cell in cells]
-    return binarize(labels, sorted(set(classes)))
+    return binarize(map(_parse_codes, cells), class_of)
