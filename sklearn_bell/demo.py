@@ -64,18 +64,14 @@ def main(data=None, picture="demo.png", max_epochs=40, n_seeds=3):
                 scores.append((f"{fraction:.0%}", name, len(few), auroc))
 
     frame = pd.DataFrame(scores, columns=["labels", "method", "n_labels", "auroc"])
-    grouped = frame.groupby(["labels", "method"], sort=False)
-    mean, deviation = grouped["auroc"].mean().unstack(), grouped["auroc"].std().unstack()
-    n_labels = grouped["n_labels"].mean().unstack()
+    aurocs = frame.groupby(["labels", "method"], sort=False)["auroc"]
+    mean, deviation = (table.unstack()[list(methods)] for table in (aurocs.mean(), aurocs.std()))
     print(f"\nMacro AUROC on {len(test)} test records: mean and deviation over {n_seeds} seeds")
-    shown = mean.map("{:.3f}".format) + deviation.map(" ± {:.3f}".format)
-    print(shown[list(methods)].to_string())
+    print((mean.map("{:.3f}".format) + deviation.map(" ± {:.3f}".format)).to_string())
 
+    mean.index = deviation.index = frame.groupby("labels", sort=False)["n_labels"].mean()
     figure, axes = plt.subplots(layout="constrained")
-    for name in methods:
-        x, y, error = n_labels[name], mean[name], deviation[name]
-        axes.errorbar(x, y, error, marker="o", capsize=3, label=name)
-    axes.set(xscale="log", xlabel="records with a label", ylabel="macro AUROC")
-    axes.legend()
+    mean.plot(ax=axes, yerr=deviation, logx=True, marker="o", capsize=3)
+    axes.set(xlabel="records with a label", ylabel="macro AUROC")
     figure.savefig(picture, dpi=150)
     print(f"\nThe picture is in {picture}")
