@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ECGFeatures", "detect_qrs"]
 
-_RATES = Interval(Real, 0, None, closed="neither")
+_HZ = Interval(Real, 0, None, closed="neither")
 _RATE = 100  # Hz of all computations, so that features do not depend on the rate of X
 _REFRACTORY = 25  # samples, 0.25 s: at most 240 beats per minute
 _BEFORE, _AFTER, _STEP = 24, 40, 2  # samples: the beat from -240 ms to +380 ms, every 20 ms
@@ -33,9 +33,7 @@ _AMPLITUDE = ("sd", "max", "min")
 _BEAT = tuple(f"beat_{10 * sample:+d}ms" for sample in range(-_BEFORE, _AFTER, _STEP))
 
 
-@validate_params(
-    {"X": ["array-like"], "sampling_rate": [_RATES]}, prefer_skip_nested_validation=True
-)
+@validate_params({"X": ["array-like"], "sampling_rate": [_HZ]}, prefer_skip_nested_validation=True)
 def detect_qrs(X: ArrayLike, sampling_rate: float = 100) -> list[np.ndarray]:
     """Detect the QRS complexes of every record from all of its leads.
 
@@ -110,7 +108,7 @@ class ECGFeatures(RecordTransformer):
     sampling_rate: float = 100
     lead_names: types.Names | None = None
 
-    _parameter_constraints = {"sampling_rate": [_RATES], "lead_names": ["array-like", None]}
+    _parameter_constraints = {"sampling_rate": [_HZ], "lead_names": ["array-like", None]}
     _dtypes = (np.float32,)
 
     def _prepare(self):

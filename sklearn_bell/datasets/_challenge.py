@@ -221,15 +221,11 @@ def _list_records(root: Path, sources: Sequence[str] | None) -> list[str]:
     records: list[str] = []
     for folder in [root] if sources is None else [root / source for source in sources]:
         if not folder.is_dir():
-            raise FileNotFoundError(
-                f"There is no folder {folder}. Check its name, or download "
-                f"{CHALLENGE_2021.name} with {CHALLENGE_2021.fetcher}."
-            )
+            remedy = f"download {CHALLENGE_2021.name} with {CHALLENGE_2021.fetcher}"
+            raise FileNotFoundError(f"There is no folder {folder}. Check its name, or {remedy}.")
         names = [path.relative_to(root).as_posix()[:-4] for path in folder.rglob("*.hea")]
         if not names:
-            raise InvalidECGError(
-                f"There is no record (file *.hea) in {folder}. Pass a folder that holds some."
-            )
+            raise InvalidECGError(f"There is no record (*.hea) in {folder}. Pass another folder.")
         records += sorted(names)
     return records
 

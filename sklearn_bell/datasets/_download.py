@@ -27,9 +27,7 @@ def download_if_absent(source: Source, data_home, prefixes, n_connections, verbo
     try:
         import pooch
     except ImportError as error:
-        raise ImportError(
-            "Downloads need pooch, which is not installed. Run: pip install 'sklearn_bell[fetch]'"
-        ) from error
+        raise ImportError("Downloads need pooch: pip install 'sklearn_bell[fetch]'") from error
     registry = {_CHECKSUMS: None}
     files = pooch.create(folder, source.files, registry=registry, retry_if_failed=_ATTEMPTS - 1)
 
@@ -50,10 +48,8 @@ def download_if_absent(source: Source, data_home, prefixes, n_connections, verbo
         checksums = _read_checksums(folder / _CHECKSUMS)
         files.registry = {name: checksums[name] for name in checksums if name.startswith(prefixes)}
         if not files.registry:
-            raise InvalidECGError(
-                f"Expected files of {source.name} under {', '.join(prefixes)}, got none in "
-                f"{folder / _CHECKSUMS}. Choose folders that are listed there."
-            )
+            problem = f"Expected files of {source.name} under {', '.join(prefixes)}, got none in"
+            raise InvalidECGError(f"{problem} {folder / _CHECKSUMS}. Choose folders listed there.")
         # pooch names a file only once its checksum is verified, so every present file is complete
         missing = [name for name in files.registry if not (folder / name).exists()]
         if verbose and missing:
@@ -84,8 +80,7 @@ def _read_checksums(path: Path) -> dict[str, str]:
         match = re.fullmatch(r"([0-9a-f]{64}) [ *]?(\S.*)", line)
         name = PurePosixPath(match[2]) if match else None
         if not match or not name or name.is_absolute() or ".." in name.parts or "\\" in line:
-            raise InvalidECGError(
-                f"{path} has an invalid line: {line[:100]!r}. Delete this file to download it anew."
-            )
+            problem = f"{path} has an invalid line: {line[:100]!r}"
+            raise InvalidECGError(f"{problem}. Delete this file to download it anew.")
         checksums[match[2]] = f"sha256:{match[1]}"
     return checksums

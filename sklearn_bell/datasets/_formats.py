@@ -16,9 +16,7 @@ from sklearn_bell.datasets._wfdb import read_wfdb
 from sklearn_bell.exceptions import InvalidECGError
 
 _NOT_LEADS = {"", "index", "time", "t"}  # columns that other programs write beside leads
-_EXPECTED = (
-    "expected cells separated by commas: a header of leads, then a line in mV for each sample"
-)
+_EXPECTED = "expected cells separated by commas: a header of leads, then a line in mV per sample"
 
 
 def load_records(path: Path, leads, sampling_rate, duration, out: Path | None = None) -> Bunch:
@@ -70,20 +68,16 @@ def read_csv(paths: Iterable[Path], leads: Sequence[str] | None = None) -> Bunch
         if lead_names is None:
             lead_names = [standard_name(name) for name in names]
         if leads is None and len(names) != len(lead_names):
-            raise InvalidECGError(
-                f"{path} has the leads {', '.join(names)}, but {paths[0]} has "
-                f"{', '.join(lead_names)}: choose leads of all files by --leads."
-            )
+            first = f"{paths[0]} has {', '.join(lead_names)}: choose leads of all files by --leads"
+            raise InvalidECGError(f"{path} has the leads {', '.join(names)}, but {first}.")
         try:
             positions = lead_positions(lead_names, names)
         except InvalidECGError as error:
             raise InvalidECGError(f"{path}: {error}") from error
         records.append(values[:, positions].T.astype(np.float32))
         if records[-1].shape != records[0].shape:
-            raise InvalidECGError(
-                f"{path} has {len(values)} samples, but {paths[0]} has {records[0].shape[1]}: crop "
-                "all records to one length."
-            )
+            first = f"{paths[0]} has {records[0].shape[1]}: crop all records to one length"
+            raise InvalidECGError(f"{path} has {len(values)} samples, but {first}.")
     return Bunch(
         data=np.stack(records),
         lead_names=lead_names,
@@ -107,10 +101,8 @@ def _read_record(path: Path) -> tuple[list[str], np.ndarray, set[str]]:
     bad = np.argwhere(~np.isfinite(values) & ~is_missing.to_numpy())
     if len(bad):
         row, column = bad[0]
-        raise InvalidECGError(
-            f"{path}, line {cells.index[row] + 1}: found {cells.iloc[row, column]!r} in column "
-            f"{names[column]}; {_EXPECTED}."
-        )
+        problem = f"found {cells.iloc[row, column]!r} in column {names[column]}"
+        raise InvalidECGError(f"{path}, line {cells.index[row] + 1}: {problem}; {_EXPECTED}.")
     return names, values, set(header) - set(names)
 
 

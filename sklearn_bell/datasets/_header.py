@@ -70,19 +70,18 @@ def read_header(path: str) -> Header:
     lines = [line for line in _read_lines(path) if not line.startswith("#")]
     if len(lines) < 2:
         raise InvalidECGError("its header has no signals.")
-    record, signal_lines = _match(_RECORD_LINE, lines[0]), lines[1:]
+    record, n_signals = _match(_RECORD_LINE, lines[0]), len(lines) - 1
     if record["segments"]:
         raise InvalidECGError("it has several segments. Read the segments as records instead.")
-    if int(record["n_signals"]) != len(signal_lines):
-        raise InvalidECGError(
-            f"its header declares {record['n_signals']} signals, but describes {len(signal_lines)}."
-        )
-    if len(signal_lines) > _MAX_SIGNALS:
-        raise InvalidECGError(f"expected at most {_MAX_SIGNALS} signals, got {len(signal_lines)}.")
+    if int(record["n_signals"]) != n_signals:
+        problem = f"its header declares {record['n_signals']} signals, but describes {n_signals}."
+        raise InvalidECGError(problem)
+    if n_signals > _MAX_SIGNALS:
+        raise InvalidECGError(f"expected at most {_MAX_SIGNALS} signals, got {n_signals}.")
     rate = float(record["rate"] or _DEFAULT_RATE)
     if not 1e-6 <= rate <= 1e9:
         raise InvalidECGError(f"expected a sampling rate of 1e-6 to 1e9 Hz, got {rate:g} Hz.")
-    signals = tuple(_parse_signal(number, line) for number, line in enumerate(signal_lines))
+    signals = tuple(_parse_signal(number, line) for number, line in enumerate(lines[1:]))
     return Header(signals, rate, int(record["n_frames"] or 0) or None)
 
 

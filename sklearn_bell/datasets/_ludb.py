@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -114,9 +115,8 @@ def load_ludb(
         download_if_absent(LUDB, data_home, ("",), n_connections, verbose)
     folder = LUDB.find(data_home)
     columns, as_text = _COLUMNS.values(), {"dtype": str, "keep_default_na": False}
-    table = read_table(
-        folder / LUDB.marker, columns, allow_links, lambda table: table.rename(index=int), **as_text
-    )
+    to_numbers = partial(pd.DataFrame.rename, index=int)
+    table = read_table(folder / LUDB.marker, columns, allow_links, to_numbers, **as_text)
     table = table.apply(lambda column: column.str.strip())  # cells end in line breaks
     findings = [cell.splitlines() for cell in table[_COLUMNS[task]]]
     if task in ("conduction", "hypertrophy"):

@@ -29,9 +29,8 @@ _DOWER = np.array(
     ]
 ).T.copy()
 # potentials of RA, LA, LL and V1-V6; those of the limb electrodes average to zero (Wilson)
-_ELECTRODES_FROM_DIPOLE = np.vstack(
-    [np.array([[-1, -1], [2, -1], [-1, 2]]) / 3 @ _DOWER[:2], _DOWER[2:]]
-)
+_LIMBS_FROM_LEADS = np.array([[-1, -1], [2, -1], [-1, 2]]) / 3
+_ELECTRODES_FROM_DIPOLE = np.vstack([_LIMBS_FROM_LEADS @ _DOWER[:2], _DOWER[2:]])
 _LEADS_FROM_ELECTRODES = np.eye(12, 9, k=-3)
 _LEADS_FROM_ELECTRODES[:6, :3] = [
     [-1.0, 1, 0],  # I = LA - RA
@@ -160,10 +159,8 @@ def make_ecg(
     microvolts = _noise_levels(noise)
     time = np.arange(round(duration * sampling_rate)) / sampling_rate
     if len(time) < 2:
-        raise InvalidECGError(
-            f"Expected at least 2 samples, got {len(time)} in duration={duration} s at "
-            f"sampling_rate={sampling_rate} Hz. Increase either."
-        )
+        actual = f"{len(time)} in duration={duration} s at sampling_rate={sampling_rate} Hz"
+        raise InvalidECGError(f"Expected at least 2 samples, got {actual}. Increase either.")
     # two streams, so that the heart models do not depend on the noise
     seeds = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=2)
     heart_rng, noise_rng = map(np.random.default_rng, seeds)
@@ -236,9 +233,8 @@ def _allocate_classes(n_records, weights, n_classes):
     """Return class indices in proportion to their weights, sorted: (n_records,)."""
     weights = np.ones(n_classes) if weights is None else np.asarray(weights, dtype=float)
     if weights.shape != (n_classes,) or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
-        raise InvalidECGError(
-            f"Expected weights: {n_classes} proportions, none negative, got {weights.tolist()}."
-        )
+        expected = f"{n_classes} proportions, none negative, as weights"
+        raise InvalidECGError(f"Expected {expected}, got {weights.tolist()}.")
     rank = (np.arange(n_records) + 0.5) / n_records
     return np.searchsorted(np.cumsum(weights) / weights.sum(), rank)
 

@@ -123,10 +123,9 @@ def read_record(path: str, target: TargetFormat, policy: ReadPolicy) -> DecodedR
     rate = rates.pop()
     target_rate = float(target.sampling_rate or rate)
     if not _MIN_RATIO <= target_rate / rate <= _MAX_RATIO:
-        raise InvalidECGError(
-            f"resampling from {rate:g} to {target_rate:g} Hz is not supported. Choose a rate "
-            f"between {_MIN_RATIO:g} and {_MAX_RATIO} times that of the record."
-        )
+        remedy = f"Choose a rate between {_MIN_RATIO:g} and {_MAX_RATIO} times that of the record"
+        problem = f"resampling from {rate:g} to {target_rate:g} Hz is not supported"
+        raise InvalidECGError(f"{problem}. {remedy}.")
 
     digital = _read_digital(header, folder, n_frames)
     pairs = [(header.signals[i], digital[i]) for i in chosen]
@@ -153,9 +152,8 @@ def resolve_inside(folder: str | os.PathLike[str], name: str, policy: ReadPolicy
     path = os.path.join(folder, name)
     root = os.path.realpath(policy.root or folder)
     if not policy.allow_links and os.path.commonpath([os.path.realpath(path), root]) != root:
-        raise InvalidECGError(
-            f"its file {name} is a link out of {root}. Pass allow_links=True if you trust it."
-        )
+        problem = f"its file {name} is a link out of {root}"
+        raise InvalidECGError(f"{problem}. Pass allow_links=True if you trust it.")
     if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would block
         raise InvalidECGError(f"its file {name} is not a regular file.")
     return path
@@ -191,10 +189,8 @@ def _check_files(header: Header, folder: str, policy: ReadPolicy) -> int:
             n_frames = n_samples // per_frame
         expected = per_frame * (n_frames or 0)
         if n_samples < expected:
-            raise InvalidECGError(
-                f"its signal file {file} is truncated: expected {expected} samples, got "
-                f"{n_samples}. Download it again."
-            )
+            problem = f"is truncated: expected {expected} samples, got {n_samples}"
+            raise InvalidECGError(f"its signal file {file} {problem}. Download it again.")
         excess = size - math.ceil(expected / block) * n_bytes
         if policy.verify and excess > 0:
             unit = "samples" if encoding.is_flac else "bytes"
@@ -239,9 +235,8 @@ def _read_digital(header: Header, folder: str, n_frames: int) -> list[np.ndarray
             else:
                 frames = _read_by_wfdb(path, signals, n_frames)
         except Exception as error:  # any failure of wfdb on an invalid file
-            raise InvalidECGError(
-                f"its file {file} cannot be decoded ({type(error).__name__}: {error})."
-            ) from error
+            problem = f"its file {file} cannot be decoded ({type(error).__name__}: {error})."
+            raise InvalidECGError(problem) from error
         digital += [part.ravel() for part in np.split(frames, ends[:-1], axis=1)]
     return digital
 
@@ -260,10 +255,7 @@ def _read_by_wfdb(path: str, signals: Sequence[Signal], n_frames: int) -> np.nda
         signals = [signals[0]._replace(per_frame=sum(signal.per_frame for signal in signals))]
     with tempfile.TemporaryDirectory(prefix="sklearn_bell-") as scratch:
         Path(scratch, "a.dat").symlink_to(path)
-        lines = [
-            f"a.dat {fmt}x{signal.per_frame}+{signal.offset} 1 16 0 {signal.initial}"
-            for signal in signals
-        ]
+        lines = [f"a.dat {fmt}x{s.per_frame}+{s.offset} 1 16 0 {s.initial}" for s in signals]
         Path(scratch, "a.hea").write_text("\n".join([f"a {len(lines)} 1 {n_frames}", *lines]))
         record = wfdb.rdrecord(f"{scratch}/a", physical=False, smooth_frames=False)
     return np.hstack([values.reshape(n_frames, -1) for values in record.e_d_signal])
@@ -274,10 +266,8 @@ def _to_millivolts(signal: Signal, digital: np.ndarray, adc_gain: float | None, 
     if verify and signal.checksum is not None:
         checksum = int(digital.sum()) % 2**16
         if checksum != signal.checksum:
-            raise InvalidECGError(
-                f"its lead {signal.name} is corrupt: expected the checksum {signal.checksum}, got "
-                f"{checksum}. Download it again."
-            )
+            problem = f"is corrupt: expected the checksum {signal.checksum}, got {checksum}"
+            raise InvalidECGError(f"its lead {signal.name} {problem}. Download it again.")
     if adc_gain is not None:
         values = digital / adc_gain
     elif (unit := signal.unit.lower()) in _MILLIVOLTS:
@@ -303,10 +293,9 @@ def _target_length(target: TargetFormat, rate: float, n_available: int) -> int:
     if target.duration is None:
         if target.n_samples in (None, n_available):
             return n_available
-        raise LengthMismatch(
-            f"expected {target.n_samples} samples at {rate:g} Hz as in the first record, got "
-            f"{n_available}. Pass duration= (seconds) to crop longer and pad shorter records."
-        )
+        expected = f"{target.n_samples} samples at {rate:g} Hz as in the first record"
+        remedy = "Pass duration= (seconds) to crop longer and pad shorter records"
+        raise LengthMismatch(f"expected {expected}, got {n_available}. {remedy}.")
     if (n_samples := round(target.duration * rate)) < 1:
         raise InvalidECGError(f"{target.duration:g} s hold no sample at {rate:g} Hz.")
     return n_samples
@@ -317,7 +306,5 @@ def _check_finite(signal: np.ndarray, leads: Sequence[str]) -> None:
     bad = ~(np.abs(signal) <= np.finfo(np.float32).max)
     if bad.any():
         lead, sample = np.argwhere(bad)[0]
-        raise InvalidECGError(
-            f"it has {bad.sum()} samples that are not finite (marked as invalid?), first in lead "
-            f"{leads[lead]} at sample {sample}."
-        )
+        problem = f"it has {bad.sum()} samples that are not finite (marked as invalid?)"
+        raise InvalidECGError(f"{problem}, first in lead {leads[lead]} at sample {sample}.")

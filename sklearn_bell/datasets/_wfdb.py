@@ -142,9 +142,7 @@ def read_wfdb(
     return read_records(names, target, policy, n_jobs=n_jobs, out=out, skip=on_error == "skip")
 
 
-def read_labelled(
-    names, labelled, rows, target, policy, *, task, unlabelled, n_jobs, out, skip=False
-) -> Bunch:
+def read_labelled(names, labelled, rows, target, policy, *, task, unlabelled, **options) -> Bunch:
     """Read the records that are `labelled` for the task, or all, and select their `rows`.
 
     `rows` are entries of the Bunch with a row for each of `names`, such as target and groups.
@@ -154,7 +152,7 @@ def read_labelled(
     if left_out:
         problem = f"of {len(names)} records have no label of the task {task!r} and are left out"
         warn_about_records(problem, left_out, "Pass unlabelled=True to keep them.")
-    bunch = read_records(names[mask], target, policy, n_jobs=n_jobs, out=out, skip=skip)
+    bunch = read_records(names[mask], target, policy, **options)
     mask[mask] = np.isin(names[mask], bunch.record_names)
     bunch.update({entry: values[mask] for entry, values in rows.items()})
     bunch.skipped = left_out | bunch.skipped
@@ -241,10 +239,9 @@ def _list_records(records, allow_links: bool) -> tuple[list[str], Path | None]:
             index = resolve_inside(folder, "RECORDS", ReadPolicy(allow_links=allow_links))
             lines = Path(index).read_text("utf-8").splitlines()
         except (OSError, ValueError) as error:
-            raise InvalidECGError(
-                f"Expected a folder with a file RECORDS, got {records} ({error}). Pass such a "
-                "folder, or a list of the paths of records."
-            ) from error
+            problem = f"Expected a folder with a file RECORDS, got {records} ({error})"
+            remedy = "Pass such a folder, or a list of the paths of records"
+            raise InvalidECGError(f"{problem}. {remedy}.") from error
         names = [line.strip() for line in lines if line.strip()]
     else:
         names = [os.fsdecode(record) for record in records]

@@ -229,7 +229,6 @@ def _check_spans(spans):
     except (TypeError, ValueError):  # text, or rows of different lengths
         pairs = np.empty((1, 1))
     if pairs.size and pairs.shape[1:] != (2,):
-        raise InvalidECGError(
-            f"Expected spans as pairs of start and end in s, such as [(1, 1.5)], got {spans!r}."
-        )
+        expected = "pairs of start and end in s, such as [(1, 1.5)]"
+        raise InvalidECGError(f"Expected spans as {expected}, got {spans!r}.")
     return pairs.reshape(-1, 2)

@@ -121,19 +121,15 @@ class LatentDisplay(Display):
         """
         latents = np.asarray(latents, dtype=float)
         if latents.ndim != 2 or len(latents) < 2 or not latents.shape[1]:
-            raise InvalidECGError(
-                "Expected latents of shape (n_records, n_features) with two records or more, got "
-                f"shape {latents.shape}."
-            )
+            expected = "shape (n_records, n_features) with two records or more"
+            raise InvalidECGError(f"Expected latents of {expected}, got shape {latents.shape}.")
         check_shape("y", y, len(latents))
         check_shape("leads", leads, latents.shape[1])
         if method not in _METHODS:
             raise InvalidECGError(f"method must be one of {[*_METHODS]}, but is {method!r}.")
         leads = np.full(latents.shape[1], "all leads") if leads is None else np.array(leads, str)
-        maps = {
-            name: _project(latents[:, leads == name], method, random_state)
-            for name in dict.fromkeys(leads.tolist())
-        }
+        names = dict.fromkeys(leads.tolist())
+        maps = {name: _project(latents[:, leads == name], method, random_state) for name in names}
         return cls(maps, None if y is None else np.asarray(y), method).plot(ax=ax)
 
     def _draw(self, ax):
@@ -161,9 +157,7 @@ def _project(latents, method, random_state):
         try:
             from umap import UMAP
         except ImportError as error:
-            raise ImportError(
-                "method='umap' needs umap-learn, which is not installed: pip install umap-learn"
-            ) from error
+            raise ImportError("method='umap' needs umap-learn: pip install umap-learn") from error
         projection = UMAP(random_state=random_state)
     positions = projection.fit_transform(scaled)
     return np.pad(positions, [(0, 0), (0, 2 - positions.shape[1])])  # one feature, one component

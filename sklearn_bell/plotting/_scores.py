@@ -82,25 +82,19 @@ class LabelEfficiencyDisplay(Display):
         """
         n_labels = np.asarray(n_labels, dtype=float)
         if n_labels.ndim != 1 or not (n_labels > 0).all() or not len(n_labels):
-            raise InvalidECGError(
-                "Expected n_labels as positive numbers, or fractions, of records, of shape "
-                f"(n_sizes,), got {n_labels.tolist()}."
-            )
+            expected = "positive numbers, or fractions, of records, of shape (n_sizes,)"
+            raise InvalidECGError(f"Expected n_labels as {expected}, got {n_labels.tolist()}.")
         arrays = {str(name): np.asarray(values, dtype=float) for name, values in scores.items()}
         for name, values in arrays.items():
             if values.ndim != 2 or len(values) != len(n_labels):
-                raise InvalidECGError(
-                    f"Expected scores of {name} of shape ({len(n_labels)}, n_repeats), got "
-                    f"{values.shape}."
-                )
+                expected = f"scores of {name} of shape ({len(n_labels)}, n_repeats)"
+                raise InvalidECGError(f"Expected {expected}, got {values.shape}.")
         display = cls(n_labels, arrays, confidence)
         return display.plot(ax=ax, metric=metric, random_state=random_state)
 
     def _draw(self, ax, metric="score", random_state=0):
         if not isinstance(self.confidence, Real) or not 0 < self.confidence < 1:
-            raise InvalidECGError(
-                f"Expected a confidence between 0 and 1, such as 0.95, got {self.confidence!r}."
-            )
+            raise InvalidECGError(f"Expected confidence between 0 and 1, got {self.confidence!r}.")
         figure, (ax,) = make_axes(1, ax, width=5, height=3.6)
         tails = (1 - self.confidence) / 2, (1 + self.confidence) / 2
         rng = check_random_state(random_state)
@@ -188,9 +182,8 @@ class ReaderDisplay(Display):
         scores = read_scores(y_score, names, y_true)
         for name, n_positive in zip(names, truth.sum(axis=0), strict=True):
             if not 0 < n_positive < len(truth):
-                raise InvalidECGError(
-                    f"{n_positive:.0f} of {len(truth)} records have the class {name}. Leave it out."
-                )
+                problem = f"{n_positive:.0f} of {len(truth)} records have the class {name}"
+                raise InvalidECGError(f"{problem}. Leave it out.")
         return cls(truth, scores, dict(zip(readers, answers, strict=True)), names).plot(ax=ax)
 
     def _draw(self, ax):

@@ -72,10 +72,8 @@ class PretrainingDisplay(Display):
         check_is_fitted(estimator)
         history = getattr(estimator, "history_", None)
         if not history or not set(_LATENT) <= history[0].keys():
-            raise InvalidECGError(
-                f"{type(estimator).__name__} has no history of pretraining. Fit a pretrainer for "
-                "one epoch or more."
-            )
+            problem = f"{type(estimator).__name__} has no history of pretraining"
+            raise InvalidECGError(f"{problem}. Fit a pretrainer for one epoch or more.")
         return cls(history, getattr(estimator, "decay", None)).plot(ax=ax)
 
     def _draw(self, ax):

@@ -111,10 +111,8 @@ class Resampler(SignalTransformer):
 
     def _prepare(self):
         if not 1e-3 <= self.sampling_rate_out / self.sampling_rate_in <= 1e3:
-            raise InvalidECGError(
-                "Expected sampling rates that differ by a factor of 1000 at most, but got "
-                f"{self.sampling_rate_in} and {self.sampling_rate_out} Hz."
-            )
+            rates = f"{self.sampling_rate_in} and {self.sampling_rate_out} Hz"
+            raise InvalidECGError(f"Expected rates within a factor of 1000, got {rates}.")
 
     def _transform(self, x):
         return resample(x, self.sampling_rate_in, self.sampling_rate_out)
@@ -166,10 +164,8 @@ class BandpassFilter(SignalTransformer):
 
     def _prepare(self):
         if not self.low < self.high < self.sampling_rate / 2:
-            raise InvalidECGError(
-                f"Expected low < high < sampling_rate / 2, but got low={self.low}, "
-                f"high={self.high} and sampling_rate={self.sampling_rate} (Hz)."
-            )
+            actual = f"low={self.low}, high={self.high} and sampling_rate={self.sampling_rate} (Hz)"
+            raise InvalidECGError(f"Expected low < high < sampling_rate / 2, but got {actual}.")
 
     def _transform(self, x):
         return bandpass(x, self.sampling_rate, self.low, self.high, self.order)
