@@ -100,10 +100,8 @@ def load_challenge(
         as the same; or every code that appears in a record.
     sampling_rate : float, default=None
         In Hz. By default that of the first record: most have 500, PTB 1000, St Petersburg 257.
-    duration : float, default=10.0
-        Length in seconds, as in :func:`read_wfdb`.
-    on_error, verify
-        As in :func:`read_wfdb`.
+    duration, on_error, verify : default=10.0, "raise", True
+        As in :func:`read_wfdb`; the duration is in seconds.
     leads, unlabelled, n_jobs, out, allow_links, download_if_missing, n_connections, verbose, \
             return_X_y
         As in :func:`load_ptbxl`. All sources of the Challenge 2021 have about 10 GB.
@@ -156,14 +154,14 @@ def load_challenge(
         download_if_absent(CHALLENGE_2021, home, prefixes, n_connections, verbose)
     root = training if training.is_dir() else home
     policy = ReadPolicy(root, verify, allow_links)
-    listed = _list_records(root, sources)
-    results = read_all_comments(listed, policy, n_jobs=n_jobs)
+    names = _list_records(root, sources)
+    results = read_all_comments(names, policy, n_jobs=n_jobs)
     is_readable = np.array([isinstance(result, dict) for result in results])
     comments = [result if isinstance(result, dict) else {} for result in results]
-    metadata = pd.DataFrame(comments, index=listed, dtype=str).fillna("")
-    target, target_names = _encode([entry.get("Dx", "") for entry in comments], task)
+    metadata = pd.DataFrame(comments, index=names, dtype=str).fillna("")
+    codes = [entry.get("Dx", "").replace(",", " ").split() for entry in comments]
+    target, target_names = binarize(codes, _TASKS[task])
 
-    names = np.array(listed, dtype=str)
     labelled = target.any(axis=1) | ~is_readable  # read_records reports the unreadable ones
     rows = {"target": target, "metadata": metadata}
     options = {"task": task, "unlabelled": unlabelled, "n_jobs": n_jobs, "out": out}
@@ -216,7 +214,7 @@ def fetch_georgia(data_home: str | os.PathLike[str] | None = None, **options: An
     return load_challenge(data_home, sources=["georgia"], download_if_missing=True, **options)
 
 
-def _list_records(root: Path, sources: Sequence[str] | None) -> list[str]:
+def _list_records(root: Path, sources: Sequence[str] | None) -> np.ndarray:
     """Return the paths of all records inside `root`, sorted within each source."""
     records: list[str] = []
     for folder in [root] if sources is None else [root / source for source in sources]:
@@ -227,10 +225,4 @@ def _list_records(root: Path, sources: Sequence[str] | None) -> list[str]:
         if not names:
             raise InvalidECGError(f"There is no record (*.hea) in {folder}. Pass another folder.")
         records += sorted(names)
-    return records
-
-
-def _encode(cells: Sequence[str], task: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the label indicator (n_records, n_classes) and the class names of a task."""
-    codes = [[code for code in map(str.strip, cell.split(",")) if code] for cell in cells]
-    return binarize(codes, _TASKS[task])
+    return np.array(records, dtype=str)

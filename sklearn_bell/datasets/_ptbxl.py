@@ -157,9 +157,7 @@ def load_ptbxl(
         download_if_absent(PTB_XL, data_home, prefixes, n_connections, verbose)
     folder = PTB_XL.find(data_home)
     if not (folder / records).is_dir():
-        remedy = (
-            f"Download it with fetch_ptbxl or from {PTB_XL.url}, or load the other sampling_rate"
-        )
+        remedy = f"Download it with fetch_ptbxl, or from {PTB_XL.url}, or load the other rate"
         raise FileNotFoundError(f"Expected a folder {records} in {folder}. {remedy}.")
     text_columns = ["scp_codes", _FILE_COLUMNS[sampling_rate]]
     columns = ["patient_id", "strat_fold", *text_columns]
