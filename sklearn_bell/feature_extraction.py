@@ -7,6 +7,7 @@ from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage, signal
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
@@ -17,8 +18,6 @@ from sklearn_bell._utils.validation import check_signals
 from sklearn_bell.preprocessing._base import RecordTransformer
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from sklearn_bell._utils import types
 
 __all__ = ["ECGFeatures", "detect_qrs"]
@@ -94,7 +93,6 @@ class ECGFeatures(RecordTransformer):
     ----------
     lead_names_ : list of str
         Names of the leads of X.
-    n_features_in_, n_leads_in_, n_samples_in_ : int
 
     Examples
     --------
@@ -129,10 +127,7 @@ class ECGFeatures(RecordTransformer):
     def get_feature_names_out(self, input_features: types.Names | None = None) -> np.ndarray:
         """Return names of features: heart_rate, ... of the record, then II_sd, ... of each lead.
 
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Only compared with the names seen in `fit`.
+        The `input_features` are only compared with the names seen in `fit`.
         """
         check_is_fitted(self, "_shape_out")
         _check_feature_names_in(self, input_features, generate_names=False)

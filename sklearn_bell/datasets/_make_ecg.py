@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, validate_params
 
@@ -16,8 +17,6 @@ from sklearn_bell.datasets._heart_models import CONDITIONS, NORMAL, simulate_dip
 from sklearn_bell.exceptions import InvalidECGError
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from sklearn_bell._utils import types
 
 # potentials of dipoles of 1 mV to the left (x), feet (y) and back (z), by Dower et al. (1980)

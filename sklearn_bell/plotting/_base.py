@@ -25,7 +25,7 @@ class Display:
     axes_: Any
 
     def plot(self, *, ax: Axes | Sequence[Axes] | np.ndarray | None = None, **options: Any) -> Self:
-        """Draw the display.
+        """Draw the display, and return it.
 
         Parameters
         ----------
@@ -34,10 +34,6 @@ class Display:
         **options : dict
             As in the class method that makes the display: `layout` and `rhythm_leads` of
             :class:`ECGDisplay`, `metric` and `random_state` of :class:`LabelEfficiencyDisplay`.
-
-        Returns
-        -------
-        self : object
         """
         self.figure_, self.axes_ = self._draw(ax, **options)  # type: ignore[attr-defined]
         return self

@@ -6,14 +6,13 @@ from abc import ABCMeta, abstractmethod
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from sklearn_bell._utils.validation import ECGInputMixin, check_ecg
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from sklearn_bell._utils import types
 
 
@@ -24,7 +23,10 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclas
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Check parameters and the shape of X; nothing is learnt from its values.
+        """Check parameters and the shape of X, and return self; values of X are not used.
+
+        The attributes ``n_features_in_`` (length of the second axis), ``n_leads_in_`` and
+        ``n_samples_in_`` hold the shape.
 
         Parameters
         ----------
@@ -32,10 +34,6 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclas
             Records in mV, in memory or on disk.
         y : None
             Ignored.
-
-        Returns
-        -------
-        self : object
         """
         self.__dict__.pop("_shape_out", None)  # a fit that fails below leaves it unfitted
         records = check_ecg(self, X, reset=True, dtype=self._dtypes)
@@ -86,12 +84,8 @@ class SignalTransformer(RecordTransformer):
     def get_feature_names_out(self, input_features: types.Names | None = None) -> np.ndarray:
         """Return names along the second axis of the output: leads in 3-D, samples in 2-D.
 
-        The str are the input names, those of selected leads, or numbered ones for new samples.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Names along the second axis of X; by default those seen in `fit`, or x0, x1, ...
+        These are the `input_features`, by default those seen in `fit` or x0, x1, ..., or the names
+        of selected leads, or numbered ones for new samples.
         """
         check_is_fitted(self, "_shape_out")
         names = _check_feature_names_in(self, input_features)

@@ -39,8 +39,6 @@ class LeadSelector(SignalTransformer):
     ----------
     lead_positions_ : ndarray of shape (n_leads_out,)
         Positions of the selected leads in X.
-    n_features_in_, n_leads_in_, n_samples_in_ : int
-        Length of the second axis of X, number of leads, and of samples.
 
     Raises
     ------
@@ -88,10 +86,6 @@ class Resampler(SignalTransformer):
     sampling_rate_in, sampling_rate_out : float, default=500, 100
         Sampling rates of X and of the output in Hz.
 
-    Attributes
-    ----------
-    n_features_in_, n_leads_in_, n_samples_in_ : int
-
     Raises
     ------
     InvalidECGError
@@ -133,10 +127,6 @@ class BandpassFilter(SignalTransformer):
         Cut-offs in Hz, below half the sampling rate.
     order : int, default=2
         Order of the filter in one direction.
-
-    Attributes
-    ----------
-    n_features_in_, n_leads_in_, n_samples_in_ : int
 
     Raises
     ------
@@ -183,10 +173,6 @@ class RecordScaler(SignalTransformer):
         - "max": divide by the largest absolute value.
     per : {"lead", "record"}, default="lead"
         Statistics of each lead, or of all leads together, which keeps their proportions.
-
-    Attributes
-    ----------
-    n_features_in_, n_leads_in_, n_samples_in_ : int
 
     Examples
     --------
@@ -242,7 +228,6 @@ class Cropper(SignalTransformer):
     ----------
     n_samples_, seed_ : int
         Number of samples of the output, and seed drawn in `fit`.
-    n_features_in_, n_leads_in_, n_samples_in_ : int
 
     Examples
     --------
