@@ -37,9 +37,8 @@ doi:10.13026/34va-7q14
 12-lead ECGs in the layout of the PhysioNet/CinC Challenges 2020 and 2021: WFDB records whose
 headers list the findings in a comment Dx, as codes of SNOMED CT. Sources: CPSC2018 and CPSC-Extra,
 Georgia, Chapman-Shaoxing, Ningbo, PTB, PTB-XL and St Petersburg INCART. The headers name no
-patients: each record counts as one, although some sources have several records of a patient (St
-Petersburg has 74 of 32, and PTB and PTB-XL too), which a split may separate. Load PTB-XL by
-load_ptbxl, which knows its patients.
+patients: each record counts as one, although PTB, PTB-XL and St Petersburg (74 records of 32) have
+several of a patient, which a split may separate. load_ptbxl knows the patients of PTB-XL.
 """,
 )
 
@@ -84,9 +83,8 @@ def load_challenge(
 ) -> Loaded:
     """Load ECGs in the layout of the PhysioNet/CinC Challenges 2020 and 2021 (multi-label).
 
-    CPSC2018, Georgia, Chapman-Shaoxing, Ningbo, PTB, PTB-XL and St Petersburg are published so: a
-    ``.hea`` file for each record, whose comment ``Dx`` has the codes of the findings, and a
-    ``.mat`` or ``.dat`` file.
+    CPSC2018, Georgia, Chapman-Shaoxing, Ningbo, PTB, PTB-XL and St Petersburg are published so:
+    WFDB records with a comment ``Dx`` in the header, which has the codes of the findings.
 
     Parameters
     ----------
@@ -114,8 +112,7 @@ def load_challenge(
         target_names : ndarray of shape (n_classes,)
             All abbreviations of the Challenge, such as ``"CLBBB|LBBB"``, or all codes, sorted.
         groups : ndarray of shape (n_records,)
-            A number for each record, as the headers name no patients. Some sources have several
-            records of a patient, as `DESCR` says.
+            A number for each record, as the headers name no patients (see `DESCR`).
         record_names : ndarray of shape (n_records,)
             The paths inside the folder, sorted within each source.
         metadata : DataFrame of n_records rows

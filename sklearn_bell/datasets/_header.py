@@ -116,9 +116,9 @@ def _parse_signal(number: int, line: str) -> Signal:
         skew=int(fields["skew"] or 0),
         offset=int(fields["offset"] or 0),
         gain=float(fields["gain"] or 0) or _DEFAULT_GAIN,
-        baseline=zero if fields["baseline"] is None else int(fields["baseline"]),
+        baseline=int(fields["baseline"] or zero),
         unit=fields["unit"] or "mV",
-        initial=zero if fields["initial"] is None else int(fields["initial"]),
+        initial=int(fields["initial"] or zero),
         checksum=None if fields["checksum"] is None else int(fields["checksum"]) % 2**16,
         name=fields["name"] or f"signal {number}",
     )

@@ -71,8 +71,7 @@ def load_ludb(
     Parameters
     ----------
     data_home : str or path-like, default=None
-        The folder of LUDB, or the one around its folder ``ludb``. By default that of
-        :func:`get_data_home`.
+        The folder of LUDB, or the one around ``ludb``, by default :func:`get_data_home`.
     task : {"rhythm", "axis", "conduction", "hypertrophy"}, default="rhythm"
         The target. ``"rhythm"`` and ``"axis"`` have one class for each record (4 records have two
         rhythms, of which the first counts; the 10 with a pacemaker have no axis). ``"conduction"``

@@ -84,8 +84,7 @@ def load_ptbxl(
     Parameters
     ----------
     data_home : str or path-like, default=None
-        The folder of PTB-XL, or the one around its folder ``ptb-xl``. By default that of
-        :func:`get_data_home`.
+        The folder of PTB-XL, or the one around ``ptb-xl``, by default :func:`get_data_home`.
     task : {"all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm"}, \
             default="superdiagnostic"
         The classes: all 71 statements, the 44 diagnostic ones, their 23 subclasses, their 5

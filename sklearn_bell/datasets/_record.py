@@ -194,11 +194,9 @@ def _check_files(header: Header, folder: str, policy: ReadPolicy) -> int:
         excess = size - math.ceil(expected / block) * n_bytes
         if policy.verify and excess > 0:
             unit = "samples" if encoding.is_flac else "bytes"
-            raise InvalidECGError(
-                f"its signal file {file} is too long: expected {expected} samples, got {n_samples} "
-                f"({excess} {unit} too many). Download it again, or pass verify=False where the "
-                "reader has this option."
-            )
+            problem = f"its signal file {file} is too long: expected {expected} samples, got"
+            remedy = "Download it again, or pass verify=False where the reader has this option"
+            raise InvalidECGError(f"{problem} {n_samples} ({excess} {unit} too many). {remedy}.")
     _check_size((n_frames or 0) * sum(signal.per_frame for signal in header.signals))
     if not n_frames or any(not signal.per_frame for signal in header.signals):
         raise InvalidECGError("it has no samples.")

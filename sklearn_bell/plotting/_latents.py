@@ -170,8 +170,7 @@ class LeadSimilarityDisplay(Display):
     Parameters
     ----------
     distances : ndarray of shape (n_leads, n_leads)
-        Mean squared distance in [0, 4] between the prediction of the lead of the row and the
-        projection of the lead of the column.
+        Mean squared distance in [0, 4] of the row's prediction from the column's projection.
     lead_names : list of str of length n_leads
         Names of the leads.
 

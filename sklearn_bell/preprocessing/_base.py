@@ -25,8 +25,7 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclas
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Check parameters and the shape of X, and return self; values of X are not used.
 
-        The attributes ``n_features_in_`` (length of the second axis), ``n_leads_in_`` and
-        ``n_samples_in_`` hold the shape.
+        It sets ``n_features_in_`` (length of axis 1), ``n_leads_in_`` and ``n_samples_in_``.
 
         Parameters
         ----------
