@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import matplotlib.pyplot as plt
@@ -76,7 +76,6 @@ class ECGDisplay(Display):
     records: np.ndarray
     sampling_rate: float
     lead_names: Names
-    _: KW_ONLY
     labels: Names | None = None
     spans: Any = None
     attribution: np.ndarray | None = None
@@ -132,8 +131,7 @@ class ECGDisplay(Display):
             attribution = np.asarray(attribution, dtype=float)
         check_shape("attribution", attribution, n_leads, n_samples)
         check_shape("labels", labels, n_records)
-        display = cls(records, sampling_rate, lead_names, labels=labels, spans=spans,
-                      attribution=attribution)  # fmt: skip
+        display = cls(records, sampling_rate, lead_names, labels, spans, attribution)
         return display.plot(layout=layout, rhythm_leads=rhythm_leads, ax=ax)
 
     def _draw(self, ax, layout="auto", rhythm_leads=("II",)):
