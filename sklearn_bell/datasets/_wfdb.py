@@ -186,9 +186,13 @@ def read_records(names, target, policy, *, n_jobs=None, out=None, skip=False) ->
     chunk = _BYTES_AT_ONCE // (4 * math.prod(shape))
     with closing(_read_parallel(read_record, paths, n_jobs, chunk, target, policy)) as results:
         signals = (record.signal for record in valid(results))
-        n_signals = -1 if skip else len(paths)  # -1: unknown
-        record_type = np.dtype((np.float32, shape))
-        data = _write(signals, shape, out) if out else np.fromiter(signals, record_type, n_signals)
+        if out:
+            data = _write(signals, shape, out)
+        else:
+            data = np.empty((len(paths), *shape), np.float32)
+            for row, signal in zip(data, signals, strict=False):  # skipped records leave rows
+                row[:] = signal
+            data = data[: len(paths) - len(skipped)]
     if skipped:
         causes = (f"{name} ({cause.rstrip('.')})" for name, cause in skipped.items())
         problem = f"of {len(names)} records could not be read and are left out"

@@ -23,7 +23,7 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclas
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Check parameters and the shape of X, and return self; values of X are not used.
+        """Check parameters and the shape of X; learn nothing from its values, and return self.
 
         It sets ``n_features_in_`` (length of axis 1), ``n_leads_in_`` and ``n_samples_in_``.
 
