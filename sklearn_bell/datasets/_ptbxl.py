@@ -146,7 +146,10 @@ def load_ptbxl(
     --------
     >>> from sklearn_bell.datasets import load_ptbxl
     >>> train = load_ptbxl(folds=range(1, 9), unlabelled=True)  # doctest: +SKIP
-    >>> X, y = load_ptbxl(task="rhythm", return_X_y=True)  # doctest: +SKIP
+    >>> load_ptbxl("an_empty_folder")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: Expected PTB-XL in an_empty_folder ... Download it with fetch_ptbxl, ...
     """
     target_format = TargetFormat(check_leads(leads))
     folds = _FOLDS if folds is None else _check_folds(folds, _FOLDS)
