@@ -1,8 +1,9 @@
 """Sphinx configuration of ``make docs``."""
 
+import inspect
 import os
 import sys
-from importlib import metadata
+from importlib import import_module, metadata
 
 import matplotlib as mpl
 from docutils.nodes import SkipNode, reference
@@ -71,6 +72,20 @@ def _math_visitor(display):
 
 
 html_math_renderer = "mathml"
+
+
+def _select_methods(module, name, methods, package):
+    """Return the methods of a class that are defined in a package."""
+    selected = []
+    for method in methods:
+        member = inspect.getattr_static(getattr(import_module(module), name), method)
+        function = getattr(member, "__func__", member)  # of a class method
+        if function.__module__.partition(".")[0] == package and inspect.isfunction(function):
+            selected.append(method)
+    return selected
+
+
+autosummary_context = {"select_methods": _select_methods}
 
 
 _SKLEARN_LABELS = {"accuracy_score": "model_evaluation.html#accuracy-score"}
