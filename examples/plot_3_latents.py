@@ -26,7 +26,8 @@ LatentDisplay.from_estimator(bell, ecg.data, labels, method="tsne")
 LatentDisplay.from_estimator(bell, ecg.data, labels, per_lead=True)
 
 # %%
-# In BELL, each lead predicts all leads. The matrix shows the prediction error of each pair. The mean
-# of its diagonal is the intra-lead loss, and the mean of the rest is the inter-lead loss.
+# In BELL, each lead predicts all leads. The matrix shows the prediction error of each pair: the
+# intra-lead term on its diagonal, and the inter-lead term elsewhere. Batch normalisation uses its
+# running statistics here, so the errors exceed those in ``history_`` after a training of few steps.
 
 LeadSimilarityDisplay.from_estimator(bell, ecg.data)
