@@ -74,7 +74,7 @@ def _make_parser():
     precisions = ["auto", "float32", "bfloat16"]
     add("--precision", default="auto", choices=precisions, help="of the layers (%(default)s)")
     add("--seed", type=int, default=0, help="seed of all random numbers (%(default)s)")
-    checkpoint = "folder for checkpoints; default MODEL.checkpoint, removed at the end"
+    checkpoint = "folder for checkpoints; default MODEL, suffix .checkpoint, removed at the end"
     add("--checkpoint", type=Path, metavar="FOLDER", help=checkpoint)
 
     latents = "file to write, .npy or .csv"

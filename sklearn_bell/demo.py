@@ -1,5 +1,7 @@
 """Pretrain on ECGs without labels, then classify with few: the library's main job, end to end."""
 
+from importlib.util import find_spec
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from sklearn.base import clone
@@ -44,6 +46,7 @@ def main(data=None, picture="demo.png", max_epochs=40, n_seeds=3):
     ecg = load(data)
     linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     trees = ExtraTreesClassifier(n_estimators=100, random_state=0)
+    progress = [ProgressBar()] if find_spec("rich") else []
     scores = []
     for seed in range(n_seeds):
         # patients never cross the split, and the test records are not pretrained on
@@ -51,7 +54,7 @@ def main(data=None, picture="demo.png", max_epochs=40, n_seeds=3):
         train, test = next(split.split(ecg.data, groups=ecg.groups))
         bell = BELLPretrainer(max_epochs=max_epochs, random_state=seed)
         methods = {
-            "BELL": (clone(bell).set_callbacks(ProgressBar()), linear),
+            "BELL": (clone(bell).set_callbacks(*progress), linear),
             "untrained encoder": (clone(bell).set_params(max_epochs=0), linear),
             "hand-made features": (ECGFeatures(sampling_rate=ecg.sampling_rate), trees),
         }

@@ -34,4 +34,4 @@ class CollapseWarning(UserWarning):
 
 
 class RecordWarning(UserWarning):
-    """Warned if a loader leaves records out, or reads them with a doubt."""
+    """Warned if a loader leaves out or pads records, or a sampler keeps doubtful ones."""

@@ -53,7 +53,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         Class weights as in scikit-learn; in a multi-label problem ``"balanced"``, or for each class
         a dict of absence (0) and presence (1). `partial_fit` does not support ``"balanced"``.
     n_frozen_epochs : int, default=0
-        First epochs, which train the linear layer only; `max_epochs` never trains the encoder.
+        Number of first epochs that train the linear layer only; `max_epochs` trains nothing else.
     max_epochs : int, default=10
         Number of passes over the labelled and pseudo-labelled records.
     batch_size : int, default=32
@@ -78,16 +78,16 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     Other Parameters
     ----------------
     augmentation, missing, device, verbose, checkpoint
-        As in :class:`sklearn_bell.BELLPretrainer`; one to be fitted needs the same `missing`. An
-        empty ``Compose()`` as `augmentation` trains on whole records.
+        As in :class:`sklearn_bell.BELLPretrainer`; a pretrainer to be fitted needs the same
+        `missing`. An empty ``Compose()`` as `augmentation` trains on whole records.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Classes; in a multi-label problem the column numbers of y.
     history_ : list of dict
-        For each epoch: mean ``loss``, ``valid_loss`` of held-out records, ``frozen`` (True if only
-        the linear layer was trained) and ``duration`` in s.
+        For each epoch: ``epoch`` (number), mean ``loss``, held-out ``valid_loss``, ``frozen``
+        (True if only the linear layer was trained) and ``duration`` in s.
     best_epoch_ : int
         Epoch whose weights are kept, counted from 1; 0 if none was better than the start.
     encoder_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
@@ -113,7 +113,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
 
     A randomly initialised linear layer would distort the encoder in its first steps [1]_, so it
     starts as a logistic regression on standardised latents. The defaults were chosen on PTB-XL
-    folds 1-7 (``docs/research_log.md``). From scratch, use a larger `encoder_lr` and more epochs.
+    folds 1-7 (see the research log). From scratch, use a larger `encoder_lr` and more epochs.
 
     References
     ----------

@@ -94,7 +94,7 @@ def make_ecg(
         A factor on the default noise, 0 for none; or the microvolts at each electrode of
         ``"wander"`` (60), ``"hum"`` (10), ``"muscle"`` (15) and ``"steps"`` (150), or else zero.
     weights : array-like of shape (n_classes,), default=None
-        Proportions of the `classes`, to the nearest record, whatever their sum. None: equal.
+        Proportions of the `classes`, rounded to records, whatever their sum. None makes them equal.
     random_state : int, RandomState instance or None, default=None
         Seed of heart models and noise.
 

@@ -51,7 +51,7 @@ def classification_report_ci(
     y_true : array-like of shape (n_records,) or (n_records, n_classes)
         Classes of any kind, or an indicator of zeros and ones (multi-label).
     y_pred : array-like of the same shape
-        Predictions. Tables have the row labels of `y_true`; columns are ordered by name.
+        Predictions. A DataFrame needs the index of `y_true`; its columns are matched by name.
     y_score : array-like of shape (n_records, n_classes) or (n_records,), default=None
         Probabilities, or other scores that rise with the probability of a class. For two classes,
         one score per record suffices, that of the second class. None omits AUROC and AUPRC.
@@ -175,11 +175,9 @@ def compare_readers(
 
     References
     ----------
-    .. [1] A. H. Ribeiro et al., Nature Communications 11, 1760, 2020.
-       doi:10.1038/s41467-020-15432-4
-    .. [2] Q. McNemar, Psychometrika 12(2), 1947. doi:10.1007/BF02295996
-    .. [3] J. Cohen, Educational and Psychological Measurement 20(1), 1960.
-       doi:10.1177/001316446002000104
+    .. [1] Ribeiro AH et al., Nat Commun 11, 1760, 2020. doi:10.1038/s41467-020-15432-4
+    .. [2] McNemar Q, Psychometrika 12(2), 1947. doi:10.1007/BF02295996
+    .. [3] Cohen J, Educ Psychol Meas 20(1), 1960. doi:10.1177/001316446002000104
 
     Examples
     --------

@@ -119,7 +119,7 @@ class RandomResizedCrop(nn.Module):
         self.low, self.high = low, high
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
-        """Return a view of x, ``(batch, n_leads, n_samples)``."""
+        """Return a view of x, ``(batch, n_leads, n_samples_out)``."""
         return resized_crop(x, *_draw_segment(x, self.low, self.high, generator))
 
 
@@ -142,7 +142,7 @@ class TimeOut(nn.Module):
         self.low, self.high = low, high
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
-        """Return a view of x, ``(batch, n_leads, n_samples)``."""
+        """Return a view of x, ``(batch, n_leads, n_samples_out)``."""
         return time_out(x, *_draw_segment(x, self.low, self.high, generator))
 
 
@@ -166,7 +166,7 @@ class Compose(nn.Module):
         self.augmentations = nn.ModuleList(augmentations)
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
-        """Return a view of x, ``(batch, n_leads, n_samples)``."""
+        """Return a view of x, ``(batch, n_leads, n_samples_out)``."""
         for augmentation in self.augmentations:
             x = augmentation(x, generator)
         return x
@@ -185,7 +185,7 @@ class TwoViews(nn.Module):
         self.augmentation = augmentation
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Return two views of x, each ``(batch, n_leads, n_samples)``."""
+        """Return two views of x, each ``(batch, n_leads, n_samples_out)``."""
         return self.augmentation(x, generator), self.augmentation(x, generator)
 
 

@@ -32,7 +32,7 @@ from sklearn_bell.vqvae._base import BaseVQVAE
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
-    """Over-sample rare classes with synthetic records from the latent space of a VQ-VAE [1]_.
+    """Over-sample rare classes with synthetic records from the latent space of a VQ-VAE.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         Number of records per class after resampling, as in imbalanced-learn: ratio of the rarer to
         the other of two classes; ``"minority"``, ``"not minority"``, ``"not majority"``
         (``"auto"``) or ``"all"`` for the classes to raise to the most frequent one; a dict of
-        numbers by class; or a function of y to one. Multi-label classes are columns of y.
+        numbers by class; or a function of y to such a dict. Multi-label classes are columns of y.
     method : {"interpolate", "sample", "prior"}, default="interpolate"
-        Source of the codes:
+        Source of the codes [1]_:
 
         - ``"interpolate"``: the latents of two records of the class, from different patients, are
           mixed, ``(1 - a) * first + a * second``, and quantised;
@@ -78,8 +78,9 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
     max_redraws : int, default=10
         Largest number of redraws. Records that are still rejected are kept with a RecordWarning.
     verbose : bool or int, default=False
+        Print a line per epoch of the prior.
     checkpoint : str, path or Checkpoint, default=None
-        As in :class:`sklearn_bell.VQVAETransformer`; `verbose` is for the epochs of the prior.
+        As in :class:`sklearn_bell.VQVAETransformer`.
     random_state : int, RandomState instance or None, default=None
         Seed of all random numbers, and of a VQ-VAE or filter whose own ``random_state`` is None.
 

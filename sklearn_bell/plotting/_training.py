@@ -32,8 +32,8 @@ class PretrainingDisplay(Display):
     ----------
     history : list of dict
         Attribute ``history_`` of a pretrainer, with a dict for each epoch.
-    momentum : float, default=None
-        Momentum of the target network, if there is one.
+    decay : float, default=None
+        Decay of the target network, if there is one.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class PretrainingDisplay(Display):
     """
 
     history: list[dict]
-    momentum: float | None = None
+    decay: float | None = None
 
     @classmethod
     def from_estimator(cls, estimator: BaseEstimator, *, ax: Sequence[Axes] | None = None) -> Self:
@@ -87,8 +87,8 @@ class PretrainingDisplay(Display):
                          **color_and_marker(number))  # fmt: skip
         axes[0].set_ylabel("loss")
         axes[0].legend(frameon=False)
-        if self.momentum is not None:
-            axes[0].set_title(f"momentum of the target {self.momentum:g}", fontsize="medium")
+        if self.decay is not None:
+            axes[0].set_title(f"decay of the target {self.decay:g}", fontsize="medium")
         for ax, (name, label) in zip(axes[1:], _LATENT.items(), strict=True):
             ax.plot(epochs, curves[name], color=COLOURS[0])
             ax.set(ylabel=label, ylim=(0, None))

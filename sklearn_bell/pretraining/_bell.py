@@ -150,9 +150,9 @@ class BELLPretrainer(BasePretrainer):
         Input normalisation and trained encoders: maps records ``(batch, n_leads, n_samples)`` in mV
         to latents ``(batch, n_leads, n_features)``.
     history_ : list of dict
-        For each epoch: the mean ``loss`` and its terms ``intra`` and ``inter`` (each in [0, 4]);
-        ``latent_deviation``, the standard deviation of latents over records relative to their size,
-        of the lead with the least; ``effective_rank`` of the latents, averaged over leads; and
+        For each epoch: ``epoch`` (number); mean ``loss``, and its terms ``intra`` and ``inter`` in
+        [0, 4]; ``latent_deviation``, the least of the leads' standard deviations of latents over
+        records, relative to their size; ``effective_rank`` of latents, averaged over leads; and
         ``duration`` in s.
     lead_names_ : list of str
         Names of the leads; ``lead0``, ``lead1``, ... if `lead_names` is None.
@@ -197,7 +197,7 @@ class BELLPretrainer(BasePretrainer):
 
     Published are the branches, networks and losses. Trials on PTB-XL folds 1-7 chose the second
     predictor, `gamma`, the encoder, plain crops as views, the scaling of leads, and the training
-    schedule (``docs/research_log.md``). Related work of the same group uses VGG16 of width 1/8
+    schedule (see the research log). Related work of the same group uses VGG16 of width 1/8
     (:class:`sklearn_bell.nn.encoders.VGG1d`), one predictor, ``gamma=0.8``, crops resampled to full
     length, time-out, and z-scored records.
 
@@ -305,9 +305,9 @@ class BELLPretrainer(BasePretrainer):
         Returns
         -------
         distances : ndarray of shape (n_leads, n_leads)
-            Mean over records and both directions of the squared distance between the prediction by
-            the lead of the row and the target network's projection of the lead of the column, in
-            [0, 4]. The diagonal averages to the intra-lead term, the rest to the inter-lead term.
+            Squared distance of the row's prediction from the target's projection of the column, in
+            [0, 4], averaged over records and directions. The diagonal averages to the intra-lead
+            term, the rest to the inter-lead term: in evaluation mode, unlike those in `history_`.
 
         Raises
         ------

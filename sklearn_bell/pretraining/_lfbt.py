@@ -52,16 +52,16 @@ class LFBTPretrainer(BasePretrainer):
     ----------------
     encoder, augmentation, max_epochs, epoch_size, batch_size, lr, lead_names, sampling_rate, \
 missing, device, precision, verbose, checkpoint, random_state
-        As in :class:`BELLPretrainer`, errors too.
+        As in :class:`.BELLPretrainer`, errors too.
 
     Attributes
     ----------
     encoder_, history_, lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
-        As in :class:`BELLPretrainer`, but the terms of the loss may exceed 4.
+        As in :class:`.BELLPretrainer`, but the terms of the loss may exceed 4.
 
     References
     ----------
-    .. [1] LFBT. Inf Fusion 2025;114:102698. Code: https://github.com/Aiwiscal/ECG_SSL_LFBT
+    .. [1] Liu W et al. LFBT. Inf Fusion 2025;114:102698. Code: https://github.com/Aiwiscal/ECG_SSL_LFBT
     .. [2] Zbontar J, Jing L, Misra I, LeCun Y, Deny S. Barlow Twins: self-supervised learning via
        redundancy reduction. ICML 2021.
 

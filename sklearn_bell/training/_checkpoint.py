@@ -25,8 +25,8 @@ class Checkpoint:
     """Folder in which estimators store the state of their training, and how often.
 
     Calling `fit` again with the same parameters and records resumes from the newest state and ends
-    with the same weights, to the bit, as an uninterrupted run on the same machine with as many
-    threads.
+    with the weights of an uninterrupted run: to the bit on a CPU, on the same machine with as many
+    threads; up to rounding on CUDA.
 
     Every training has a subfolder named by a hash of its parameters, 64 records and all labels, so
     the folds and candidates of a search do not collide. ``device``, ``verbose`` and callbacks do

@@ -27,15 +27,17 @@ class LinearProbe:
     Parameters
     ----------
     X : array-like of shape (n_records, n_leads, n_samples)
-    y : array-like of shape (n_records,) or (n_records, n_classes)
         Labelled records with the leads and length of the training records.
+    y : array-like of shape (n_records,) or (n_records, n_classes)
+        Labels.
     groups : array-like of shape (n_records,), default=None
         Patients, for a `cv` that splits by group, such as ``GroupKFold()``.
     classifier : estimator, default=None
         None is logistic regression with ``C=0.005`` on standardised latents.
     cv : int or cross-validation generator, default=3
+        Splits, as in scikit-learn.
     scoring : str or callable, default=None
-        Splits and score, as in scikit-learn; None is the classifier's own score.
+        Score, as in scikit-learn; None is the classifier's own.
     every : int, default=5
         Number of epochs between scores.
     patience : int, default=None

@@ -83,8 +83,8 @@ def _run_settings(trainer, callbacks, processes):
             yield
         finally:
             trainer.processes_, trainer.call_module_ = SINGLE_PROCESS, None
-            trainer.batches_, trainer.callbacks = None, None  # batches hold the records
-            trainer.start_weights_ = None  # of an interrupted epoch
+            # batches hold the records, and an interrupted epoch a copy of the weights
+            trainer.batches_ = trainer.callbacks = trainer.start_weights_ = None
             trainer.initialize_callbacks()
 
 

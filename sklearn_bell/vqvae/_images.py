@@ -40,8 +40,9 @@ def render_ecg(
     dots_per_mm : float, default=1.0
         Resolution. A scan at 200 dots per inch has about 8.
     lead_height : float, default=20.0
+        Height of a strip in mm, centred at 0 mV. The signal is clipped.
     line_width : float, default=0.5
-        Height of a strip, centred at 0 mV, and width of the line, in mm. The signal is clipped.
+        Width of the line in mm.
 
     Returns
     -------

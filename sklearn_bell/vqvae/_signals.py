@@ -57,9 +57,9 @@ class VQVAETransformer(BaseVQVAE):
     vqvae_ : sklearn_bell.nn.vector_quantization.VQVAE
         The trained network. It reconstructs records in mV ``(batch, n_leads, n_samples)``.
     history_ : list of dict
-        For each epoch: mean ``loss``; ``reconstruction_error`` of each lead by name, as a fraction
-        of its variance; ``commitment`` loss; ``perplexity`` of each codebook, the number of equally
-        frequent codes with the same entropy; and ``duration`` in s.
+        For each epoch: ``epoch`` (number); mean ``loss``; ``reconstruction_error`` of each lead
+        by name, as a fraction of its variance; ``commitment`` loss; ``perplexity`` of each
+        codebook, the number of equally frequent codes of the same entropy; ``duration`` in s.
     lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
         As in :class:`sklearn_bell.BELLPretrainer`.
 

@@ -118,7 +118,7 @@ def draw_history():
          "effective_rank": 20 - i, "duration": 1.0}
         for i in range(1, 11)
     ]  # fmt: skip
-    return PretrainingDisplay(history, momentum=0.99).plot()
+    return PretrainingDisplay(history, decay=0.99).plot()
 
 
 def draw_attribution():
