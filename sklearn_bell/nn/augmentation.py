@@ -119,7 +119,7 @@ class RandomResizedCrop(nn.Module):
         self.low, self.high = low, high
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
-        """Return a view of x, ``(batch, n_leads, n_samples_out)``."""
+        """Return a view of x, ``(batch, n_leads, n_samples)``."""
         return resized_crop(x, *_draw_segment(x, self.low, self.high, generator))
 
 
@@ -142,7 +142,7 @@ class TimeOut(nn.Module):
         self.low, self.high = low, high
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
-        """Return a view of x, ``(batch, n_leads, n_samples_out)``."""
+        """Return a view of x, ``(batch, n_leads, n_samples)``."""
         return time_out(x, *_draw_segment(x, self.low, self.high, generator))
 
 
