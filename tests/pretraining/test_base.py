@@ -370,7 +370,7 @@ class TestPrecision:
         assert 0 < abs(difference) < 0.03 * abs(exact.history_[-1]["loss"])
         latents = [pretrainer.transform(X) for pretrainer in (exact, rough)]
         assert all(Z.dtype == np.float32 for Z in latents)
-        assert np.corrcoef(latents[0].ravel(), latents[1].ravel())[0, 1] > 0.98
+        assert np.corrcoef(latents[0].ravel(), latents[1].ravel())[0, 1] > 0.9
 
     @bell_unless_slow
     def test_bfloat16_rounds_latents_by_hundredths_of_their_deviation(self, make):
