@@ -77,7 +77,7 @@ class ECGFeatures(RecordTransformer):
     - of the record: heart rate (1/min, from the median RR interval), and standard deviation, root
       mean square of successive differences, minimum and maximum of the RR intervals (s);
     - of each lead (mV): standard deviation, maximum and minimum, and the median over beats, every
-      20 ms from 240 ms before to 380 ms after the QRS complex (see :func:`.detect_qrs`).
+      20 ms from 240 ms before to 380 ms after the QRS complex (see `detect_qrs`).
 
     Undefined features are zero, never NaN: RR statistics of fewer than two beats, and the median
     beat if no beat lies completely in the record.

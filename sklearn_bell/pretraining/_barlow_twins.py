@@ -30,12 +30,12 @@ class BarlowTwinsPretrainer(BasePretrainer):
     ----------------
     encoder, augmentation, max_epochs, epoch_size, batch_size, lr, lead_names, sampling_rate, \
 missing, device, precision, verbose, checkpoint, random_state
-        As in :class:`.BELLPretrainer`, errors too; but ``encoder(n_leads)`` makes the one encoder.
+        As in :class:`sklearn_bell.BELLPretrainer`, errors too; ``encoder(n_leads)`` sees all leads.
 
     Attributes
     ----------
     encoder_, history_, lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
-        As in :class:`.BELLPretrainer`, with latents ``(batch, 1, n_features)`` and one loss term.
+        As in :class:`sklearn_bell.BELLPretrainer`, with one loss term; one latent per record.
 
     References
     ----------

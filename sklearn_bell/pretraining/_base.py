@@ -61,17 +61,17 @@ class BasePretrainer(TransformerMixin, TrainedEstimator, metaclass=ABCMeta):
     ----------
     encoder, augmentation, max_epochs, epoch_size, batch_size, lr, lead_names, sampling_rate, \
 missing, device, precision, verbose, checkpoint, random_state
-        As in :class:`.BELLPretrainer`.
+        As in :class:`sklearn_bell.BELLPretrainer`.
 
     Attributes
     ----------
     encoder_, history_, lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
-        As in :class:`.BELLPretrainer`.
+        As in :class:`sklearn_bell.BELLPretrainer`.
 
     Raises
     ------
     InvalidECGError, DivergenceError
-        As in :class:`.BELLPretrainer`.
+        As in :class:`sklearn_bell.BELLPretrainer`.
 
     Examples
     --------

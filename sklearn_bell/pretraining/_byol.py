@@ -15,9 +15,9 @@ from sklearn_bell.pretraining._bell import BELL
 class BYOLPretrainer(BasePretrainer):
     """BYOL over all leads: predict the target network's projection of another view.
 
-    One encoder sees all leads of a record; :class:`.BELLPretrainer` has a branch for each lead. The
-    loss is the mean squared distance between predictions and the target's projections, both of unit
-    length [1]_, averaged over both directions between the views.
+    One encoder sees all leads of a record; :class:`sklearn_bell.BELLPretrainer` has one for each.
+    The loss is the mean squared distance between predictions and the target's projections, both of
+    unit length [1]_, averaged over both directions between the views.
 
     Parameters
     ----------
@@ -30,12 +30,12 @@ class BYOLPretrainer(BasePretrainer):
     ----------------
     encoder, augmentation, max_epochs, epoch_size, batch_size, lr, lead_names, sampling_rate, \
 missing, device, precision, verbose, checkpoint, random_state
-        As in :class:`.BELLPretrainer`, errors too; but ``encoder(n_leads)`` makes the one encoder.
+        As in :class:`sklearn_bell.BELLPretrainer`, errors too; ``encoder(n_leads)`` sees all leads.
 
     Attributes
     ----------
     encoder_, history_, lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
-        As in :class:`.BELLPretrainer`, with latents ``(batch, 1, n_features)`` and one loss term.
+        As in :class:`sklearn_bell.BELLPretrainer`, with one loss term; one latent per record.
 
     References
     ----------

@@ -62,12 +62,12 @@ class CLOCSPretrainer(BasePretrainer):
     ----------------
     encoder, augmentation, max_epochs, epoch_size, batch_size, lr, lead_names, sampling_rate, \
 missing, device, precision, verbose, checkpoint, random_state
-        As in :class:`.BELLPretrainer`, errors too.
+        As in :class:`sklearn_bell.BELLPretrainer`, errors too.
 
     Attributes
     ----------
     encoder_, history_, lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
-        As in :class:`.BELLPretrainer`; the loss has one term.
+        As in :class:`sklearn_bell.BELLPretrainer`; the loss has one term.
 
     References
     ----------
@@ -103,7 +103,7 @@ missing, device, precision, verbose, checkpoint, random_state
         Parameters
         ----------
         X, y
-            As in :meth:`.BELLPretrainer.fit`.
+            As in :meth:`sklearn_bell.BELLPretrainer.fit`.
         groups : array-like of shape (n_records,), default=None
             Patients; a missing one raises InvalidECGError. None takes every record as a patient.
 
@@ -118,7 +118,7 @@ missing, device, precision, verbose, checkpoint, random_state
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike | None = None, groups: ArrayLike | None = None
     ) -> Self:
-        """Train for one more epoch on these records, as :meth:`.BELLPretrainer.partial_fit`.
+        """Train for one more epoch, as :meth:`sklearn_bell.BELLPretrainer.partial_fit`.
 
         Parameters
         ----------

@@ -52,12 +52,12 @@ class LFBTPretrainer(BasePretrainer):
     ----------------
     encoder, augmentation, max_epochs, epoch_size, batch_size, lr, lead_names, sampling_rate, \
 missing, device, precision, verbose, checkpoint, random_state
-        As in :class:`.BELLPretrainer`, errors too.
+        As in :class:`sklearn_bell.BELLPretrainer`, errors too.
 
     Attributes
     ----------
     encoder_, history_, lead_names_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
-        As in :class:`.BELLPretrainer`, but the terms of the loss may exceed 4.
+        As in :class:`sklearn_bell.BELLPretrainer`, but the terms of the loss may exceed 4.
 
     References
     ----------
