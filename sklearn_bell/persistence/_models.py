@@ -24,7 +24,7 @@ from sklearn_bell.persistence._params import (
 #: All estimator classes, for ``skops.io.load(path, trusted=TRUSTED_TYPES)``, which runs no code.
 TRUSTED_TYPES = (
     "sklearn_bell.classification._classifier.ECGClassifier",
-    "sklearn_bell.feature_extraction.ECGFeatures",
+    "sklearn_bell.feature_extraction._features.ECGFeatures",
     "sklearn_bell.over_sampling._sampler.VQVAEOverSampler",
     "sklearn_bell.preprocessing._transformers.BandpassFilter",
     "sklearn_bell.preprocessing._transformers.Cropper",
