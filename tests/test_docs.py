@@ -32,7 +32,7 @@ ROLE = re.compile(r"[{:](?:func|class|meth|mod)[}:]`(?:[^`<]+<)?~?([\w.]+)>?`")
 AUTOSUMMARY = r"currentmodule:: (\S+)\n.*?:toctree: generated/\n\n((?:   \w+\n)+)"
 
 PAGES = sorted(page for folder in ("user_guide", "how_to") for page in (DOCS / folder).glob("*.md"))
-PAGES.append(DOCS / "weights.md")
+PAGES += [DOCS / "weights.md", DOCS / "methods" / "features.md"]
 TEXTS = [page for page in sorted(DOCS.rglob("*.md")) if "_build" not in page.parts]
 TEXTS += [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")]
 EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
