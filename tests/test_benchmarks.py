@@ -8,6 +8,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+import wfdb
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
@@ -352,3 +353,56 @@ def test_checkout_times_its_own_package(tmp_path):
     checkout.close()
     with pytest.raises(SystemExit, match="root folder of a checkout"):
         Checkout(tmp_path, cpu, n_records=8)
+
+
+# bench_delineation
+
+
+@pytest.fixture
+def marked_record(tmp_path):
+    """Write marks on twelve leads: five beats, later by 4 ms in each lead; one lead has no P."""
+    from bench_delineation import LEADS
+
+    for number, lead in enumerate(LEADS):
+        times, symbols = [], []
+        for beat in 1000 * np.arange(1, 6) + 4 * number:
+            waves = {"p": (-160, -110, -60), "N": (-40, 0, 60), "t": (200, 280, 360)}
+            for symbol, (onset, peak, offset) in waves.items():
+                if symbol != "p" or number < 11:
+                    times += [beat + onset, beat + peak, beat + offset]
+                    symbols += ["(", symbol, ")"]
+        samples = np.array(times) // 2  # 500 Hz
+        wfdb.wrann("record", "marks", samples, symbol=symbols, fs=500, write_dir=str(tmp_path))
+        (tmp_path / "record.marks").rename(tmp_path / f"record.{lead}")  # wfdb rejects "v1"
+    return tmp_path / "record"
+
+
+def test_boundaries_of_leads_read_the_marks(marked_record):
+    from bench_delineation import boundaries_of_leads
+
+    bounds = boundaries_of_leads(marked_record)
+    shift = 4 * np.arange(12) - 22  # the beat is the median of 0, 4, ..., 44 ms
+    expected = np.array([-160, -60, -40, 60, 200, 360]) + shift[:, None]
+    np.testing.assert_allclose(bounds[:11], expected[:11])
+    np.testing.assert_allclose(bounds[11], [np.nan, np.nan, *expected[11, 2:]])
+
+
+@pytest.mark.parametrize(
+    ("rule", "qrs", "pr"), [("extreme", 144, 120), ("third", 128, 120), ("median", 100, 122)]
+)
+def test_join_leads_follows_the_rule(marked_record, rule, qrs, pr):
+    from bench_delineation import boundaries_of_leads, intervals, join_leads
+
+    bounds = boundaries_of_leads(marked_record)[None]
+    actual = intervals(join_leads(bounds, rule))[0]
+    np.testing.assert_allclose(actual[:2], [qrs, pr])
+
+
+def test_summarize_counts_missing_estimates_as_errors():
+    from bench_delineation import summarize
+
+    true = np.array([100, 100, 100, np.nan])
+    text, median = summarize(np.array([104, 90, np.nan, 5]), true)
+    assert median == 10
+    assert "1 of 3 missing" in text
+    assert summarize(np.array([104, np.nan, np.nan, 5]), true)[1] == np.inf
