@@ -11,7 +11,7 @@ of the out-of-fold scores with bootstrap 95 % intervals over patients.
 
 ``PROMISES`` has the least AUROC of extra trees on ECGFeatures; logistic regression on the same
 features is the plain baseline. The script exits with an error when a promise is missed, or when a
-record takes more than 5 ms.
+record takes more than 5 ms of one core.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from _common import (
 
 from sklearn_bell.feature_extraction import ECGFeatures
 
-PROMISES = {1.0: 0.885, 0.1: 0.85}  # share of the labels: least macro AUROC of the extra trees
+PROMISES = {1.0: 0.92, 0.1: 0.90}  # share of the labels: least macro AUROC of the extra trees
 MOST_MS_PER_RECORD = 5.0
 SEEDS = (0, 1, 2)  # of the tenth, and of the trees
 CLASSIFIERS = {"300 extra trees": trees, "logistic regression": linear_probe}
@@ -60,13 +60,13 @@ def main():
     labelled = data.target.any(axis=1)
     y, groups, fold = (values[labelled] for values in (data.target, data.groups, data.fold))
 
-    start = time.perf_counter()
+    start = time.process_time()
     X = ECGFeatures(sampling_rate=data.sampling_rate).fit_transform(data.data)[labelled]
-    ms_per_record = 1000 * (time.perf_counter() - start) / len(data.data)
+    ms_per_record = 1000 * (time.process_time() - start) / len(data.data)
 
     print(f"{describe_machine()}; seeds {SEEDS}")
     print(f"{len(X)} records of {len(np.unique(groups))} patients, {X.shape[1]} features")
-    print(f"{ms_per_record:.2f} ms per record")
+    print(f"{ms_per_record:.2f} ms of one core per record")
     missed = [] if ms_per_record <= MOST_MS_PER_RECORD else [f"{ms_per_record:.2f} ms per record"]
     for name in CLASSIFIERS:
         for share, promise in PROMISES.items():
