@@ -243,10 +243,11 @@ missing, device, precision, verbose, checkpoint, random_state
         records, targets = self._check(X, groups, reset=True)
         manager = make_checkpoint_manager(self, {"max_epochs"}, records=records, targets=targets)
         self._initialize(records, resolve_seed(self.random_state, manager))
-        if self.max_epochs == 0 and not isinstance(self.encoder, nn.Module):
+        if self.max_epochs == 0 and self._is_untrained():
             self._calibrate_batch_norm(records)
         resume(self._net, self.history_, manager, self.max_epochs, current_processes())
         self._train(records, targets, self.max_epochs, manager)
+        self._heads_are_new &= self.max_epochs == 0
         return self
 
     def _partial_fit(self, X, groups=None):
@@ -316,6 +317,9 @@ missing, device, precision, verbose, checkpoint, random_state
         self._n_features_out = n_parts * n_features
         dtype = resolve_dtype(self.precision, resolve_device(self.device))
         return SSLModule(normalize, make_views, objective, dtype)
+
+    def _is_untrained(self):
+        return not isinstance(self.encoder, nn.Module)
 
     def _make_branch(self, in_channels):
         """Return a new encoder of some channels, or a copy of the given one."""

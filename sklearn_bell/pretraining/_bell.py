@@ -14,10 +14,11 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sklearn_bell._utils.leads import lead_positions
 from sklearn_bell._utils.validation import check_ecg
-from sklearn_bell.exceptions import InvalidFileError
+from sklearn_bell.exceptions import InvalidECGError, InvalidFileError
 from sklearn_bell.nn.ema import make_target, update_target
-from sklearn_bell.nn.encoders import SharedEncoder
+from sklearn_bell.nn.encoders import LeadwiseEncoder, SharedEncoder
 from sklearn_bell.nn.heads import LeadwiseMLP
 from sklearn_bell.nn.losses import fuse, lead_distances
 from sklearn_bell.persistence import load
@@ -25,7 +26,7 @@ from sklearn_bell.pretraining._base import BasePretrainer
 from sklearn_bell.pretraining._objective import Objective
 from sklearn_bell.training._data import read_batches
 from sklearn_bell.training._device import autocast
-from sklearn_bell.training._random import resolve_seed
+from sklearn_bell.training._random import derived_seed, resolve_seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from sklearn_bell._utils import types
 
 _WEIGHTS = Path(__file__).parent.parent / "weights"
-_FIXED_PARAMS = "encoder", "shared_encoder", "head_width", "lead_names", "sampling_rate"
+_DEFAULT_WEIGHTS = "bell-12-leads-100hz"
 
 
 class BELL(Objective):
@@ -104,6 +105,9 @@ class BELLPretrainer(BasePretrainer):
         its weights.
     shared_encoder : bool, default=False
         If True, all leads share one encoder; the heads stay separate.
+    weights : str, default=None
+        Name of pretrained weights that `fit` starts from (see :meth:`from_pretrained`), for the
+        leads in `lead_names`. None starts from random weights.
     augmentation : callable, default=None
         Makes a view: ``augmentation(x, generator)`` for a batch ``(batch, n_leads, n_samples)``,
         see :mod:`sklearn_bell.nn.augmentation`. None is ``RandomCrop()``, half of the record.
@@ -221,6 +225,7 @@ class BELLPretrainer(BasePretrainer):
     """
 
     shared_encoder: bool = False
+    weights: str | None = None
     gamma: float = 0.2
     decay: float = 0.99
     head_width: int = 512
@@ -228,69 +233,67 @@ class BELLPretrainer(BasePretrainer):
     _parameter_constraints = {
         **BasePretrainer._parameter_constraints,
         "shared_encoder": ["boolean"],
+        "weights": [str, None],
         "gamma": [Interval(Real, 0, 1, closed="both")],
         "decay": [Interval(Real, 0, 1, closed="left")],
         "head_width": [Interval(Integral, 1, None, closed="left")],
     }
 
     @classmethod
-    def from_pretrained(cls, name: str = "bell-12-leads-100hz", **params: Any) -> BELLPretrainer:
-        """Load pretrained weights that come with the library; nothing is downloaded.
+    def from_pretrained(
+        cls, name: str = _DEFAULT_WEIGHTS, leads: types.Names | None = None, **params: Any
+    ) -> BELLPretrainer:
+        """Return a fitted pretrainer with weights of the library; nothing is downloaded.
 
-        Pipelines and searches fit their steps, and `fit` discards what was learned before. Use
-        ``FrozenEstimator(BELLPretrainer.from_pretrained())`` there, which stays as it is.
+        Its parameters are ``weights=name``, ``lead_names=leads`` and ``max_epochs=0``, with which
+        `fit` restores the weights: pipelines, searches and :class:`sklearn_bell.ECGClassifier` can
+        clone it. With ``max_epochs=10``, `fit` continues for ten epochs on your records.
 
         Parameters
         ----------
         name : {"bell-12-leads-100hz"}, default="bell-12-leads-100hz"
             The weights. Their card, ``sklearn_bell/weights/NAME.md``, states training data,
             settings and measured performance.
+        leads : array-like of str, default=None
+            Leads of your records, in their order: any of I, II, III, aVR, aVL, aVF, V1 to V6. None
+            is all twelve, in this order. Each lead has an encoder of its own, so any will do.
         **params : dict
-            Parameters to replace, such as ``device="cpu"`` or ``missing="zero"``. `encoder`,
-            `shared_encoder`, `head_width`, `lead_names` and `sampling_rate` belong to the weights.
+            Other parameters, such as ``device="cpu"`` or ``missing="zero"``.
 
         Returns
         -------
         bell : BELLPretrainer
-            Fitted for 12 leads in mV (I, II, III, aVR, aVL, aVF, V1 to V6, in this order), 10 s at
-            100 Hz: ``transform`` takes ``(n_records, 12, 1000)`` and returns ``(n_records, 1344)``.
-            ``partial_fit`` continues with new heads, and ``fit`` trains from scratch.
+            Fitted for these leads in mV, 10 s at 100 Hz: ``transform`` takes ``(n_records, n_leads,
+            1000)`` and returns ``(n_records, 112 * n_leads)``. After `fit`, records may have
+            another length. The heads are new.
 
         Raises
         ------
         InvalidFileError
             If there are no weights of that name; the error lists the names.
-        TypeError, ValueError
-            If a parameter does not exist, belongs to the weights or has an invalid value.
+        InvalidECGError
+            A ``ValueError``: if the weights have no such lead, or if a parameter does not fit them.
 
         Examples
         --------
-        >>> from sklearn.frozen import FrozenEstimator
         >>> from sklearn_bell import BELLPretrainer, datasets
-        >>> bell = FrozenEstimator(BELLPretrainer.from_pretrained())
-        >>> bell.transform(datasets.make_ecg(3, random_state=0).data).shape
-        (3, 1344)
+        >>> bell = BELLPretrainer.from_pretrained(leads=["V1", "II"])
+        >>> ecg = datasets.make_ecg(3, leads=["V1", "II"], random_state=0)
+        >>> bell.transform(ecg.data).shape
+        (3, 224)
         """
-        names = cls._get_param_names()
-        allowed = ", ".join(param for param in names if param not in _FIXED_PARAMS)
-        if unknown := [param for param in params if param not in names]:
-            raise TypeError(
-                f"{cls.__name__} has no parameter {', '.join(unknown)}. Pass some of {allowed}."
-            )
-        if fixed := [param for param in params if param in _FIXED_PARAMS]:
-            raise ValueError(
-                f"{', '.join(fixed)} belongs to the pretrained weights and cannot be changed; only "
-                f"{allowed} can. Adapt records with other leads or sampling rates by "
-                "sklearn_bell.preprocessing, or pretrain on them."
-            )
-        cls(**params)._validate_params()
-        paths = {path.stem: path for path in sorted(_WEIGHTS.glob("*.safetensors"))}
-        if name not in paths:
-            raise InvalidFileError(
-                f"Expected pretrained weights {', '.join(map(repr, paths))}, got {name!r}. "
-                "Load a file of your own with sklearn_bell.load."
-            )
-        return load(paths[name], **params)
+        bell = cls(weights=name, lead_names=leads, **{"max_epochs": 0} | params)
+        bell._validate_params()
+        source = _load_weights(name)
+        bell.n_samples_in_, bell._n_dimensions_in, bell._data = source.n_samples_in_, 3, None
+        bell.n_leads_in_ = bell.n_features_in_ = len(source.lead_names_ if leads is None else leads)
+        if bell.n_leads_in_ == 0:
+            raise InvalidECGError("Expected at least one lead, got leads=[]. Pass None for all.")
+        seed = resolve_seed(bell.random_state)
+        bell._set_module(bell._make_module(derived_seed(seed)), seed)
+        bell._heads_are_new = True
+        bell.encoder_.eval()
+        return bell
 
     def lead_distances(self, X: ArrayLike, random_state: types.RandomState = None) -> np.ndarray:
         """Return the prediction error of every pair of leads: the loss before fusion.
@@ -317,9 +320,9 @@ class BELLPretrainer(BasePretrainer):
         check_is_fitted(self, "encoder_")
         if self._heads_are_new:
             raise NotFittedError(
-                "The heads of this BELLPretrainer are not trained, because its file was saved with "
-                "heads=False, like those of from_pretrained. Call partial_fit or fit, or load a "
-                "file that was saved with heads=True."
+                "The heads of this BELLPretrainer are not trained: pretrained weights have none, "
+                "nor has a file saved with heads=False. Call partial_fit, or fit with max_epochs "
+                "above 0, or load a file that was saved with heads=True."
             )
         records = check_ecg(self, X, reset=False)
         module = copy.deepcopy(self._net.module_).eval()
@@ -335,10 +338,53 @@ class BELLPretrainer(BasePretrainer):
                 total = total + len(x) * errors.double()
         return (total / len(records)).cpu().numpy()
 
+    def _initialize(self, records, seed):
+        super()._initialize(records, seed)
+        self._heads_are_new = self.weights is not None
+
+    def _is_untrained(self):
+        return self.weights is None and super()._is_untrained()
+
     def _make_encoder(self):
+        if self.weights is not None:
+            return self._make_pretrained_encoder()
         if self.shared_encoder:
             return SharedEncoder(self._make_branch(1))
         return super()._make_encoder()
 
     def _make_objective(self, encoder, n_parts, n_features):
         return BELL(encoder, n_parts, n_features, self.head_width, self.gamma, self.decay)
+
+    def _make_pretrained_encoder(self):
+        """Return the encoders of the leads, copied from the weights."""
+        source, defaults = _load_weights(self.weights), BELLPretrainer()
+        for name in ("encoder", "shared_encoder", "sampling_rate"):
+            if getattr(self, name) != (expected := getattr(defaults, name)):
+                raise InvalidECGError(
+                    f"{name} belongs to the weights {self.weights!r} and must be {expected!r}. "
+                    "Bring records to 100 Hz with preprocessing.Resampler, or pretrain with "
+                    "weights=None."
+                )
+        names = source.lead_names_ if self.lead_names is None else self.lead_names
+        if len(names) != self.n_leads_in_:
+            raise InvalidECGError(
+                f"X has {self.n_leads_in_} lead(s), but the weights {self.weights!r} have "
+                f"{len(names)}. Name the leads of X: lead_names=, or from_pretrained(leads=)."
+            )
+        self.lead_names_ = list(names)
+        branches = source.encoder_[1].branches
+        positions = lead_positions(names, source.lead_names_)
+        encoder = LeadwiseEncoder([copy.deepcopy(branches[position]) for position in positions])
+        return encoder.to(torch.get_default_device())
+
+
+def _load_weights(name):
+    """Return the pretrainer that holds the weights."""
+    paths = {path.stem: path for path in sorted(_WEIGHTS.glob("*.safetensors"))}
+    if name not in paths:
+        raise InvalidFileError(
+            f"Expected pretrained weights {', '.join(map(repr, paths))}, got {name!r}. Load a file "
+            "of your own with sklearn_bell.load."
+        )
+    with torch.device("cpu"):
+        return load(paths[name], device="cpu")
