@@ -14,7 +14,7 @@ from sklearn.frozen import FrozenEstimator
 
 from sklearn_bell.exceptions import InvalidFileError
 
-_ESTIMATORS = "pretraining", "classification", "vqvae", "over_sampling"
+_ESTIMATORS = "pretraining", "classification", "vqvae", "over_sampling", "feature_extraction"
 _NETWORKS = "nn.encoders", "nn.augmentation"
 
 
@@ -26,8 +26,10 @@ def estimator_to_tree(estimator, **options):
             f"{name} is not a class of sklearn_bell and cannot be saved without code. Use "
             "joblib.dump; its files must come from people you trust."
         )
+    params = estimator.get_params(deep=False)
     # the folder and the GPU of this machine are not those of another
-    params = estimator.get_params(deep=False) | {"checkpoint": None}
+    if "checkpoint" in params:
+        params["checkpoint"] = None
     if "device" in params:
         device = str(params["device"])
         params["device"] = "auto" if device.startswith("cuda") else device

@@ -8,15 +8,21 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
-from sklearn.utils._param_validation import Interval
+from sklearn.preprocessing import QuantileTransformer
+from sklearn.utils import gen_batches
+from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sklearn_bell._utils.leads import lead_positions
 from sklearn_bell._utils.validation import check_ecg
 from sklearn_bell.exceptions import InvalidECGError, InvalidFileError
+from sklearn_bell.nn.batch_norm import SharedBatchNorm1d
 from sklearn_bell.nn.ema import make_target, update_target
 from sklearn_bell.nn.encoders import LeadwiseEncoder, SharedEncoder
 from sklearn_bell.nn.heads import LeadwiseMLP
@@ -29,11 +35,12 @@ from sklearn_bell.training._device import autocast
 from sklearn_bell.training._random import derived_seed, resolve_seed
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import ArrayLike
 
     from sklearn_bell._utils import types
 
+_N_FITTED = 1024  # records that a transformer of measurements is fitted on
+_MAX_DEVIATION = 3.0  # of measurements mapped to normal distributions
 _WEIGHTS = Path(__file__).parent.parent / "weights"
 _DEFAULT_WEIGHTS = "bell-12-leads-100hz"
 
@@ -41,7 +48,7 @@ _DEFAULT_WEIGHTS = "bell-12-leads-100hz"
 class BELL(Objective):
     """Predict the target network's projections of another view, within and between parts."""
 
-    def __init__(self, encoder, n_parts, n_features, head_width, gamma, decay):
+    def __init__(self, encoder, n_parts, n_features, head_width, gamma, decay, measured=None):
         super().__init__()
         self.encoder = encoder
         self.projector = LeadwiseMLP(n_parts, n_features, head_width, head_width)
@@ -51,23 +58,34 @@ class BELL(Objective):
             self.cross_predictor = LeadwiseMLP(n_parts, head_width, head_width, head_width)
         self.reset_target()
         self.gamma, self.decay = gamma, decay
+        self.measurer = None
+        if measured is not None:
+            n_measurements, self.measurement_weight = measured
+            self.measurer = Measurer(n_parts * n_features, n_measurements)
 
     @property
     def online(self):
         """The part of the online network that the target follows."""
         return nn.Sequential(self.encoder, self.projector)
 
-    def forward(self, view: Tensor, other: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Return the loss with its two terms, and the latents of the first view."""
-        errors, latents = self.prediction_errors(view, other)
-        return fuse(errors, self.gamma), latents
+    def forward(
+        self, view: Tensor, other: Tensor, measurements: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the loss with its terms, and the latents of the first view."""
+        errors, y, y2 = self.prediction_errors(view, other)
+        terms = fuse(errors, self.gamma)
+        if self.measurer is not None:
+            error = (self.measurer(y, measurements) + self.measurer(y2, measurements)) / 2
+            terms["loss"] = terms["loss"] + self.measurement_weight * error
+            terms["measurement"] = error
+        return terms, y
 
-    def prediction_errors(self, view: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    def prediction_errors(self, view: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the errors of every pair of parts in both directions, and the latents."""
         y, y2 = self.encoder(view), self.encoder(other)  # (batch, n_parts, n_features)
         z, z2 = self.target(view), self.target(other)  # (batch, n_parts, head_width)
         errors = (self.lead_errors(y, z2) + self.lead_errors(y2, z)) / 2  # (n_parts, n_parts)
-        return errors, y
+        return errors, y, y2
 
     def lead_errors(self, latents, targets):
         """Return the error of each part's prediction of each part's target, in [0, 4]."""
@@ -84,6 +102,19 @@ class BELL(Objective):
 
     def reset_target(self):
         self.target = make_target(self.online)
+
+
+class Measurer(nn.Module):
+    """Error of a linear layer that predicts measurements of a record from its latents."""
+
+    def __init__(self, n_latents, n_measurements):
+        super().__init__()
+        self.norm = SharedBatchNorm1d(n_latents, affine=False)
+        self.linear = nn.Linear(n_latents, n_measurements)
+
+    def forward(self, latents: Tensor, measurements: Tensor) -> Tensor:
+        predictions = self.linear(self.norm(latents.flatten(1)))
+        return functional.smooth_l1_loss(predictions.float(), measurements)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -117,6 +148,11 @@ class BELLPretrainer(BasePretrainer):
         Decay of the target network's moving average per step.
     head_width : int, default=512
         Width of the hidden and the output layer of projectors and predictors.
+    measurements : transformer, default=None
+        Measures every record, such as ``ECGFeatures()``. A linear layer on the latents of a view
+        also predicts these measurements [2]_, mapped to normal distributions. None leaves it out.
+    measurement_weight : float, default=1.0
+        Weight of the error of this prediction in the loss.
     max_epochs : int, default=60
         Number of passes over the records. 0 leaves the encoder untrained, except for the running
         statistics of its batch normalisation.
@@ -210,6 +246,9 @@ class BELLPretrainer(BasePretrainer):
     .. [1] Liu W, Pan S, Li Z, Chang S, Huang Q, Jiang N. Bootstrap each lead's latent: A novel
        method for self-supervised learning of multilead electrocardiograms. Comput Methods Programs
        Biomed 2024;257:108452. doi:10.1016/j.cmpb.2024.108452
+    .. [2] Pascual S, Ravanelli M, Serrà J, Bonafonte A, Bengio Y. Learning problem-agnostic speech
+       representations from multiple self-supervised tasks. Interspeech 2019.
+       doi:10.21437/Interspeech.2019-2605
 
     Examples
     --------
@@ -229,9 +268,13 @@ class BELLPretrainer(BasePretrainer):
     gamma: float = 0.2
     decay: float = 0.99
     head_width: int = 512
+    measurements: BaseEstimator | None = None
+    measurement_weight: float = 1.0
 
     _parameter_constraints = {
         **BasePretrainer._parameter_constraints,
+        "measurements": [HasMethods(["fit", "transform"]), None],
+        "measurement_weight": [Interval(Real, 0, None, closed="left")],
         "shared_encoder": ["boolean"],
         "weights": [str, None],
         "gamma": [Interval(Real, 0, 1, closed="both")],
@@ -286,6 +329,7 @@ class BELLPretrainer(BasePretrainer):
         bell._validate_params()
         source = _load_weights(name)
         bell.n_samples_in_, bell._n_dimensions_in, bell._data = source.n_samples_in_, 3, None
+        bell._n_measurements = None
         bell.n_leads_in_ = bell.n_features_in_ = len(source.lead_names_ if leads is None else leads)
         if bell.n_leads_in_ == 0:
             raise InvalidECGError("Expected at least one lead, got leads=[]. Pass None for all.")
@@ -334,7 +378,7 @@ class BELLPretrainer(BasePretrainer):
             for x in read_batches(records, self.batch_size, device):
                 views = module.make_views(module.normalize(x), generator)
                 with autocast(module.dtype, device):
-                    errors, _ = module.objective.prediction_errors(*views)
+                    errors, *_ = module.objective.prediction_errors(*views)
                 total = total + len(x) * errors.double()
         return (total / len(records)).cpu().numpy()
 
@@ -353,7 +397,34 @@ class BELLPretrainer(BasePretrainer):
         return super()._make_encoder()
 
     def _make_objective(self, encoder, n_parts, n_features):
-        return BELL(encoder, n_parts, n_features, self.head_width, self.gamma, self.decay)
+        measured = self._n_measurements and (self._n_measurements, self.measurement_weight)
+        options = self.head_width, self.gamma, self.decay, measured
+        return BELL(encoder, n_parts, n_features, *options)
+
+    def _check(self, X, groups, reset):
+        records, _ = super()._check(X, None, reset)
+        if self.measurements is None:
+            self._n_measurements = None
+            return records, None
+        if reset or not hasattr(self, "_measure"):
+            self._measure = clone(self.measurements).fit(records[:_N_FITTED])
+        batches = gen_batches(len(records), self.batch_size)
+        values = np.concatenate([self._measure.transform(records[rows]) for rows in batches])
+        if reset or not hasattr(self, "_to_normal"):
+            quantiles = min(len(values), 1000)
+            self._to_normal = QuantileTransformer(
+                n_quantiles=quantiles, output_distribution="normal", random_state=0
+            ).fit(values)
+            self._n_measurements = values.shape[1]
+        values = self._to_normal.transform(values).clip(-_MAX_DEVIATION, _MAX_DEVIATION)
+        return records, values.astype(np.float32)
+
+    def _get_state(self, heads=True):
+        return super()._get_state(heads) | {"n_measurements": self._n_measurements}
+
+    def _set_state(self, state):
+        self._n_measurements = state.get("n_measurements")
+        super()._set_state(state)
 
     def _make_pretrained_encoder(self):
         """Return the encoders of the leads, copied from the weights."""

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
 
-from sklearn_bell import load
+from sklearn_bell import ECGFeatures, load
+from sklearn_bell.datasets import make_ecg
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.encoders import LeadwiseEncoder, SharedEncoder
 from sklearn_bell.pretraining import BELLPretrainer
@@ -225,7 +228,7 @@ class TestBELLPretrainer:
         spoilt[7, 1, 9] = np.nan
         with pytest.raises(InvalidECGError, match="record 7"):
             bell.partial_fit(spoilt)
-        with pytest.raises(NotFittedError, match=r"heads=False.*Call partial_fit or fit"):
+        with pytest.raises(NotFittedError, match=r"heads=False.*Call partial_fit, or fit"):
             bell.lead_distances(X)
         assert bell.partial_fit(X).lead_distances(X).shape == (2, 2)
 
@@ -247,3 +250,73 @@ class TestBELLPretrainer:
         assert torch.equal(first.conv.weight, encoder.conv.weight)
         assert torch.equal(second.conv.weight, encoder.conv.weight)
         assert len({id(network) for network in (first, second, encoder)}) == 3
+
+
+class TestMeasurements:
+    X = make_ecg(
+        48, classes=["normal", "lbbb"], leads=["II", "V1"], duration=5, random_state=0
+    ).data
+
+    def make(self, **params):
+        params = {"max_epochs": 2, "batch_size": 16, "head_width": 16, "random_state": 0} | params
+        return BELLPretrainer(measurements=ECGFeatures(), **params)
+
+    def test_weight_zero_trains_as_without_measurements(self):
+        bell = self.make(measurement_weight=0.0).fit(self.X)
+        plain = self.make().set_params(measurements=None).fit(self.X)
+        np.testing.assert_array_equal(bell.transform(self.X), plain.transform(self.X))
+        assert bell.history_[-1]["loss"] == pytest.approx(plain.history_[-1]["loss"])
+
+    def test_loss_is_the_sum_of_its_terms(self):
+        bell = self.make(measurement_weight=0.5, gamma=0.2).fit(self.X)
+        for entry in bell.history_:
+            loss = 0.2 * entry["intra"] + 0.8 * entry["inter"] + 0.5 * entry["measurement"]
+            assert entry["loss"] == pytest.approx(loss, rel=1e-5)
+
+    def test_latents_predict_measurements_better_than_without(self):
+        features = ECGFeatures().fit_transform(self.X)
+        spread = features.std(axis=0) > 1e-3
+        targets = StandardScaler().fit_transform(features[:, spread])
+        errors = []
+        for weight in (1.0, 0.0):
+            bell = self.make(measurement_weight=weight, max_epochs=15).fit(self.X[:32])
+            latents = StandardScaler().fit_transform(bell.transform(self.X))
+            model = Ridge(100.0).fit(latents[:32], targets[:32])
+            errors.append(np.square(model.predict(latents[32:]) - targets[32:]).mean())
+        assert errors[0] < errors[1]
+
+    def test_measurements_reach_the_loss_as_normal_deviates(self):
+        values = []
+
+        def record(module, args):
+            values.append(args[1])
+
+        bell = self.make(max_epochs=1).fit(self.X)
+        bell._net.module_.objective.measurer.register_forward_pre_hook(record)
+        bell.partial_fit(self.X)
+        values = torch.cat(values[::2]).numpy()  # of the first view
+        assert values.shape == (48, ECGFeatures().fit_transform(self.X).shape[1])
+        assert np.abs(values).max() <= 3
+        assert np.abs(np.median(values, axis=0)).max() < 0.2
+
+    def test_saved_and_resumed_training_continue(self, tmp_path):
+        bell = self.make().fit(self.X)
+        bell.save(tmp_path / "bell")
+        loaded = load(tmp_path / "bell")
+        np.testing.assert_array_equal(loaded.transform(self.X), bell.transform(self.X))
+        loaded.partial_fit(self.X)
+        assert loaded.history_[-1]["measurement"] > 0
+        bell.save(tmp_path / "bell", heads=False)
+        assert load(tmp_path / "bell").partial_fit(self.X).history_[-1]["measurement"] > 0
+
+    def test_checkpoint_resumes_to_the_same_bits(self, tmp_path):
+        self.make(max_epochs=1, checkpoint=tmp_path).fit(self.X)
+        resumed = self.make(max_epochs=3, checkpoint=tmp_path).fit(self.X)
+        expected = self.make(max_epochs=3).fit(self.X)
+        np.testing.assert_array_equal(resumed.transform(self.X), expected.transform(self.X))
+
+    def test_missing_leads_are_measured_as_zeros(self):
+        X = self.X.copy()
+        X[3, 1] = np.nan
+        bell = self.make(missing="zero").fit(X)
+        assert np.isfinite(bell.history_[-1]["loss"])
