@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from numbers import Integral, Real
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +18,7 @@ from sklearn_bell._utils.labels import weighted_targets
 from sklearn_bell._utils.validation import check_ecg, check_groups
 from sklearn_bell.classification._fine_tuning import BaseFineTuning
 from sklearn_bell.exceptions import InvalidECGError
+from sklearn_bell.pretraining import BELLPretrainer
 from sklearn_bell.training._checkpoint import make_checkpoint_manager
 from sklearn_bell.training._data import Rows
 from sklearn_bell.training._loop import fit_context, load_state, newest_state
@@ -34,7 +35,8 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     """Classify ECGs with few labels: pretrain on all records, fine-tune on the labelled ones.
 
     A linear layer on the latents of all leads, and the encoder below it, are trained by
-    cross-entropy, for one class per record or several (multi-label).
+    cross-entropy, for one class per record or several (multi-label). Predictions are the mean of
+    its probabilities and those of a forest on hand-made features.
 
     Parameters
     ----------
@@ -45,8 +47,12 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         encoder; pass it with another `sampling_rate` for records that are not of 100 Hz.
     C : float, default=0.005
         Inverse regularisation strength of the logistic regression that the layer starts from.
+    features : "hand-made", transformer or None, default="hand-made"
+        Features for a forest of extra trees, which votes with the network in predictions:
+        :class:`sklearn_bell.ECGFeatures` for the leads and the sampling rate of the pretrainer, or
+        a transformer of records, fitted on at most 1,024 labelled ones. None leaves it out.
     n_trees : int, default=300
-        Size of the forest that takes part in pseudo-labelling (see Notes). 0 disables it.
+        Size of this forest and of another one for pseudo-labels (see Notes). 0 leaves both out.
     dropout : float, default=0.0
         Share of the latents that are zeroed before the linear layer in training.
     class_weight : "balanced", dict or list of dicts, default=None
@@ -88,6 +94,8 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     history_ : list of dict
         For each epoch: ``epoch`` (number), mean ``loss``, held-out ``valid_loss``, ``frozen``
         (True if only the linear layer was trained) and ``duration`` in s.
+    features_ : transformer
+        Fitted transformer to the features of the forest, or None.
     best_epoch_ : int
         Epoch whose weights are kept, counted from 1; 0 if none was better than the start.
     encoder_, n_features_in_, n_leads_in_, n_samples_in_, feature_names_in_
@@ -107,9 +115,9 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     Leave unlabelled rows out of test folds, where they would count as errors.
 
     In `fit`, not `partial_fit`, unlabelled rows get pseudo-labels after pretraining: the average of
-    the probabilities of the initial network and of extra trees on the latents. The network is
-    fine-tuned on the labelled records and on at most ten times as many pseudo-labelled ones, drawn
-    at random, and so learns what the forest sees in the latents and a linear layer does not [2]_.
+    the probabilities of the initial network, of the forest, and of another one on the latents. The
+    network is fine-tuned on the labelled records and on at most ten times as many pseudo-labelled
+    ones, drawn at random, and so learns what trees see and a linear layer does not [2]_.
 
     A randomly initialised linear layer would distort the encoder in its first steps [1]_, so it
     starts as a logistic regression on standardised latents. The defaults were chosen on PTB-XL
@@ -137,6 +145,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     pretrainer: BaseEstimator | None = field(default=None, kw_only=False)
     augmentation: types.Augmentation | None = None
     C: float = 0.005
+    features: BaseEstimator | str | None = "hand-made"
     n_trees: int = 300
     dropout: float = 0.0
     class_weight: dict | str | None = None
@@ -158,6 +167,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         "augmentation": [callable, None],
         "C": [Interval(Real, 0, None, closed="neither")],
         "missing": [StrOptions({"error", "zero"})],
+        "features": [StrOptions({"hand-made"}), HasMethods(["fit", "transform"]), None],
         "n_trees": [Interval(Integral, 0, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
@@ -213,6 +223,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
                 data, labels = self._resample(data, labels, groups, seed)
             if is_first:
                 self._initialize(records, data, labels, groups, seed, context)
+            self._fit_forest(data, labels, seed)
             targets = weighted_targets(labels.codes, self._weights)
             last_epoch = self._net.epoch_ + self.max_epochs
             state = newest_state(manager, last_epoch)
@@ -231,7 +242,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
-        """Train for one more epoch on these records; the first call pretrains on them.
+        """Train for one more epoch on these records; the first call pretrains, and fits the forest.
 
         Parameters
         ----------
@@ -268,13 +279,44 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
             if is_first:
                 seed = resolve_seed(self.random_state)
                 self._initialize(records, data, labels, None, seed, context)
+                self._fit_forest(data, labels, seed)
             targets = weighted_targets(labels.codes, self._weights)
             with self._training(is_first):
                 self._fine_tune(records.source, data, targets, self._net.epoch_ + 1, context)
         return self
 
+    @classmethod
+    def from_pretrained(cls, leads: types.Names | None = None, **params: Any) -> ECGClassifier:
+        """Return an unfitted classifier that starts from the weights of the library.
+
+        Its `pretrainer` is :meth:`sklearn_bell.BELLPretrainer.from_pretrained`.
+
+        Parameters
+        ----------
+        leads : array-like of str, default=None
+            Leads of your records, in their order. None is all twelve: I, II, III, aVR, aVL, aVF, V1
+            to V6. Records are in mV, at 100 Hz.
+        **params : dict
+            Other parameters; `device` and `missing` also go to the pretrainer.
+
+        Returns
+        -------
+        classifier : ECGClassifier
+
+        Examples
+        --------
+        >>> from sklearn_bell import ECGClassifier
+        >>> from sklearn_bell.datasets import make_ecg
+        >>> ecg = make_ecg(20, classes=["normal", "lbbb"], leads=["II", "V1"], random_state=0)
+        >>> classifier = ECGClassifier.from_pretrained(ecg.lead_names, max_epochs=1)
+        >>> classifier.fit(ecg.data, ecg.target).predict(ecg.data).shape
+        (20,)
+        """
+        shared = {name: params[name] for name in ("device", "missing") if name in params}
+        return cls(BELLPretrainer.from_pretrained(leads=leads, **shared), **params)
+
     def decision_function(self, X: ArrayLike) -> np.ndarray:
-        """Return the logits.
+        """Return the logits of :meth:`predict_proba`.
 
         Parameters
         ----------

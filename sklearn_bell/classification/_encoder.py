@@ -14,8 +14,8 @@ from sklearn_bell.pretraining import BasePretrainer, BELLPretrainer
 from sklearn_bell.training._random import default_generators_seeded, set_missing_params
 
 
-def pretrained_encoder(pretrainer, X, shape, groups, context, **defaults):
-    """Return a copy of the normalisation and the encoder, pretrained on X.
+def fit_pretrainer(pretrainer, X, shape, groups, context, **defaults):
+    """Return the pretrainer fitted on X, or the frozen one.
 
     Records have n_leads and n_samples `shape`. The callbacks of `context` are passed on to the
     pretrainer, and its parameters that are None get the values in `defaults`.
@@ -29,11 +29,11 @@ def pretrained_encoder(pretrainer, X, shape, groups, context, **defaults):
         fit_params = {"groups": groups} if takes_groups else {}
         with context.propagate_callback_context(pretrainer) if context else nullcontext():
             pretrainer.fit(X, **fit_params)
+    pretrainer = getattr(pretrainer, "estimator", pretrainer)  # of a FrozenEstimator
     if not hasattr(pretrainer, "encoder_"):
-        inner = getattr(pretrainer, "estimator", pretrainer)
         raise InvalidECGError(
             "Expected pretrainer to be an estimator of sklearn_bell.pretraining, or a fitted one "
-            f"in a FrozenEstimator, got {type(inner).__name__}, which has no encoder_."
+            f"in a FrozenEstimator, got {type(pretrainer).__name__}, which has no encoder_."
         )
     fitted = pretrainer.n_leads_in_, pretrainer.n_samples_in_
     if fitted != tuple(shape):
@@ -41,7 +41,7 @@ def pretrained_encoder(pretrainer, X, shape, groups, context, **defaults):
             f"X has {shape[0]} lead(s) of {shape[1]} samples, but pretrainer was fitted on "
             f"{fitted[0]} of {fitted[1]}. Pretrain on records of the same leads and length."
         )
-    return copy.deepcopy(pretrainer.encoder_)
+    return pretrainer
 
 
 def build_encoder(pretrainer, shape):

@@ -8,20 +8,27 @@ import numpy as np
 import torch
 from scipy import special
 from sklearn.base import clone
+from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell._utils.labels import class_weights, hold_out, read_labels, weighted_targets
 from sklearn_bell._utils.validation import Records, check_ecg
 from sklearn_bell.classification._early_stopping import EarlyStopping
-from sklearn_bell.classification._encoder import build_encoder, pretrained_encoder
+from sklearn_bell.classification._encoder import build_encoder, fit_pretrainer
+from sklearn_bell.classification._forest import Forest
 from sklearn_bell.classification._head_init import fit_linear_head
-from sklearn_bell.classification._pseudo_labels import forest_probabilities
 from sklearn_bell.exceptions import InvalidECGError, InvalidFileError
+from sklearn_bell.feature_extraction import ECGFeatures
 from sklearn_bell.nn.augmentation import RandomCrop
 from sklearn_bell.nn.classifier import ClassifierModule
 from sklearn_bell.nn.encoders import latent_shape
 from sklearn_bell.nn.latent_statistics import latent_mean_std
 from sklearn_bell.persistence._models import network_with_weights, set_record_attributes
+from sklearn_bell.persistence._params import (
+    estimator_to_tree,
+    is_own_estimator,
+    tree_to_estimator,
+)
 from sklearn_bell.training._data import Rows, forward_batches
 from sklearn_bell.training._device import resolve_device
 from sklearn_bell.training._estimator import TrainedEstimator
@@ -34,19 +41,45 @@ from sklearn_bell.training._random import (
 from sklearn_bell.training._run_hash import data_signature
 
 _MAX_CLASS_BYTES = 2**12  # of a class name in a file
+_N_FITTED = 1024  # records that the transformer to features is fitted on
 _PSEUDO_LABELS_PER_LABEL = 10  # so that labels keep their weight, however many have none
 
 
 class BaseFineTuning(TrainedEstimator):
     """Base class of :class:`ECGClassifier`, whose parameters it uses."""
 
+    _forest: Forest | None
+
     @property
     def _multilabel(self):
         return self._net.module_.multilabel
 
     def _logits(self, X):
+        """Return the logits of the mean probability of network and forest."""
         check_is_fitted(self)
-        return self._forward("logits", check_ecg(self, X, reset=False)).astype(np.float64)
+        records = check_ecg(self, X, reset=False)
+        logits = self._forward("logits", records).astype(np.float64)
+        if self._forest is None:
+            return logits
+        votes = self._probabilities(logits), self._forest.predict_proba(self._measure(records))
+        mean = np.mean(votes, axis=0)
+        return special.logit(mean) if self._multilabel else np.log(mean)
+
+    def _measure(self, data):
+        """Return the features of all records, read batch by batch."""
+        return np.concatenate([self.features_.transform(x) for x in self._batches(data)])
+
+    def _batches(self, data, n_rows=None):
+        """Yield the first rows, or all, as `features` takes them."""
+        for rows in gen_batches(min(len(data), n_rows or len(data)), self.batch_size):
+            yield self._restore_ndim(data[np.arange(rows.start, rows.stop)])
+
+    def _fit_forest(self, data, labels, seed):
+        """Fit the features and the forest on labelled records."""
+        self._forest = None
+        if self.features_ is not None:
+            options = self._weights, self.n_trees, seed
+            self._forest = Forest.fit(self._measure(data), labels.codes, *options)
 
     def _probabilities(self, logits):
         return special.expit(logits) if self._multilabel else special.softmax(logits, axis=1)
@@ -104,19 +137,20 @@ class BaseFineTuning(TrainedEstimator):
     def _with_pseudo_labels(self, records, labels, unlabelled, targets, seed):
         """Return labelled and pseudo-labelled records, and targets.
 
-        Pseudo-labels are the average vote of the initial network and a forest. Both have seen the
-        class weights, so the votes are not weighted again.
+        Pseudo-labels are the mean probability of the initial network, a forest on its latents and
+        the one on features. All have seen the class weights, so votes are not weighted again.
         """
         n_drawn = min(len(unlabelled), _PSEUDO_LABELS_PER_LABEL * len(labels.rows))
-        drawn = np.random.default_rng(seed).choice(unlabelled, n_drawn, replace=False)
-        data = Rows(records, np.concatenate([labels.rows, np.sort(drawn)]))
-        labelled, unlabelled_latents = np.split(self._forward("latents", data), [len(labels.rows)])
-        forest = forest_probabilities(
-            labelled, labels.codes, self._weights, unlabelled_latents, self.n_trees, seed
-        )
+        drawn = np.sort(np.random.default_rng(seed).choice(unlabelled, n_drawn, replace=False))
+        data = Rows(records, np.concatenate([labels.rows, drawn]))
+        labelled, latents = np.split(self._forward("latents", data), [len(labels.rows)])
+        forest = Forest.fit(labelled, labels.codes, self._weights, self.n_trees, seed)
         linear = self._net.module_.linear
         weight, bias = (param.detach().cpu().numpy() for param in (linear.weight, linear.bias))
-        vote = (self._probabilities(unlabelled_latents @ weight.T + bias) + forest) / 2
+        votes = [self._probabilities(latents @ weight.T + bias), forest.predict_proba(latents)]
+        if self._forest is not None:
+            votes.append(self._forest.predict_proba(self._measure(Rows(records, drawn))))
+        vote = np.mean(votes, axis=0)
         if self._multilabel:
             vote = weighted_targets(vote, np.ones((2, len(self.classes_))))
         return data, np.concatenate([targets, vote]).astype(np.float32)
@@ -162,17 +196,34 @@ class BaseFineTuning(TrainedEstimator):
         weights = class_weights(self.class_weight, codes, classes)
         X, defaults = records.source, {"random_state": seed, "checkpoint": self.checkpoint}
         with fit_context(self, 0, X, "pretrain", context) as task:
-            encoder = pretrained_encoder(self.pretrainer, X, self._shape, groups, task, **defaults)
-        encoder = encoder.to(resolve_device(self.device))
+            pretrainer = fit_pretrainer(self.pretrainer, X, self._shape, groups, task, **defaults)
+        features = self._make_features(pretrainer)
+        encoder = copy.deepcopy(pretrainer.encoder_).to(resolve_device(self.device))
         module = self._make_module(encoder, len(classes), codes.ndim == 2, derived_seed(seed))
         net = self._make_net(module, seed)
         batches = forward_batches(net.module_.eval().latents, records, self.batch_size, net.device)
         center, scale = latent_mean_std(torch.from_numpy(latents) for _, latents in batches)
         latents = (self._forward("latents", data, net.module_) - center.numpy()) / scale.numpy()
         net.module_.set_head(center, scale, *fit_linear_head(latents, codes, weights, self.C))
+        if features is not None:
+            features.fit(np.concatenate([*self._batches(data, _N_FITTED)]))
+        self.features_, self._forest = features, None
         self._net, self._weights = net, weights  # only now, so a failed fit does not look fitted
         self._data = data_signature(records)
         self.classes_, self.history_ = classes, []
+
+    def _make_features(self, pretrainer):
+        """Return the unfitted transformer to features, or None."""
+        if self.features is None or self.n_trees == 0:
+            return None
+        if self.features != "hand-made":
+            return clone(self.features)
+        if not hasattr(pretrainer, "sampling_rate"):
+            raise InvalidECGError(
+                f"features='hand-made' needs the sampling rate, which {type(pretrainer).__name__} "
+                "does not have. Pass features=ECGFeatures(sampling_rate=...), or None."
+            )
+        return ECGFeatures(pretrainer.sampling_rate, lead_names=pretrainer.lead_names_)
 
     def _make_module(self, encoder, n_classes, multilabel, seed):
         """Return the encoder with a new head."""
@@ -189,12 +240,15 @@ class BaseFineTuning(TrainedEstimator):
         return self._make_trainer(module, seed, optimizer__param_groups=groups)
 
     def _get_state(self):
+        is_own = is_own_estimator(self.features_)
         return super()._get_state() | {
             "classes": self.classes_.tolist(),
             "dtype": self.classes_.dtype.str,
             "multilabel": self._multilabel,
             "class_weights": self._weights,
             "best_epoch": self.best_epoch_,
+            "forest": self._forest and self._forest.get_state(),
+            "features": estimator_to_tree(self.features_) if is_own else None,
         }
 
     def _set_state(self, state):
@@ -213,3 +267,9 @@ class BaseFineTuning(TrainedEstimator):
         self._net.module_.eval()
         self._weights, self.history_ = state["class_weights"], state["history"]
         self._net.epoch_, self.best_epoch_ = len(self.history_), state["best_epoch"]
+        self.features_, self._forest = self.features, None
+        if state.get("features") is not None:
+            shape = self._shape if self._n_dimensions_in == 3 else self._shape[1:]
+            self.features_ = tree_to_estimator(state["features"], {}).fit(np.zeros((1, *shape)))
+        if state.get("forest") is not None:
+            self._forest = Forest.from_state(state["forest"], len(self.classes_))

@@ -23,7 +23,8 @@ def tiny_pretrainer(**params):
 
 
 def tiny_classifier(pretrainer=None, **params):
-    defaults = {"max_epochs": 20, "lr": 0.02, "encoder_lr": 0.02, "batch_size": 8}
+    """Return a classifier whose predictions are those of its network alone."""
+    defaults = {"max_epochs": 20, "lr": 0.02, "encoder_lr": 0.02, "batch_size": 8, "features": None}
     pretrainer = tiny_pretrainer() if pretrainer is None else pretrainer
     return ECGClassifier(pretrainer, **{**defaults, "random_state": 0, "device": "cpu", **params})
 

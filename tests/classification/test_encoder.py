@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_bell import BELLPretrainer
-from sklearn_bell.classification._encoder import build_encoder, pretrained_encoder
+from sklearn_bell.classification._encoder import build_encoder, fit_pretrainer
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.encoders import ResNet1d
 from sklearn_bell.preprocessing import RecordScaler
@@ -18,6 +17,7 @@ from tests.classification._cases import (
     TinyEncoder,
     are_equal,
     copy_weights,
+    tiny_classifier,
     tiny_pretrainer,
 )
 
@@ -25,26 +25,26 @@ SHAPE = N_LEADS, N_SAMPLES
 
 
 class TestPretrainedEncoder:
-    def test_frozen_pretrainer_is_copied(self, X, pretrained):
-        encoder = pretrained_encoder(FrozenEstimator(pretrained), X, SHAPE, None, None)
-        assert are_equal(encoder.state_dict(), pretrained.encoder_.state_dict())
+    def test_frozen_pretrainer_is_used_as_it_is(self, X, pretrained):
+        assert fit_pretrainer(FrozenEstimator(pretrained), X, SHAPE, None, None) is pretrained
+
+    def test_fine_tuning_leaves_the_frozen_pretrainer_alone(self, X, y, pretrained):
         before = copy_weights(pretrained)
-        with torch.no_grad():
-            for weight in encoder.parameters():
-                weight.zero_()
+        classifier = tiny_classifier(FrozenEstimator(pretrained), max_epochs=2).fit(X, y)
         assert are_equal(copy_weights(pretrained), before)
+        assert not are_equal(copy_weights(classifier), before)
 
     def test_unfitted_pretrainer_is_cloned_and_fitted_with_missing_parameters(self, X):
         pretrainer = tiny_pretrainer(max_epochs=1, random_state=None)
         before = pretrainer.get_params()
-        encoder = pretrained_encoder(pretrainer, X, SHAPE, None, None, random_state=3)
+        encoder = fit_pretrainer(pretrainer, X, SHAPE, None, None, random_state=3).encoder_
         assert pretrainer.get_params() == before
         assert not hasattr(pretrainer, "encoder_")
         expected = tiny_pretrainer(max_epochs=1, random_state=3).fit(X)
         assert are_equal(encoder.state_dict(), expected.encoder_.state_dict())
 
     def test_default_is_an_untrained_bell(self, X):
-        encoder = pretrained_encoder(None, X, SHAPE, None, None, random_state=0)
+        encoder = fit_pretrainer(None, X, SHAPE, None, None, random_state=0).encoder_
         assert isinstance(encoder[1].branches[0], ResNet1d)
         expected = BELLPretrainer(max_epochs=0, random_state=0).fit(X).encoder_
         assert are_equal(encoder.state_dict(), expected.state_dict())
@@ -59,28 +59,28 @@ class TestPretrainedEncoder:
         groups = np.arange(N_RECORDS) // 2
         if method is CLOCSPretrainer:
             with pytest.raises(InvalidECGError, match="has no encoder_"):
-                pretrained_encoder(pretrainer, X, SHAPE, groups, None)
+                fit_pretrainer(pretrainer, X, SHAPE, groups, None)
             np.testing.assert_array_equal(calls, [groups])
         else:
-            pretrained_encoder(pretrainer, X, SHAPE, groups, None)
+            fit_pretrainer(pretrainer, X, SHAPE, groups, None)
 
     def test_pretrainer_of_other_records_raises(self, X, pretrained):
         frozen = FrozenEstimator(pretrained)
         with pytest.raises(InvalidECGError, match=r"1 lead.* of 60 samples.*fitted on 2 of 60"):
-            pretrained_encoder(frozen, X[:, :1], (1, N_SAMPLES), None, None)
+            fit_pretrainer(frozen, X[:, :1], (1, N_SAMPLES), None, None)
 
     @pytest.mark.parametrize("is_frozen", [False, True])
     def test_transformer_without_encoder_raises(self, X, is_frozen):
         scaler = FrozenEstimator(RecordScaler().fit(X)) if is_frozen else RecordScaler()
         with pytest.raises(InvalidECGError, match="got RecordScaler, which has no encoder_"):
-            pretrained_encoder(scaler, X, SHAPE, None, None)
+            fit_pretrainer(scaler, X, SHAPE, None, None)
 
 
 @pytest.mark.parametrize("kind", ["frozen", "unfitted", "default"])
 def test_built_encoder_has_the_layers_of_the_pretrained_one(X, pretrained, kind):
     pretrainer = {"frozen": FrozenEstimator(pretrained), "unfitted": tiny_pretrainer()}.get(kind)
     built = build_encoder(pretrainer, SHAPE).state_dict()
-    expected = pretrained_encoder(pretrainer, X, SHAPE, None, None).state_dict()
+    expected = fit_pretrainer(pretrainer, X, SHAPE, None, None).encoder_.state_dict()
     assert {name: value.shape for name, value in built.items()} == {
         name: value.shape for name, value in expected.items()
     }

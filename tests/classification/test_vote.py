@@ -1,0 +1,140 @@
+"""Vote of the network and a forest on features."""
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import roc_auc_score
+
+import sklearn_bell
+from sklearn_bell import BELLPretrainer, ECGClassifier, ECGFeatures
+from sklearn_bell.datasets import make_ecg
+from sklearn_bell.exceptions import InvalidECGError, InvalidFileError
+from sklearn_bell.preprocessing import STANDARD_LEADS
+from tests.classification._cases import TinyEncoder, tiny_classifier
+
+ECG = make_ecg(60, classes=["normal", "lbbb"], leads=["II", "V1"], random_state=0)
+X, Y = ECG.data, ECG.target
+INDICATOR = np.stack([Y, 1 - Y, np.arange(60) % 2], axis=1)
+RATE = 100
+
+
+class Means(TransformerMixin, BaseEstimator):
+    """Mean of each lead."""
+
+    def fit(self, X, y=None):
+        self.n_fitted_ = len(X)
+        return self
+
+    def transform(self, X):
+        assert hasattr(self, "n_fitted_")
+        return X.mean(axis=-1)
+
+
+def make_classifier(**params):
+    return tiny_classifier(**{"features": "hand-made", "max_epochs": 1, "n_trees": 30} | params)
+
+
+@pytest.mark.parametrize("y", [Y, INDICATOR], ids=["classes", "indicator"])
+def test_probability_is_the_mean_of_network_and_forest(y):
+    classifier = make_classifier().fit(X, y)
+    network = make_classifier(features=None).fit(X, y).predict_proba(X)
+    forest = ExtraTreesClassifier(30, random_state=classifier._net.seed)
+    features = ECGFeatures(RATE, lead_names=["lead0", "lead1"]).fit_transform(X)
+    votes = forest.fit(features, y).predict_proba(features)
+    votes = np.stack([p[:, 1] for p in votes], axis=1) if y.ndim == 2 else votes
+    np.testing.assert_allclose(classifier.predict_proba(X), (network + votes) / 2, atol=0.003)
+
+
+def test_logits_are_those_of_the_probabilities():
+    binary, multilabel = make_classifier().fit(X, Y), make_classifier().fit(X, INDICATOR)
+    p = binary.predict_proba(X)
+    np.testing.assert_allclose(binary.decision_function(X), logit(p[:, 1]), rtol=1e-6)
+    np.testing.assert_array_equal(binary.predict(X), p.argmax(axis=1))
+    p = multilabel.predict_proba(X)
+    np.testing.assert_allclose(expit(multilabel.decision_function(X)), p)
+    np.testing.assert_array_equal(multilabel.predict(X), p > 0.5)
+
+
+def test_record_does_not_depend_on_others():
+    classifier = make_classifier().fit(X, Y)
+    alone = np.concatenate([classifier.predict_proba(x[None]) for x in X[:5]])
+    np.testing.assert_allclose(alone, classifier.predict_proba(X)[:5], atol=1e-6)
+
+
+def test_features_know_rate_and_leads_of_the_pretrainer():
+    names = ["II", "V1"]
+    bell = BELLPretrainer(TinyEncoder, max_epochs=0, sampling_rate=200, lead_names=names)
+    features = make_classifier(pretrainer=bell).fit(X, Y).features_
+    assert (features.sampling_rate, list(features.lead_names)) == (200, names)
+
+
+@pytest.mark.parametrize("params", [{"features": None}, {"n_trees": 0}], ids=str)
+def test_without_forest_the_network_predicts_alone(params):
+    classifier = make_classifier(**params).fit(X, Y)
+    assert classifier.features_ is None
+    expected = classifier._probabilities(classifier._logits(X))
+    np.testing.assert_array_equal(classifier.predict_proba(X), expected)
+
+
+def test_transformer_is_cloned_and_fitted_on_labelled_records():
+    features = Means()
+    y = np.where(np.arange(60) < 20, Y, -1)
+    classifier = make_classifier(features=features).fit(X, y)
+    assert classifier.features_.n_fitted_ == 20
+    assert not hasattr(features, "n_fitted_")
+
+
+def test_pretrainer_without_rate_raises_with_the_remedy():
+    class Encoder(BaseEstimator):
+        def __init__(self):
+            bell = BELLPretrainer(TinyEncoder, max_epochs=0).fit(X)
+            self.encoder_ = bell.encoder_
+            self.n_leads_in_, self.n_samples_in_ = bell.n_leads_in_, bell.n_samples_in_
+
+        def fit(self, X):
+            return self
+
+        def transform(self, X):
+            return X
+
+    frozen = FrozenEstimator(Encoder())
+    with pytest.raises(InvalidECGError, match=r"Pass features=ECGFeatures\(sampling_rate"):
+        make_classifier(pretrainer=frozen).fit(X, Y)
+    make_classifier(pretrainer=frozen, features=ECGFeatures()).fit(X, Y)
+
+
+@pytest.mark.parametrize("y", [Y, INDICATOR], ids=["classes", "indicator"])
+def test_saved_classifier_predicts_the_same(tmp_path, y):
+    classifier = ECGClassifier(max_epochs=1, n_trees=10, random_state=0).fit(X, y)
+    classifier.save(tmp_path / "model")
+    loaded = sklearn_bell.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict_proba(X), classifier.predict_proba(X))
+
+
+def test_own_transformer_is_passed_fitted_to_load(tmp_path):
+    params = {"max_epochs": 1, "n_trees": 10, "random_state": 0}
+    classifier = ECGClassifier(features=Means(), **params).fit(X, Y)
+    classifier.save(tmp_path / "model")
+    with pytest.raises(InvalidFileError, match="features"):
+        sklearn_bell.load(tmp_path / "model")
+    loaded = sklearn_bell.load(tmp_path / "model", features=classifier.features_)
+    np.testing.assert_array_equal(loaded.predict_proba(X), classifier.predict_proba(X))
+
+
+def test_single_lead_without_axis_votes():
+    classifier = make_classifier().fit(X[:, 0], Y)
+    assert classifier.predict_proba(X[:, 0]).shape == (60, 2)
+
+
+@pytest.mark.parametrize("leads", [None, ["V1", "II"]], ids=["twelve", "two"])
+def test_pretrained_classifier_learns_from_twenty_labels(leads):
+    names = STANDARD_LEADS if leads is None else leads
+    ecg = make_ecg(60, classes=["normal", "lbbb"], leads=names, random_state=1)
+    y = np.where(np.arange(60) < 20, ecg.target, -1)
+    classifier = ECGClassifier.from_pretrained(leads, max_epochs=1, random_state=0, device="cpu")
+    assert classifier.pretrainer.device == "cpu"
+    probabilities = clone(classifier).fit(ecg.data, y).predict_proba(ecg.data[20:])
+    assert roc_auc_score(ecg.target[20:], probabilities[:, 1]) > 0.95
