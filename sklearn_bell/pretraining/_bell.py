@@ -5,31 +5,26 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from numbers import Integral, Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
-from sklearn.preprocessing import QuantileTransformer
-from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
-from torch.nn import functional
 
-from sklearn_bell._utils.leads import lead_positions
 from sklearn_bell._utils.validation import check_ecg
-from sklearn_bell.exceptions import InvalidECGError, InvalidFileError
-from sklearn_bell.nn.batch_norm import SharedBatchNorm1d
+from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.ema import make_target, update_target
-from sklearn_bell.nn.encoders import LeadwiseEncoder, SharedEncoder
+from sklearn_bell.nn.encoders import SharedEncoder
 from sklearn_bell.nn.heads import LeadwiseMLP
 from sklearn_bell.nn.losses import fuse, lead_distances
-from sklearn_bell.persistence import load
 from sklearn_bell.pretraining._base import BasePretrainer
+from sklearn_bell.pretraining._measurements import Measurer, NormalMeasurements
 from sklearn_bell.pretraining._objective import Objective
+from sklearn_bell.pretraining._weights import DEFAULT_WEIGHTS, load_weights, pretrained_encoder
 from sklearn_bell.training._data import read_batches
 from sklearn_bell.training._device import autocast
 from sklearn_bell.training._random import derived_seed, resolve_seed
@@ -38,11 +33,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from sklearn_bell._utils import types
-
-_N_FITTED = 1024  # records that a transformer of measurements is fitted on
-_MAX_DEVIATION = 3.0  # of measurements mapped to normal distributions
-_WEIGHTS = Path(__file__).parent.parent / "weights"
-_DEFAULT_WEIGHTS = "bell-12-leads-100hz"
 
 
 class BELL(Objective):
@@ -102,19 +92,6 @@ class BELL(Objective):
 
     def reset_target(self):
         self.target = make_target(self.online)
-
-
-class Measurer(nn.Module):
-    """Error of a linear layer that predicts measurements of a record from its latents."""
-
-    def __init__(self, n_latents, n_measurements):
-        super().__init__()
-        self.norm = SharedBatchNorm1d(n_latents, affine=False)
-        self.linear = nn.Linear(n_latents, n_measurements)
-
-    def forward(self, latents: Tensor, measurements: Tensor) -> Tensor:
-        predictions = self.linear(self.norm(latents.flatten(1)))
-        return functional.smooth_l1_loss(predictions.float(), measurements)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -284,7 +261,7 @@ class BELLPretrainer(BasePretrainer):
 
     @classmethod
     def from_pretrained(
-        cls, name: str = _DEFAULT_WEIGHTS, leads: types.Names | None = None, **params: Any
+        cls, name: str = DEFAULT_WEIGHTS, leads: types.Names | None = None, **params: Any
     ) -> BELLPretrainer:
         """Return a fitted pretrainer with weights of the library; nothing is downloaded.
 
@@ -327,7 +304,7 @@ class BELLPretrainer(BasePretrainer):
         """
         bell = cls(weights=name, lead_names=leads, **{"max_epochs": 0} | params)
         bell._validate_params()
-        source = _load_weights(name)
+        source = load_weights(name)
         bell.n_samples_in_, bell._n_dimensions_in, bell._data = source.n_samples_in_, 3, None
         bell._n_measurements = None
         bell.n_leads_in_ = bell.n_features_in_ = len(source.lead_names_ if leads is None else leads)
@@ -391,7 +368,8 @@ class BELLPretrainer(BasePretrainer):
 
     def _make_encoder(self):
         if self.weights is not None:
-            return self._make_pretrained_encoder()
+            encoder, self.lead_names_ = pretrained_encoder(self, self.n_leads_in_)
+            return encoder
         if self.shared_encoder:
             return SharedEncoder(self._make_branch(1))
         return super()._make_encoder()
@@ -406,18 +384,13 @@ class BELLPretrainer(BasePretrainer):
         if self.measurements is None:
             self._n_measurements = None
             return records, None
-        if reset or not hasattr(self, "_measure"):
-            self._measure = clone(self.measurements).fit(records[:_N_FITTED])
-        batches = gen_batches(len(records), self.batch_size)
-        values = np.concatenate([self._measure.transform(records[rows]) for rows in batches])
-        if reset or not hasattr(self, "_to_normal"):
-            quantiles = min(len(values), 1000)
-            self._to_normal = QuantileTransformer(
-                n_quantiles=quantiles, output_distribution="normal", random_state=0
-            ).fit(values)
-            self._n_measurements = values.shape[1]
-        values = self._to_normal.transform(values).clip(-_MAX_DEVIATION, _MAX_DEVIATION)
-        return records, values.astype(np.float32)
+        if reset or not hasattr(self, "_normal_measurements"):
+            self._normal_measurements = NormalMeasurements(self.measurements, self.batch_size)
+            measured = self._normal_measurements.fit_transform(records)
+        else:
+            measured = self._normal_measurements.transform(records)
+        self._n_measurements = measured.shape[1]
+        return records, measured
 
     def _get_state(self, heads=True):
         return super()._get_state(heads) | {"n_measurements": self._n_measurements}
@@ -425,37 +398,3 @@ class BELLPretrainer(BasePretrainer):
     def _set_state(self, state):
         self._n_measurements = state.get("n_measurements")
         super()._set_state(state)
-
-    def _make_pretrained_encoder(self):
-        """Return the encoders of the leads, copied from the weights."""
-        source, defaults = _load_weights(self.weights), BELLPretrainer()
-        for name in ("encoder", "shared_encoder", "sampling_rate"):
-            if getattr(self, name) != (expected := getattr(defaults, name)):
-                raise InvalidECGError(
-                    f"{name} belongs to the weights {self.weights!r} and must be {expected!r}. "
-                    "Bring records to 100 Hz with preprocessing.Resampler, or pretrain with "
-                    "weights=None."
-                )
-        names = source.lead_names_ if self.lead_names is None else self.lead_names
-        if len(names) != self.n_leads_in_:
-            raise InvalidECGError(
-                f"X has {self.n_leads_in_} lead(s), but the weights {self.weights!r} have "
-                f"{len(names)}. Name the leads of X: lead_names=, or from_pretrained(leads=)."
-            )
-        self.lead_names_ = list(names)
-        branches = source.encoder_[1].branches
-        positions = lead_positions(names, source.lead_names_)
-        encoder = LeadwiseEncoder([copy.deepcopy(branches[position]) for position in positions])
-        return encoder.to(torch.get_default_device())
-
-
-def _load_weights(name):
-    """Return the pretrainer that holds the weights."""
-    paths = {path.stem: path for path in sorted(_WEIGHTS.glob("*.safetensors"))}
-    if name not in paths:
-        raise InvalidFileError(
-            f"Expected pretrained weights {', '.join(map(repr, paths))}, got {name!r}. Load a file "
-            "of your own with sklearn_bell.load."
-        )
-    with torch.device("cpu"):
-        return load(paths[name], device="cpu")

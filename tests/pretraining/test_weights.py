@@ -22,9 +22,9 @@ from sklearn_bell.exceptions import InvalidECGError, InvalidFileError
 from sklearn_bell.nn.encoders import VGG1d
 from sklearn_bell.plotting import LeadSimilarityDisplay
 from sklearn_bell.preprocessing import STANDARD_LEADS
-from sklearn_bell.pretraining._bell import _WEIGHTS
+from sklearn_bell.pretraining._weights import FOLDER
 
-NAMES = sorted(path.stem for path in _WEIGHTS.glob("*.safetensors"))
+NAMES = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,8 @@ def _no_network(monkeypatch):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_are_small_and_have_a_card(name):
-    assert (_WEIGHTS / f"{name}.safetensors").stat().st_size < 8e6
-    card = (_WEIGHTS / f"{name}.md").read_text()
+    assert (FOLDER / f"{name}.safetensors").stat().st_size < 8e6
+    card = (FOLDER / f"{name}.md").read_text()
     assert card.startswith(f"# {name}\n")
     words = ["Data", "Licence", "Leads", "Hz", "python benchmarks/pretrain_weights.py"]
     assert [word for word in words if word not in card] == []
