@@ -128,7 +128,7 @@ class BELLPretrainer(BasePretrainer):
     measurements : transformer, default=None
         Measures every record, such as ``ECGFeatures()``. A linear layer on the latents of a view
         also predicts these measurements [2]_, mapped to normal distributions. None leaves it out.
-    measurement_weight : float, default=1.0
+    measurement_weight : float, default=0.3
         Weight of the error of this prediction in the loss.
     max_epochs : int, default=60
         Number of passes over the records. 0 leaves the encoder untrained, except for the running
@@ -246,7 +246,7 @@ class BELLPretrainer(BasePretrainer):
     decay: float = 0.99
     head_width: int = 512
     measurements: BaseEstimator | None = None
-    measurement_weight: float = 1.0
+    measurement_weight: float = 0.3
 
     _parameter_constraints = {
         **BasePretrainer._parameter_constraints,

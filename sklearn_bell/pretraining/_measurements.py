@@ -14,7 +14,7 @@ _MAX_DEVIATION = 3.0
 
 
 class NormalMeasurements:
-    """Map records to measurements, and each of these to a normal distribution."""
+    """Measure records, and map every measurement to a normal distribution."""
 
     def __init__(self, transformer, batch_size):
         self.transformer, self.batch_size = clone(transformer), batch_size
