@@ -68,6 +68,7 @@ def _find_waves(beats, rr):
 
     speed = _speed(beats, _T_WIDTH)
     t_limit = np.minimum(qrs_onset + np.minimum(600, 0.7 * rr), TIME[-1])
+    t_limit = np.maximum(t_limit, qrs_offset + 100)  # above 200 beats per minute
     smooth = ndimage.gaussian_filter1d(beats, _samples(16), axis=-1)
     height = _magnitude(smooth - mean_at(smooth, t_limit, 10)[..., None])
     t_peak = _argmax_time(height, qrs_offset + 60, t_limit)

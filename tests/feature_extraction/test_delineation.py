@@ -88,6 +88,15 @@ def test_boundaries_are_in_order():
     assert (np.diff(bounds[:, 2:]) >= 0).all()
 
 
+@pytest.mark.parametrize("rate", [40, 120, 180, 210, 230])
+def test_boundaries_are_in_order_at_any_heart_rate(rate):
+    qt = 400 * (60 / rate) ** (1 / 3)
+    X = waves(np.arange(0.6, 9.5, 60 / rate), pr=120, qrs=60, qt=qt, gains=((0.05, 1.0, 0.1),))
+    bounds = boundaries(X)
+    assert (np.diff(bounds[2:]) >= 0).all()
+    assert (np.diff(bounds[:3]) >= 0).all() or np.isnan(bounds[0])
+
+
 def test_qrs_boundaries_equal_a_slow_version():
     bunch = delineate(make_ecg(6, random_state=0).data)
     for beat, bounds in zip(bunch.typical_beats, bunch.boundaries.to_numpy(), strict=True):
