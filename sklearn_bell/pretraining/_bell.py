@@ -22,7 +22,7 @@ from sklearn_bell.nn.encoders import SharedEncoder
 from sklearn_bell.nn.heads import LeadwiseMLP
 from sklearn_bell.nn.losses import fuse, lead_distances
 from sklearn_bell.pretraining._base import BasePretrainer
-from sklearn_bell.pretraining._measurements import Measurer, NormalMeasurements
+from sklearn_bell.pretraining._measurements import Measurer, ScaledMeasurements
 from sklearn_bell.pretraining._objective import Objective
 from sklearn_bell.pretraining._weights import DEFAULT_WEIGHTS, load_weights, pretrained_encoder
 from sklearn_bell.training._data import read_batches
@@ -127,7 +127,7 @@ class BELLPretrainer(BasePretrainer):
         Width of the hidden and the output layer of projectors and predictors.
     measurements : transformer, default=None
         Measures every record, such as ``ECGFeatures()``. A linear layer on the latents of a view
-        also predicts these measurements [2]_, mapped to normal distributions. None leaves it out.
+        also predicts these measurements [2]_, standardised. None leaves it out.
     measurement_weight : float, default=0.3
         Weight of the error of this prediction in the loss.
     max_epochs : int, default=60
@@ -302,14 +302,15 @@ class BELLPretrainer(BasePretrainer):
         >>> bell.transform(ecg.data).shape
         (3, 224)
         """
-        bell = cls(weights=name, lead_names=leads, **{"max_epochs": 0} | params)
-        bell._validate_params()
         source = load_weights(name)
+        names = list(source.lead_names_ if leads is None else leads)
+        if not names:
+            raise InvalidECGError("Expected at least one lead, got leads=[]. Pass None for all.")
+        bell = cls(weights=name, lead_names=names, **{"max_epochs": 0} | params)
+        bell._validate_params()
+        bell.n_leads_in_ = bell.n_features_in_ = len(names)
         bell.n_samples_in_, bell._n_dimensions_in, bell._data = source.n_samples_in_, 3, None
         bell._n_measurements = None
-        bell.n_leads_in_ = bell.n_features_in_ = len(source.lead_names_ if leads is None else leads)
-        if bell.n_leads_in_ == 0:
-            raise InvalidECGError("Expected at least one lead, got leads=[]. Pass None for all.")
         seed = resolve_seed(bell.random_state)
         bell._set_module(bell._make_module(derived_seed(seed)), seed)
         bell._heads_are_new = True
@@ -384,11 +385,11 @@ class BELLPretrainer(BasePretrainer):
         if self.measurements is None:
             self._n_measurements = None
             return records, None
-        if reset or not hasattr(self, "_normal_measurements"):
-            self._normal_measurements = NormalMeasurements(self.measurements, self.batch_size)
-            measured = self._normal_measurements.fit_transform(records)
+        if reset or not hasattr(self, "_scaled_measurements"):
+            self._scaled_measurements = ScaledMeasurements(self.measurements, self.batch_size)
+            measured = self._scaled_measurements.fit_transform(records)
         else:
-            measured = self._normal_measurements.transform(records)
+            measured = self._scaled_measurements.transform(records)
         self._n_measurements = measured.shape[1]
         return records, measured
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.preprocessing import QuantileTransformer
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,29 +13,26 @@ _N_FITTED = 1024  # records that the transformer is fitted on
 _MAX_DEVIATION = 3.0
 
 
-class NormalMeasurements:
-    """Measure records, and map every measurement to a normal distribution."""
+class ScaledMeasurements:
+    """Measure records, and standardise every measurement."""
 
     def __init__(self, transformer, batch_size):
         self.transformer, self.batch_size = clone(transformer), batch_size
 
     def fit_transform(self, records):
-        """Fit the transformer to the first records, the distributions to all; return deviates."""
+        """Fit the transformer to the first records, the scale to all; see `transform`."""
         self.transformer.fit(records[:_N_FITTED])
         values = self._measure(records)
-        self.normal = QuantileTransformer(
-            n_quantiles=min(len(values), 1000), output_distribution="normal", random_state=0
-        ).fit(values)
-        return self._deviates(values)
+        self.scaler = StandardScaler().fit(values)
+        return self._scale(values)
 
     def transform(self, records):
-        """Return normal deviates ``(n_records, n_measurements)``, float32."""
-        return self._deviates(self._measure(records))
+        """Return deviations ``(n_records, n_measurements)`` from -3 to 3, float32."""
+        return self._scale(self._measure(records))
 
-    def _deviates(self, values):
-        return (
-            self.normal.transform(values).clip(-_MAX_DEVIATION, _MAX_DEVIATION).astype(np.float32)
-        )
+    def _scale(self, values):
+        deviations = self.scaler.transform(values).clip(-_MAX_DEVIATION, _MAX_DEVIATION)
+        return deviations.astype(np.float32)
 
     def _measure(self, records):
         batches = gen_batches(len(records), self.batch_size)
