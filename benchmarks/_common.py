@@ -22,10 +22,13 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_bell.datasets import load_ptbxl
+import sklearn_bell
+from sklearn_bell.datasets import load_ludb, load_ptbxl
 from sklearn_bell.evaluation._bootstrap import bootstrap, ranking, rates
+from sklearn_bell.exceptions import RecordWarning
 
 N_BOOTSTRAPS = 500
+LUDB_TASKS = ("rhythm", "axis", "hypertrophy", "conduction")
 
 
 def describe_machine():
@@ -61,6 +64,34 @@ def load_ptbxl_subset(path, n_records, folds=range(1, 9), **params):
     return ptbxl
 
 
+def load_ludb_indicator(path, leads=None):
+    """Return LUDB at 100 Hz: records, indicator of the classes of its tasks, names, patients."""
+    settings = {"leads": leads, "sampling_rate": 100}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RecordWarning)  # a task may leave records out
+        tasks = [load_ludb(path, task=task, **settings) for task in LUDB_TASKS]
+    largest = max(tasks, key=lambda data: len(data.data))
+    rows = {name: row for row, name in enumerate(largest.record_names)}
+    y, names = [], []
+    for task, data in zip(LUDB_TASKS, tasks, strict=True):
+        y.append(np.zeros((len(rows), len(data.target_names)), int))
+        target = data.target
+        if target.ndim == 1:
+            target = target[:, None] == np.arange(len(data.target_names))
+        y[-1][[rows[name] for name in data.record_names]] = target
+        names += [f"{task}: {name}" for name in data.target_names]
+    return largest.data, np.concatenate(y, axis=1), np.array(names), largest.groups
+
+
+def split_parts(groups, first=0):
+    """Return one of five parts for each record, by patients, counted from `first`."""
+    parts = np.zeros(len(groups), dtype=int)
+    splitter = GroupKFold(5, shuffle=True, random_state=0)
+    for number, (_, rows) in enumerate(splitter.split(groups, groups=groups), first):
+        parts[rows] = number
+    return parts
+
+
 def draw_subset(groups, n_records):
     """Return the rows of random patients, of at most `n_records` records; 0 returns all rows."""
     _, codes, counts = np.unique(groups, return_inverse=True, return_counts=True)
@@ -69,6 +100,16 @@ def draw_subset(groups, n_records):
     order = np.random.default_rng(0).permutation(len(counts))
     n_patients = np.searchsorted(np.cumsum(counts[order]), n_records, side="right")
     return np.flatnonzero(np.isin(codes, order[:n_patients]))
+
+
+def source_key():
+    """Return a digest of the package: its source and its weights."""
+    package = Path(sklearn_bell.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*")):
+        if path.suffix in (".py", ".safetensors"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def settings_key(*settings):

@@ -52,20 +52,19 @@ from _common import (
     best_thresholds,
     bootstrap_metrics,
     describe_machine,
+    load_ludb_indicator,
     load_ptbxl_subset,
     settings_key,
+    split_parts,
     write_whole,
 )
-from _pretrained import RESULTS, pretrain
-from bench_label_efficiency import LUDB_TASKS, split_parts
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_bell import VQVAEOverSampler, VQVAETransformer
-from sklearn_bell.datasets import load_ludb
+from sklearn_bell import BELLPretrainer, VQVAEOverSampler, VQVAETransformer
 from sklearn_bell.exceptions import RecordWarning
 from sklearn_bell.over_sampling._synthesis import LatentSynthesizer, fit_prior
 from sklearn_bell.preprocessing import INDEPENDENT_LEADS
@@ -74,6 +73,7 @@ RARE = {"ptbxl": (30, 150, 200), "ludb": (10, 60, 100)}  # records: least, most,
 N_NEIGHBORS = {"ptbxl": 5, "ludb": 3}  # of SMOTE
 BEST = 6.0
 C = 0.005  # of logistic regression
+MODEL = {"random_state": 0, "precision": "auto"}
 VERSION = 4  # increment when code changes results: then cached results do not count
 PLAIN = ("nothing", "class weights", "random", "jitter", "mixup", "SMOTE")
 OURS = ("interpolate", "unaligned", "sample", "prior")
@@ -95,22 +95,8 @@ def load_rare_ptbxl(options, leads=INDEPENDENT_LEADS):
 
 def load_rare_ludb(options):
     """Return LUDB with an indicator of the rare classes of its four tasks, in five parts."""
-    settings = {"leads": INDEPENDENT_LEADS, "sampling_rate": 100}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RecordWarning)
-        tasks = [load_ludb(options.data, task=task, **settings) for task in LUDB_TASKS]
-    largest = max(tasks, key=lambda data: len(data.data))  # a task may leave records out
-    rows = {name: row for row, name in enumerate(largest.record_names)}
-    y, names = [], []
-    for task, data in zip(LUDB_TASKS, tasks, strict=True):
-        y.append(np.zeros((len(rows), len(data.target_names)), int))
-        target = data.target
-        if target.ndim == 1:
-            target = target[:, None] == np.arange(len(data.target_names))
-        y[-1][[rows[name] for name in data.record_names]] = target
-        names += [f"{task}: {name}" for name in data.target_names]
-    y, parts = np.concatenate(y, axis=1), split_parts(largest.groups, first=1)
-    return select_rare("ludb", largest.data, y, np.array(names), largest.groups, parts)
+    X, y, names, groups = load_ludb_indicator(options.data, INDEPENDENT_LEADS)
+    return select_rare("ludb", X, y, names, groups, split_parts(groups, first=1))
 
 
 def select_rare(name, X, y, names, groups, fold):
@@ -183,15 +169,14 @@ def fit_once(fit):
     return fit_first
 
 
-def load_vqvae(part, options):
-    """Return the VQ-VAE of all folds of PTB-XL but one, cached."""
+def load_fitted(model, part, options):
+    """Return the model fitted on all folds of PTB-XL but one, cached."""
     X, fold = options.ptbxl.X, options.ptbxl.fold
-    vqvae = VQVAETransformer(max_epochs=options.vqvae_epochs, random_state=0, precision="auto")
-    key = settings_key(str(vqvae.get_params()), X.shape)
-    path = options.out / f"rare-vqvae-{key}-{part}.joblib"
+    key = settings_key(str(model), str(model.get_params()), X.shape)
+    path = options.out / f"rare-{key}-{part}.joblib"
     if not path.exists():
-        vqvae.fit(X if part == "all" else X[fold != part])
-        write_whole(partial(joblib.dump, vqvae), path)
+        model.fit(X if part == "all" else X[fold != part])
+        write_whole(partial(joblib.dump, model), path)
     return joblib.load(path)
 
 
@@ -208,8 +193,9 @@ def run_part(part, data, options):
     @cache
     def load_models():
         left_out = part if data.name == "ptbxl" else "all"
-        bell, _ = pretrain("BELL", 0, left_out, options)
-        return bell, bell.transform(data.X), load_vqvae(left_out, options)
+        bell = load_fitted(BELLPretrainer(**MODEL), left_out, options)
+        vqvae = VQVAETransformer(max_epochs=options.vqvae_epochs, **MODEL)
+        return bell, bell.transform(data.X), load_fitted(vqvae, left_out, options)
 
     for method in (*PLAIN, *OURS):
         for seed in options.seeds if method not in PLAIN[:2] else (0,):
@@ -350,13 +336,10 @@ def main():
     parser.add_argument("--jobs", type=int, default=1)
     add_records_option(parser, default=2400)
     options = parser.parse_args()
-    (options.out / f"label_efficiency-{RESULTS}").mkdir(parents=True, exist_ok=True)
+    options.out.mkdir(parents=True, exist_ok=True)
     machine, ptbxl = describe_machine(), load_rare_ptbxl(options)
     data = ptbxl if options.source == "ptbxl" else load_rare_ludb(options)
-    # as bench_label_efficiency.py pretrains and caches BELL
-    options.folds, options.pretrainings, options.ptbxl = range(1, 9), 1, ptbxl
-    options.device = options.precision = "auto"
-    options.max_epochs = None
+    options.ptbxl = ptbxl
     joblib.Parallel(options.jobs)(
         joblib.delayed(run_part)(part, data, options) for part in np.unique(data.fold)
     )

@@ -5,7 +5,6 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pytest
 import wfdb
@@ -14,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 rng = np.random.default_rng(0)
@@ -149,21 +148,77 @@ def test_format_interval_drops_leading_zeros_of_shares():
     assert format_difference(0.01, samples - 0.9) == "+1.0 (-9.5 to +9.5)"
 
 
-def test_fold8_draws_contain_every_class():
-    from bench_fold8 import draw_rows
+@pytest.fixture
+def task():
+    from _protocol import Task
 
-    y = np.eye(5, dtype=int)[rng.choice(5, 1000, p=[0.4, 0.25, 0.15, 0.15, 0.05])]
-    rows = np.arange(0, 1000, 2)
-    for draw in range(5):
-        drawn = draw_rows(rows, 20, draw, y)
+    X = rng.random((1000, 1, 20)).astype(np.float32)
+    y = np.eye(6, dtype=int)[rng.choice(6, 1000, p=[0.4, 0.25, 0.15, 0.15, 0.045, 0.005])]
+    split = np.arange(0, 1000, 2), np.arange(1, 1000, 2)
+    is_seen = np.arange(1000) % 2 == 0
+    return Task("rhythm", X, y, np.arange(1000), is_seen, [split], {20: 2, "10 %": 1, "all": 1})
+
+
+def test_task_leaves_rare_classes_out(task):
+    assert task.y.shape == (1000, 5)
+
+
+def test_task_draws_contain_every_class(task):
+    ((train, _),) = task.splits
+    for seed in range(5):
+        drawn = task.draw(train, 20, seed)
         assert len(drawn) == 20
-        assert set(drawn) <= set(rows)
-        assert y[drawn].any(axis=0).all()
-    np.testing.assert_array_equal(draw_rows(rows, None, 0, y), rows)
+        assert set(drawn) <= set(train)
+        assert task.y[drawn].any(axis=0).all()
+    assert len(task.draw(train, "10 %", 0)) == 50
+    np.testing.assert_array_equal(task.draw(train, "all", 0), train)
 
 
-def test_fold8_bootstrap_resamples_draws_and_patients():
-    from bench_fold8 import bootstrap_auroc
+def test_measure_adds_figures_of_the_predicted_records(task, tmp_path):
+    from _protocol import Features, Probe, measure, read_figures
+
+    def flatten():
+        return FunctionTransformer(lambda X: X.reshape(len(X), -1)[:, :5])
+
+    task.X[:, 0, :5] = task.y + 0.5 * rng.standard_normal(task.y.shape)
+    linear = OneVsRestClassifier(LogisticRegression())
+    row = Probe(Features("samples", flatten), lambda seed: linear)
+    options = Namespace(out=tmp_path, key="", sizes=None, machine="m")
+    measure({"row": row}, task, tmp_path / "figures.json", options)
+    cell = read_figures(tmp_path / "figures.json")["row"]["all"]
+    ((train, test),) = task.splits
+    X = task.X[:, 0, :5]
+    model = linear.fit(X[train], task.y[train])
+    expected = roc_auc_score(task.y[test], model.predict_proba(X[test]))
+    assert cell["by_draw"] == [pytest.approx(expected, abs=1e-5)]
+
+
+@pytest.mark.parametrize("with_unlabelled", [False, True])
+def test_classifier_row_passes_other_records_as_unlabelled(task, with_unlabelled):
+    from _protocol import Classifier
+
+    seen = []
+
+    class Recorder(LogisticRegression):
+        def fit(self, X, y):
+            seen.append((X, y))
+            return self
+
+        def predict_proba(self, X):
+            return np.zeros((len(X), 5))
+
+    drawn, test = np.arange(0, 40, 2), np.arange(1, 9, 2)
+    row = Classifier(lambda seed: Recorder(), with_unlabelled)
+    assert row.predict(task, drawn, test, 0, None).shape == (4, 5)
+    ((X, y),) = seen
+    np.testing.assert_array_equal(X[:20], task.X[drawn])
+    np.testing.assert_array_equal(y[:20], task.y[drawn])
+    assert len(X) == (500 if with_unlabelled else 20)
+    assert (y[20:] == -1).all()
+
+
+def test_bootstrap_resamples_draws_and_patients():
+    from _protocol import bootstrap_auroc
 
     y = rng.integers(0, 2, (300, 2))
     good, bad = y + rng.standard_normal(y.shape), y + 3 * rng.standard_normal(y.shape)
@@ -174,88 +229,24 @@ def test_fold8_bootstrap_resamples_draws_and_patients():
     assert samples.std() > 2 * only_patients.std()
 
 
-def test_fold8_rows_are_added_to_stored_figures(tmp_path, capsys):
-    import bench_fold8 as bench
+def test_rows_are_added_to_stored_figures(tmp_path, capsys):
+    from _protocol import missed_marks, print_tables, read_figures, write_figures
 
     def figure(auroc):
         noise = 0.01 * np.random.default_rng(0).standard_normal(50)
         return {"auroc": auroc, "by_draw": [auroc], "samples": (auroc + noise).tolist(), "run": "r"}
 
     path = tmp_path / "folder" / "figures.json"
-    for row, auroc in ((bench.BASELINE, 0.9), ("shipped weights, linear", 0.91)):
-        figures = bench.read_figures(path)
+    for row, auroc in (("first", 0.9), ("second", 0.91)):
+        figures = read_figures(path)
         figures[row] = {"20": figure(auroc)}
-        bench.write_figures(figures, path)
-    assert json.loads(path.read_text()) == bench.read_figures(path) == figures
-    bench.print_tables(figures)
-    assert "| shipped weights, linear | +1.0 (+1.0 to +1.0) |" in capsys.readouterr().out
-    assert bench.missed_marks(figures) == []
-    figures["untrained encoder, linear"] = {"20": figure(0.92)}
-    (missed,) = bench.missed_marks(figures)
-    assert missed.endswith("untrained encoder, linear, 20: -1.0 (-1.0 to -1.0)")
-
-
-def test_fold8_committed_figures_meet_marks():
-    import bench_fold8 as bench
-
-    figures = bench.read_figures(bench.FIGURES)
-    counts = [str(n_labelled or "all") for n_labelled in bench.DRAWS]
-    assert {row: list(cells) for row, cells in figures.items()} == dict.fromkeys(bench.ROWS, counts)
-    assert bench.missed_marks(figures) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "labelled"),
-    [("ludb-hypertrophy", [1, 1, 1, 0]), ("ptbxl-superdiagnostic", [1, 0, 1, 0])],
-)
-def test_task_labelled_records(name, labelled):
-    from bench_label_efficiency import Task
-
-    target = np.array([[1, 0], [0, 0], [0, 1], [-1, -1]])
-    task = Task(name, None, target, np.arange(4), np.arange(4))
-    assert task.labelled.tolist() == labelled
-
-
-def test_label_efficiency_seeds_of_separate_runs_are_averaged(tmp_path, monkeypatch):
-    import bench_label_efficiency as bench
-    from _common import bootstrap_metrics
-
-    groups = np.repeat(np.arange(40), 2)
-    y = np.eye(3, dtype=int)[rng.integers(0, 3, 80)]
-    task = bench.Task("ptbxl-rhythm", np.empty((80, 1, 1)), y, groups, groups % 2)
-    repetitions = {
-        (name, seed): (scores := y + rng.standard_normal(y.shape), scores > 0.5)
-        for name in ("BELL", "hand-made")
-        for seed in (0, 1)
-    }
-    monkeypatch.setattr(bench, "gather", lambda name, seed, *_: repetitions[name, seed])
-    options = Namespace(
-        out=tmp_path, figures=tmp_path / "figures", seeds=[0, 1], methods=["BELL", "hand-made"],
-        protocols=["linear"], fractions=[1.0], folds=[1, 2], device="cpu", precision="auto",
-        max_epochs=None, pretrainings=2, ptbxl=task,
-    )  # fmt: skip
-    for name, seed in repetitions:
-        path = bench.result_path(name, seed, 0, options)
-        path.parent.mkdir(exist_ok=True)
-        joblib.dump({"epochs": 2, "seconds": 4.0, "megabytes": 1.0, "machine": "a"}, path)
-        bench.store_figures(name, seed, [task], [0], options)
-    table = bench.tabulate([task], options)
-
-    expected = {
-        name: bootstrap_metrics(y, [repetitions[name, 0], repetitions[name, 1]], groups)
-        for name in options.methods
-    }
-    assert len(table) == 6
-    for line in table.itertuples():
-        value, samples = expected[line.method][line.metric]
-        bell, bell_samples = expected["BELL"][line.metric]
-        observed = [line.value, line.low, line.high]
-        differences = [line.minus_bell, line.minus_bell_low, line.minus_bell_high]
-        ends = np.quantile(samples, (0.025, 0.975))
-        difference_ends = np.quantile(samples - bell_samples, (0.025, 0.975))
-        assert observed == pytest.approx([value, *ends], abs=1e-4)
-        assert differences == pytest.approx([value - bell, *difference_ends], abs=1e-4)
-    assert bench.tabulate_costs(options)["seconds_per_epoch"].tolist() == [2.0, 2.0]
+        write_figures(figures, path)
+    assert json.loads(path.read_text()) == read_figures(path) == figures
+    print_tables(figures, ["first", "second", "not measured"], "first")
+    assert "| second | +1.0 (+1.0 to +1.0) |" in capsys.readouterr().out
+    assert missed_marks(figures, [("second", "first", (20, "all"))]) == []
+    (missed,) = missed_marks(figures, [("first", "second", (20,))])
+    assert missed == "first - second, 20: -1.0 (-1.0 to -1.0)"
 
 
 def test_reconstruction_correlation_and_amplitude(three_leads):

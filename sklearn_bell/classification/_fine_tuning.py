@@ -29,6 +29,7 @@ from sklearn_bell.persistence._params import (
     is_own_estimator,
     tree_to_estimator,
 )
+from sklearn_bell.pretraining._measurements import N_FITTED
 from sklearn_bell.training._data import Rows, forward_batches
 from sklearn_bell.training._device import resolve_device
 from sklearn_bell.training._estimator import TrainedEstimator
@@ -41,7 +42,7 @@ from sklearn_bell.training._random import (
 from sklearn_bell.training._run_hash import data_signature
 
 _MAX_CLASS_BYTES = 2**12  # of a class name in a file
-_N_FITTED = 1024  # records that the transformer to features is fitted on
+_LEAST_PROBABILITY = 1e-12  # so that logits are finite
 _PSEUDO_LABELS_PER_LABEL = 10  # so that labels keep their weight, however many have none
 
 
@@ -62,7 +63,7 @@ class BaseFineTuning(TrainedEstimator):
         if self._forest is None:
             return logits
         votes = self._probabilities(logits), self._forest.predict_proba(self._measure(records))
-        mean = np.mean(votes, axis=0)
+        mean = np.mean(votes, axis=0).clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
         return special.logit(mean) if self._multilabel else np.log(mean)
 
     def _measure(self, data):
@@ -206,7 +207,7 @@ class BaseFineTuning(TrainedEstimator):
         latents = (self._forward("latents", data, net.module_) - center.numpy()) / scale.numpy()
         net.module_.set_head(center, scale, *fit_linear_head(latents, codes, weights, self.C))
         if features is not None:
-            features.fit(np.concatenate([*self._batches(data, _N_FITTED)]))
+            features.fit(np.concatenate([*self._batches(data, N_FITTED)]))
         self.features_, self._forest = features, None
         self._net, self._weights = net, weights  # only now, so a failed fit does not look fitted
         self._data = data_signature(records)

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from sklearn_bell.nn.batch_norm import SharedBatchNorm1d
 
-_N_FITTED = 1024  # records that the transformer is fitted on
+N_FITTED = 1024  # records that a transformer to features is fitted on
 _MAX_DEVIATION = 3.0
 
 
@@ -21,7 +21,7 @@ class ScaledMeasurements:
 
     def fit_transform(self, records):
         """Fit the transformer to the first records, the scale to all; see `transform`."""
-        self.transformer.fit(records[:_N_FITTED])
+        self.transformer.fit(records[:N_FITTED])
         values = self._measure(records)
         self.scaler = StandardScaler().fit(values)
         return self._scale(values)

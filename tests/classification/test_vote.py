@@ -58,6 +58,12 @@ def test_logits_are_those_of_the_probabilities():
     np.testing.assert_array_equal(multilabel.predict(X), p > 0.5)
 
 
+def test_logits_are_finite_where_network_and_forest_are_certain():
+    classifier = make_classifier().fit(X, np.ones((60, 2), int))
+    classifier._net.module_.linear.bias.data += 1000
+    assert np.isfinite(classifier.decision_function(X)).all()
+
+
 def test_record_does_not_depend_on_others():
     classifier = make_classifier().fit(X, Y)
     alone = np.concatenate([classifier.predict_proba(x[None]) for x in X[:5]])
