@@ -50,7 +50,9 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     features : "hand-made", transformer or None, default="hand-made"
         Features for a forest of extra trees, which votes with the network in predictions:
         :class:`sklearn_bell.ECGFeatures` for the leads and the sampling rate of the pretrainer, or
-        a transformer of records, fitted on at most 1,024 labelled ones. None leaves it out.
+        a transformer of records, fitted on at most 1,024 labelled ones, evenly spaced, and passed
+        to :func:`sklearn_bell.load` again: ``load(path, features=classifier.features_)``. None
+        leaves the forest out. A warm start keeps the features, and fits a new forest.
     n_trees : int, default=300
         Size of this forest and of another one for pseudo-labels (see Notes). 0 leaves both out.
     dropout : float, default=0.0
@@ -222,8 +224,9 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
             if self.sampler is not None:
                 data, labels = self._resample(data, labels, groups, seed)
             if is_first:
-                self._initialize(records, data, labels, groups, seed, context)
-            self._fit_forest(data, labels, seed)
+                self._initialize(records, data, labels, groups, seed, context, with_forest=True)
+            else:
+                self._fit_forest(data, labels, seed)
             targets = weighted_targets(labels.codes, self._weights)
             last_epoch = self._net.epoch_ + self.max_epochs
             state = newest_state(manager, last_epoch)
@@ -242,7 +245,9 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
-        """Train for one more epoch on these records; the first call pretrains, and fits the forest.
+        """Train for one more epoch on these records; the first call pretrains.
+
+        A forest cannot learn in parts: without an earlier `fit` the network predicts alone.
 
         Parameters
         ----------
@@ -278,8 +283,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
             data = Rows(records, labels.rows)
             if is_first:
                 seed = resolve_seed(self.random_state)
-                self._initialize(records, data, labels, None, seed, context)
-                self._fit_forest(data, labels, seed)
+                self._initialize(records, data, labels, None, seed, context, with_forest=False)
             targets = weighted_targets(labels.codes, self._weights)
             with self._training(is_first):
                 self._fine_tune(records.source, data, targets, self._net.epoch_ + 1, context)

@@ -26,10 +26,9 @@ from sklearn_bell.nn.latent_statistics import latent_mean_std
 from sklearn_bell.persistence._models import network_with_weights, set_record_attributes
 from sklearn_bell.persistence._params import (
     estimator_to_tree,
-    is_own_estimator,
     tree_to_estimator,
 )
-from sklearn_bell.pretraining._measurements import N_FITTED
+from sklearn_bell.pretraining._measurements import rows_to_fit
 from sklearn_bell.training._data import Rows, forward_batches
 from sklearn_bell.training._device import resolve_device
 from sklearn_bell.training._estimator import TrainedEstimator
@@ -62,23 +61,35 @@ class BaseFineTuning(TrainedEstimator):
         logits = self._forward("logits", records).astype(np.float64)
         if self._forest is None:
             return logits
-        votes = self._probabilities(logits), self._forest.predict_proba(self._measure(records))
-        mean = np.mean(votes, axis=0).clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-        return special.logit(mean) if self._multilabel else np.log(mean)
+        vote = self._vote(
+            logits, self._forest.seen, self._forest.predict_proba(self._measure(records))
+        )
+        vote = vote.clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+        return special.logit(vote) if self._multilabel else np.log(vote)
+
+    def _vote(self, logits, seen, *forests):
+        """Return the mean probability of network and forests, which have seen some classes only."""
+        network = self._probabilities(logits)
+        share = 1 if self._multilabel else network[:, seen].sum(axis=1, keepdims=True)
+        return np.where(seen, np.mean([network, *(share * p for p in forests)], axis=0), network)
 
     def _measure(self, data):
         """Return the features of all records, read batch by batch."""
-        return np.concatenate([self.features_.transform(x) for x in self._batches(data)])
-
-    def _batches(self, data, n_rows=None):
-        """Yield the first rows, or all, as `features` takes them."""
-        for rows in gen_batches(min(len(data), n_rows or len(data)), self.batch_size):
-            yield self._restore_ndim(data[np.arange(rows.start, rows.stop)])
+        rows = np.arange(len(data))
+        batches = [rows[part] for part in gen_batches(len(rows), self.batch_size)]
+        features = [self.features_.transform(self._restore_ndim(data[part])) for part in batches]
+        features = np.concatenate(features)
+        if not np.isfinite(features).all():
+            raise InvalidECGError(
+                f"Expected finite features, got NaN or infinity from {self.features_}. Append an "
+                "imputer to it: features=make_pipeline(..., SimpleImputer())."
+            )
+        return features
 
     def _fit_forest(self, data, labels, seed):
-        """Fit the features and the forest on labelled records."""
+        """Fit the forest on features of labelled records."""
         self._forest = None
-        if self.features_ is not None:
+        if self.features_ is not None and self.features is not None and self.n_trees:
             options = self._weights, self.n_trees, seed
             self._forest = Forest.fit(self._measure(data), labels.codes, *options)
 
@@ -148,10 +159,10 @@ class BaseFineTuning(TrainedEstimator):
         forest = Forest.fit(labelled, labels.codes, self._weights, self.n_trees, seed)
         linear = self._net.module_.linear
         weight, bias = (param.detach().cpu().numpy() for param in (linear.weight, linear.bias))
-        votes = [self._probabilities(latents @ weight.T + bias), forest.predict_proba(latents)]
+        votes = [forest.predict_proba(latents)]
         if self._forest is not None:
             votes.append(self._forest.predict_proba(self._measure(Rows(records, drawn))))
-        vote = np.mean(votes, axis=0)
+        vote = self._vote(latents @ weight.T + bias, forest.seen, *votes)
         if self._multilabel:
             vote = weighted_targets(vote, np.ones((2, len(self.classes_))))
         return data, np.concatenate([targets, vote]).astype(np.float32)
@@ -191,14 +202,14 @@ class BaseFineTuning(TrainedEstimator):
         finally:
             self.best_epoch_ = early_stopping.restore_best(net) if early_stopping else net.epoch_
 
-    def _initialize(self, records, data, labels, groups, seed, context):
-        """Pretrain, put a linear head fitted to the latents on the encoder, make the trainer."""
+    def _initialize(self, records, data, labels, groups, seed, context, with_forest):
+        """Pretrain, put a linear head fitted to the latents on the encoder, fit the forest."""
         _, codes, classes = labels
         weights = class_weights(self.class_weight, codes, classes)
         X, defaults = records.source, {"random_state": seed, "checkpoint": self.checkpoint}
         with fit_context(self, 0, X, "pretrain", context) as task:
             pretrainer = fit_pretrainer(self.pretrainer, X, self._shape, groups, task, **defaults)
-        features = self._make_features(pretrainer)
+        features = self._make_features(pretrainer, seed) if with_forest else None
         encoder = copy.deepcopy(pretrainer.encoder_).to(resolve_device(self.device))
         module = self._make_module(encoder, len(classes), codes.ndim == 2, derived_seed(seed))
         net = self._make_net(module, seed)
@@ -207,24 +218,27 @@ class BaseFineTuning(TrainedEstimator):
         latents = (self._forward("latents", data, net.module_) - center.numpy()) / scale.numpy()
         net.module_.set_head(center, scale, *fit_linear_head(latents, codes, weights, self.C))
         if features is not None:
-            features.fit(np.concatenate([*self._batches(data, N_FITTED)]))
-        self.features_, self._forest = features, None
-        self._net, self._weights = net, weights  # only now, so a failed fit does not look fitted
+            features.fit(self._restore_ndim(data[rows_to_fit(len(data))]))
+        self.features_, self._weights = features, weights
+        self._fit_forest(data, labels, seed)
+        self._net = net  # only now, so a failed fit does not look fitted
         self._data = data_signature(records)
         self.classes_, self.history_ = classes, []
 
-    def _make_features(self, pretrainer):
+    def _make_features(self, pretrainer, seed):
         """Return the unfitted transformer to features, or None."""
         if self.features is None or self.n_trees == 0:
             return None
         if self.features != "hand-made":
-            return clone(self.features)
+            features = clone(self.features)
+            set_missing_params(features, random_state=seed)
+            return features
         if not hasattr(pretrainer, "sampling_rate"):
             raise InvalidECGError(
                 f"features='hand-made' needs the sampling rate, which {type(pretrainer).__name__} "
                 "does not have. Pass features=ECGFeatures(sampling_rate=...), or None."
             )
-        return ECGFeatures(pretrainer.sampling_rate, lead_names=pretrainer.lead_names_)
+        return ECGFeatures(pretrainer.sampling_rate, lead_names=pretrainer.lead_names)
 
     def _make_module(self, encoder, n_classes, multilabel, seed):
         """Return the encoder with a new head."""
@@ -241,7 +255,7 @@ class BaseFineTuning(TrainedEstimator):
         return self._make_trainer(module, seed, optimizer__param_groups=groups)
 
     def _get_state(self):
-        is_own = is_own_estimator(self.features_)
+        is_own = isinstance(self.features_, ECGFeatures)  # its `fit` learns the shape alone
         return super()._get_state() | {
             "classes": self.classes_.tolist(),
             "dtype": self.classes_.dtype.str,
@@ -268,9 +282,16 @@ class BaseFineTuning(TrainedEstimator):
         self._net.module_.eval()
         self._weights, self.history_ = state["class_weights"], state["history"]
         self._net.epoch_, self.best_epoch_ = len(self.history_), state["best_epoch"]
-        self.features_, self._forest = self.features, None
+        self.features_ = self._forest = None
+        if state.get("forest") is None:
+            return
+        self.features_ = self.features
         if state.get("features") is not None:
             shape = self._shape if self._n_dimensions_in == 3 else self._shape[1:]
             self.features_ = tree_to_estimator(state["features"], {}).fit(np.zeros((1, *shape)))
-        if state.get("forest") is not None:
-            self._forest = Forest.from_state(state["forest"], len(self.classes_))
+        elif isinstance(self.features, type):
+            raise InvalidFileError(
+                f"features must be a fitted transformer, not the class {self.features.__name__}. "
+                "Pass features_ of the classifier that was saved."
+            )
+        self._forest = Forest.from_state(state["forest"], len(self.classes_))

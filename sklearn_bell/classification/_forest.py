@@ -18,12 +18,14 @@ class Forest:
 
     The nodes of all trees follow one another. Records whose `feature` is at most the `threshold`
     pass to the node after it, others to `child`. In a leaf, `feature` is -1, and `child` is its row
-    of `values`, probabilities in steps of 1/255.
+    of `values`, probabilities in steps of 1/255. `seen` are the outputs that could be learnt: the
+    others have probability zero.
     """
 
-    def __init__(self, roots, feature, threshold, child, values):
+    def __init__(self, roots, feature, threshold, child, values, seen, n_features):
         self.roots, self.feature, self.threshold = roots, feature, threshold
         self.child, self.values = child, values
+        self.seen, self.n_features = seen, n_features
 
     @classmethod
     def fit(cls, X, codes, weights, n_trees, seed):
@@ -49,12 +51,14 @@ class Forest:
             np.concatenate([tree.threshold for tree in trees]).astype(np.float32),
             child.astype(np.int32),
             np.round(255 * _outputs(values, forest.classes_, codes, weights)).astype(np.uint8),
+            _seen(codes, weights),
+            X.shape[1],
         )
 
     def predict_proba(self, X):
         """Return probabilities ``(n_records, n_outputs)`` of features ``(n_records, n_features)``.
 
-        They are zero for classes without records.
+        They are zero for outputs that were not seen.
         """
         X = np.asarray(X, np.float32)
         batches = [self._predict(X[rows]) for rows in gen_batches(len(X), _ROWS_AT_ONCE)]
@@ -83,12 +87,14 @@ class Forest:
         n_nodes, inside = len(forest.feature), forest.feature >= 0
         positions = np.arange(n_nodes)
         is_valid = (
-            forest.values.shape[1:] == (n_outputs,)
+            forest.values.shape[1:] == forest.seen.shape == (n_outputs,)
+            and len(forest.roots) > 0
             and len(forest.threshold) == len(forest.child) == n_nodes
             and not inside[-1:].any()
             and (forest.child >= np.where(inside, positions + 1, 0)).all()
             and (forest.child < np.where(inside, n_nodes, len(forest.values))).all()
             and ((forest.roots >= 0) & (forest.roots < n_nodes)).all()
+            and ((forest.feature >= -1) & (forest.feature < forest.n_features)).all()
         )
         if not is_valid:
             raise InvalidFileError("its forest has invalid nodes")
@@ -99,6 +105,13 @@ def _row_weights(codes, weights):
     """Return the mean weight of the labels of each record, given those of absence and presence."""
     absence, presence = weights
     return np.where(codes == 1, presence, absence).mean(axis=1)
+
+
+def _seen(codes, weights):
+    """Return the classes with records, or the labels that are present in some records only."""
+    if codes.ndim == 1:
+        return np.isin(np.arange(len(weights)), codes)
+    return codes.any(axis=0) & ~codes.all(axis=0)
 
 
 def _outputs(values, classes, codes, weights):

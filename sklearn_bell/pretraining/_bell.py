@@ -24,7 +24,12 @@ from sklearn_bell.nn.losses import fuse, lead_distances
 from sklearn_bell.pretraining._base import BasePretrainer
 from sklearn_bell.pretraining._measurements import Measurer, ScaledMeasurements
 from sklearn_bell.pretraining._objective import Objective
-from sklearn_bell.pretraining._weights import DEFAULT_WEIGHTS, load_weights, pretrained_encoder
+from sklearn_bell.pretraining._weights import (
+    DEFAULT_WEIGHTS,
+    check_leads,
+    load_weights,
+    pretrained_encoder,
+)
 from sklearn_bell.training._data import read_batches
 from sklearn_bell.training._device import autocast
 from sklearn_bell.training._random import derived_seed, resolve_seed
@@ -126,8 +131,9 @@ class BELLPretrainer(BasePretrainer):
     head_width : int, default=512
         Width of the hidden and the output layer of projectors and predictors.
     measurements : transformer, default=None
-        Measures every record, such as ``ECGFeatures()``. A linear layer on the latents of a view
-        also predicts these measurements [2]_, standardised. None leaves it out.
+        Measures every record, such as ``ECGFeatures()``, and is fitted on at most 1,024 records,
+        evenly spaced. A linear layer on the latents of a view also predicts these measurements
+        [2]_, standardised and clipped at three deviations. None leaves it out.
     measurement_weight : float, default=0.3
         Weight of the error of this prediction in the loss.
     max_epochs : int, default=60
@@ -168,9 +174,9 @@ class BELLPretrainer(BasePretrainer):
         to latents ``(batch, n_leads, n_features)``.
     history_ : list of dict
         For each epoch: ``epoch`` (number); mean ``loss``, and its terms ``intra`` and ``inter`` in
-        [0, 4]; ``latent_deviation``, the least of the leads' standard deviations of latents over
-        records, relative to their size; ``effective_rank`` of latents, averaged over leads; and
-        ``duration`` in s.
+        [0, 4], and ``measurement``; ``latent_deviation``, the least of the leads' standard
+        deviations of latents over records, relative to their size; ``effective_rank`` of latents,
+        averaged over leads; and ``duration`` in s.
     lead_names_ : list of str
         Names of the leads; ``lead0``, ``lead1``, ... if `lead_names` is None.
     n_features_in_, n_leads_in_, n_samples_in_ : int
@@ -205,7 +211,8 @@ class BELLPretrainer(BasePretrainer):
     The loss is `gamma` times the mean squared distance between predictions and projections of the
     same lead, both of unit length, plus ``1 - gamma`` times that of different leads, which have a
     predictor of their own if `gamma` is neither 0 nor 1. It is averaged over the batch and both
-    directions. The target averages running statistics of batch normalisation like weights.
+    directions. With `measurements`, `measurement_weight` times their mean smooth L1 error is added.
+    The target averages running statistics of batch normalisation like weights.
 
     In a script started by torchrun all processes train together and must all call `fit`. Each reads
     its share of every batch; `batch_size` counts the shares of all. They end with the same weights,
@@ -303,14 +310,12 @@ class BELLPretrainer(BasePretrainer):
         (3, 224)
         """
         source = load_weights(name)
-        names = list(source.lead_names_ if leads is None else leads)
-        if not names:
-            raise InvalidECGError("Expected at least one lead, got leads=[]. Pass None for all.")
+        names = check_leads(source.lead_names_ if leads is None else leads)
         bell = cls(weights=name, lead_names=names, **{"max_epochs": 0} | params)
         bell._validate_params()
         bell.n_leads_in_ = bell.n_features_in_ = len(names)
         bell.n_samples_in_, bell._n_dimensions_in, bell._data = source.n_samples_in_, 3, None
-        bell._n_measurements = None
+        bell._measured = None
         seed = resolve_seed(bell.random_state)
         bell._set_module(bell._make_module(derived_seed(seed)), seed)
         bell._heads_are_new = True
@@ -376,26 +381,46 @@ class BELLPretrainer(BasePretrainer):
         return super()._make_encoder()
 
     def _make_objective(self, encoder, n_parts, n_features):
-        measured = self._n_measurements and (self._n_measurements, self.measurement_weight)
+        measured = self._measured and (self._measured.n_measurements, self.measurement_weight)
         options = self.head_width, self.gamma, self.decay, measured
         return BELL(encoder, n_parts, n_features, *options)
 
     def _check(self, X, groups, reset):
         records, _ = super()._check(X, None, reset)
-        if self.measurements is None:
-            self._n_measurements = None
+        if reset:
+            self._measured = self._make_measured()
+        elif self._measured is None and self.measurements is not None:
+            raise InvalidECGError(
+                "measurements was set after the network was made, which has no layer for them. "
+                "Call fit, which makes one, or set measurements=None."
+            )
+        if self._measured is None:
             return records, None
-        if reset or not hasattr(self, "_scaled_measurements"):
-            self._scaled_measurements = ScaledMeasurements(self.measurements, self.batch_size)
-            measured = self._scaled_measurements.fit_transform(records)
-        else:
-            measured = self._scaled_measurements.transform(records)
-        self._n_measurements = measured.shape[1]
-        return records, measured
+
+        def read(rows):
+            return self._restore_ndim(records[rows])
+
+        return records, self._measured.measure(read, len(records))
+
+    def _make_measured(self, **scale):
+        if self.measurements is None:
+            return None
+        rate = getattr(self.measurements, "sampling_rate", self.sampling_rate)
+        if rate != self.sampling_rate:
+            raise InvalidECGError(
+                f"Expected measurements of the sampling rate {self.sampling_rate} Hz, got "
+                f"sampling_rate={rate}. Pass both estimators the sampling rate of X."
+            )
+        return ScaledMeasurements(self.measurements, self.batch_size, **scale)
 
     def _get_state(self, heads=True):
-        return super()._get_state(heads) | {"n_measurements": self._n_measurements}
+        scale = self._measured and {
+            "mean": self._measured.mean,
+            "deviation": self._measured.deviation,
+        }
+        return super()._get_state(heads) | {"measurements": scale}
 
     def _set_state(self, state):
-        self._n_measurements = state.get("n_measurements")
+        scale = state.get("measurements")
+        self._measured = self._make_measured(**scale) if scale else None
         super()._set_state(state)

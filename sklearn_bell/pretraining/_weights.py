@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from sklearn_bell._utils.leads import lead_positions
+from sklearn_bell._utils.leads import lead_positions, standard_name
 from sklearn_bell.exceptions import InvalidECGError, InvalidFileError
 from sklearn_bell.nn.encoders import LeadwiseEncoder
 from sklearn_bell.persistence import load
@@ -27,15 +27,30 @@ def load_weights(name):
         return load(paths[name], device="cpu")
 
 
+def check_leads(leads):
+    """Return the names of the leads as a list: at least one, and each once."""
+    if isinstance(leads, str):
+        raise InvalidECGError(f"Expected leads to be a list, got {leads!r}. Pass [{leads!r}].")
+    names = [str(name) for name in leads]
+    if len({standard_name(name) for name in names}) != len(names) or not names:
+        raise InvalidECGError(
+            f"Expected at least one lead, and each once, got leads={names}. Name the leads of X "
+            "once, in order, or pass None for all twelve."
+        )
+    return names
+
+
 def pretrained_encoder(estimator, n_leads):
     """Return the encoders that the weights of a pretrainer have for its leads, and their names."""
     source, defaults = load_weights(estimator.weights), type(estimator)()
     for param in _FIXED_PARAMS:
-        if getattr(estimator, param) != (expected := getattr(defaults, param)):
+        given, expected = getattr(estimator, param), getattr(defaults, param)
+        if given != expected:
+            resample = "Resample records with preprocessing.Resampler, or pretrain"
+            remedy = resample if param == "sampling_rate" else "Leave it out, or pretrain"
             raise InvalidECGError(
-                f"{param} belongs to the weights {estimator.weights!r} and must be {expected!r}. "
-                "Bring records to 100 Hz with preprocessing.Resampler, or pretrain with "
-                "weights=None."
+                f"{param} belongs to the weights {estimator.weights!r}: expected {expected!r}, got "
+                f"{given!r}. {remedy} with weights=None."
             )
     names = source.lead_names_ if estimator.lead_names is None else list(estimator.lead_names)
     if len(names) != n_leads:

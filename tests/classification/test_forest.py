@@ -1,5 +1,7 @@
 """Forest as arrays against scikit-learn's extra trees."""
 
+import copy
+
 import numpy as np
 import pytest
 from sklearn.ensemble import ExtraTreesClassifier
@@ -25,13 +27,17 @@ def test_classes_are_those_of_scikit_learn_within_a_step():
 
 
 def test_absent_classes_have_probability_zero():
-    probabilities = Forest.fit(X, 2 * CODES, np.ones(4), 20, 0).predict_proba(X_NEW)
+    forest = Forest.fit(X, 2 * CODES, np.ones(4), 20, 0)
+    probabilities = forest.predict_proba(X_NEW)
+    assert forest.seen.tolist() == [True, False, True, False]
     np.testing.assert_allclose(probabilities[:, [0, 2]], reference(CODES), atol=0.5 / 255)
     assert not probabilities[:, [1, 3]].any()
 
 
 def test_labels_are_those_of_scikit_learn_within_a_step():
-    probabilities = Forest.fit(X, INDICATOR, np.ones((2, 3)), 20, 0).predict_proba(X_NEW)
+    forest = Forest.fit(X, INDICATOR, np.ones((2, 3)), 20, 0)
+    probabilities = forest.predict_proba(X_NEW)
+    assert forest.seen.tolist() == [True, True, False]
     expected = np.stack([p[:, 1] for p in reference(INDICATOR)[:2]], axis=1)
     np.testing.assert_allclose(probabilities[:, :2], expected, atol=0.5 / 255)
     assert not probabilities[:, 2].any()
@@ -78,6 +84,9 @@ DAMAGE = {
     "root outside": lambda state: state["roots"].__setitem__(0, 10**6),
     "no last leaf": lambda state: state["feature"].__setitem__(-1, 0),
     "lengths": lambda state: state.update(threshold=state["threshold"][1:]),
+    "unknown feature": lambda state: state["feature"].__setitem__(0, 4),
+    "no trees": lambda state: state.update(roots=state["roots"][:0]),
+    "seen": lambda state: state.update(seen=state["seen"][:1]),
     "outputs": lambda state: state.update(values=state["values"][:, :1]),
 }
 
@@ -85,7 +94,7 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_damaged_state_raises(damage):
     state = Forest.fit(X, CODES, np.ones(2), 20, 0).get_state()
-    state = {name: array.copy() for name, array in state.items()}
+    state = copy.deepcopy(state)
     damage(state)
     with pytest.raises(InvalidFileError, match="forest"):
         Forest.from_state(state, 2)

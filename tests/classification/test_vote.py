@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
-from scipy.special import expit, logit
+from scipy.special import expit, logit, softmax
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.random_projection import GaussianRandomProjection
 
 import sklearn_bell
 from sklearn_bell import BELLPretrainer, ECGClassifier, ECGFeatures
@@ -81,8 +85,74 @@ def test_features_know_rate_and_leads_of_the_pretrainer():
 def test_without_forest_the_network_predicts_alone(params):
     classifier = make_classifier(**params).fit(X, Y)
     assert classifier.features_ is None
-    expected = classifier._probabilities(classifier._logits(X))
-    np.testing.assert_array_equal(classifier.predict_proba(X), expected)
+    logits = classifier._forward("logits", X).astype(float)
+    np.testing.assert_allclose(classifier.predict_proba(X), softmax(logits, axis=1))
+
+
+def test_classes_that_the_forest_has_not_seen_are_left_to_the_network():
+    y = np.where(np.arange(60) < 30, Y, 2)
+    classifier = make_classifier(warm_start=True).fit(X, y)
+    classifier.fit(X[:30], y[:30])  # without class 2
+    network = softmax(classifier._forward("logits", X).astype(float), axis=1)
+    probabilities = classifier.predict_proba(X)
+    np.testing.assert_allclose(probabilities[:, 2], network[:, 2])
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert np.abs(probabilities - network)[:, 0].max() > 0.1
+
+    labels = np.stack([Y, 0 * Y, 0 * Y + 1], axis=1)
+    classifier = make_classifier().fit(X, labels)
+    network = expit(classifier._forward("logits", X).astype(float))
+    np.testing.assert_allclose(classifier.predict_proba(X)[:, 1:], network[:, 1:])
+
+
+def test_without_fit_before_it_partial_fit_trains_the_network_alone():
+    classifier = make_classifier().partial_fit(X, Y, classes=[0, 1, 2])
+    assert classifier.features_ is None
+    classifier = make_classifier().fit(X, Y)
+    forest = classifier._forest
+    assert classifier.partial_fit(X, Y)._forest is forest
+
+
+@pytest.mark.parametrize("params", [{"features": None}, {"n_trees": 0}], ids=str)
+def test_warm_start_can_leave_the_forest_out(params):
+    classifier = make_classifier(warm_start=True).fit(X, Y)
+    classifier.set_params(**params).fit(X, Y)
+    logits = classifier._forward("logits", X).astype(float)
+    np.testing.assert_allclose(classifier.predict_proba(X), softmax(logits, axis=1))
+
+
+def test_twelve_unnamed_leads_are_the_standard_ones():
+    ecg = make_ecg(20, classes=["normal", "lbbb"], random_state=0)
+    classifier = make_classifier(n_trees=5).fit(ecg.data, ecg.target)
+    expected = ECGFeatures().fit(ecg.data).get_feature_names_out()
+    np.testing.assert_array_equal(classifier.features_.get_feature_names_out(), expected)
+
+
+def test_features_that_are_not_finite_raise_and_leave_it_unfitted():
+    class Missing(Means):
+        def transform(self, X):
+            return np.where(X.mean(axis=-1) > 0, np.nan, 1)
+
+    classifier = make_classifier(features=Missing())
+    with pytest.raises(InvalidECGError, match="SimpleImputer"):
+        classifier.fit(X, Y)
+    with pytest.raises(NotFittedError):
+        classifier.predict(X)
+    imputed = make_pipeline(Missing(), SimpleImputer())
+    assert make_classifier(features=imputed).fit(X, Y).predict_proba(X).shape == (60, 2)
+
+
+def test_seed_reaches_the_features():
+    class Projection(GaussianRandomProjection):
+        def fit(self, X, y=None):
+            return super().fit(X[:, 0])
+
+        def transform(self, X):
+            return super().transform(X[:, 0])
+
+    classifier = make_classifier(features=Projection(3), random_state=0)
+    first, second = (clone(classifier).fit(X, Y).predict_proba(X) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
 
 
 def test_transformer_is_cloned_and_fitted_on_labelled_records():
@@ -126,13 +196,34 @@ def test_own_transformer_is_passed_fitted_to_load(tmp_path):
     classifier.save(tmp_path / "model")
     with pytest.raises(InvalidFileError, match="features"):
         sklearn_bell.load(tmp_path / "model")
+    with pytest.raises(InvalidFileError, match="fitted transformer, not the class Means"):
+        sklearn_bell.load(tmp_path / "model", features=Means)
     loaded = sklearn_bell.load(tmp_path / "model", features=classifier.features_)
     np.testing.assert_array_equal(loaded.predict_proba(X), classifier.predict_proba(X))
 
 
 def test_single_lead_without_axis_votes():
     classifier = make_classifier().fit(X[:, 0], Y)
-    assert classifier.predict_proba(X[:, 0]).shape == (60, 2)
+    expected = make_classifier().fit(X[:, :1], Y).predict_proba(X[:, :1])
+    np.testing.assert_array_equal(classifier.predict_proba(X[:, 0]), expected)
+    assert classifier._forest is not None
+
+
+@pytest.mark.parametrize("params", [{"n_trees": 0}, {"features": None}], ids=str)
+def test_saved_without_forest(tmp_path, params):
+    classifier = ECGClassifier(max_epochs=1, random_state=0, **params).fit(X, Y)
+    classifier.save(tmp_path / "model")
+    loaded = sklearn_bell.load(tmp_path / "model")
+    assert loaded.features_ is None
+    np.testing.assert_array_equal(loaded.predict_proba(X), classifier.predict_proba(X))
+
+
+def test_pretrainer_as_features_is_passed_fitted_to_load(tmp_path):
+    bell = BELLPretrainer(max_epochs=0)
+    classifier = ECGClassifier(features=bell, max_epochs=1, n_trees=10, random_state=0).fit(X, Y)
+    classifier.save(tmp_path / "model")
+    loaded = sklearn_bell.load(tmp_path / "model", features=classifier.features_)
+    np.testing.assert_array_equal(loaded.predict_proba(X), classifier.predict_proba(X))
 
 
 @pytest.mark.parametrize("leads", [None, ["V1", "II"]], ids=["twelve", "two"])

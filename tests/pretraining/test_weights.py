@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import InvalidParameterError
 
-from sklearn_bell import BELLPretrainer, ECGClassifier, load
+from sklearn_bell import BELLPretrainer, ECGClassifier, ECGFeatures, load
 from sklearn_bell.datasets import load_ludb, make_ecg
 from sklearn_bell.exceptions import InvalidECGError, InvalidFileError
 from sklearn_bell.nn.encoders import VGG1d
@@ -135,8 +135,8 @@ def test_trained_heads_are_saved_unless_left_out(ecg, tmp_path):
     ids=lambda params: next(iter(params)),
 )
 def test_parameters_of_the_weights_cannot_be_replaced(params):
-    (name,) = params
-    with pytest.raises(InvalidECGError, match=f"^{name} belongs to the weights"):
+    ((name, given),) = params.items()
+    with pytest.raises(InvalidECGError, match=f"^{name} belongs to the weights.* got {given}"):
         BELLPretrainer.from_pretrained(device="cpu", **params)
 
 
@@ -144,7 +144,7 @@ def test_all_other_parameters_can_be_replaced():
     fixed = {"encoder", "shared_encoder", "sampling_rate", "weights", "lead_names"}
     params = {k: v for k, v in BELLPretrainer().get_params().items() if k not in fixed}
     params |= {"max_epochs": 3, "lr": 0.1, "gamma": 0.5, "checkpoint": "folder", "random_state": 1}
-    params |= {"head_width": 16}
+    params |= {"head_width": 16, "measurements": ECGFeatures()}
     bell = BELLPretrainer.from_pretrained(**params)
     assert {name: getattr(bell, name) for name in params} == params
 
@@ -174,7 +174,12 @@ def test_leads_have_the_latents_of_all_twelve(ecg, leads):
 
 @pytest.mark.parametrize(
     ("leads", "message"),
-    [(["II", "II"], "lead_names"), (["VX"], "No lead named VX"), ([], "at least")],
+    [
+        (["II", "ii"], "each once"),
+        (["VX"], "No lead named VX"),
+        ([], "at least one lead"),
+        ("II", r"a list, got 'II'. Pass \['II'\]"),
+    ],
 )
 def test_invalid_leads_raise(leads, message):
     with pytest.raises(InvalidECGError, match=message):
