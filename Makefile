@@ -53,7 +53,7 @@ data: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/bench_fold8.py $(if $(DATA),--data $(DATA))
 	$(BIN)/python benchmarks/bench_features.py $(if $(DATA),--data $(DATA))
-	$(BIN)/python benchmarks/bench_linear_probe.py --jobs 2 $(if $(DATA),--data $(DATA))
+	$(BIN)/python benchmarks/bench_methods.py $(if $(DATA),--data $(DATA))
 
 docs: $(VENV)/docs-installed
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
