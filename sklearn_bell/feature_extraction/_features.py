@@ -66,7 +66,7 @@ class ECGFeatures(RecordTransformer):
     - ``p_axis_deg``, ``qrs_axis_deg`` and ``t_axis_deg`` in the frontal plane, and the angle
       ``qrs_t_angle_deg``, from areas in any two limb leads;
     - ``sokolow_lyon_mv``, S in V1 plus R in V5 or V6 [2]_; ``cornell_mv``, R in aVL plus S in V3
-      [3]_. aVL can follow from other limb leads.
+      [3]_. S is here the lowest point of QRS. aVL can follow from other limb leads.
 
     Features of each lead, such as ``V1_sd_mv``:
 
@@ -75,7 +75,9 @@ class ECGFeatures(RecordTransformer):
       of QRS, the largest root of the sum of squares over leads;
     - relative to the level before QRS: ``p_mv``, ``q_mv``, ``r_mv``, ``s_mv``, ``t_mv``;
       ``q_ms``, time of Q below -0.025 mV; ``st_mv``, 60 ms after QRS; ``st_slope_mv_per_s``, from
-      20 to 80 ms after it; ``t_polarity``, the sign of T, or 0 below 0.05 mV.
+      20 to 80 ms after it; ``t_polarity``, the sign of T, or 0 below 0.05 mV. R begins where QRS
+      first reaches 0.05 mV. Q is the lowest point before, S the lowest point after. Without R,
+      the complex is QS: ``q_mv`` and ``q_ms`` measure all of it, ``r_mv`` and ``s_mv`` are 0.
 
     No feature is NaN. Undefined intervals have the median of sinus rhythm in PTB-XL: P 116, PR 160,
     QRS 100, QT 400, QTc 420 ms. Then ``p_present`` or ``n_beats`` is 0, or ``n_beats`` is 1 (QTc).

@@ -10,6 +10,7 @@ from sklearn_bell.feature_extraction._delineation import TIME, delineate, inside
 from sklearn_bell.feature_extraction._qrs import RATE
 
 _PREMATURE = 0.8  # of the median RR interval, at most
+_R_HEIGHT = 0.05  # mV: lower deflections are no R wave
 _Q_DEPTH = 0.025  # mV: a Q wave lasts as long as it is deeper
 _FLAT_T = 0.05  # mV: a smaller T wave has no polarity
 # ms, for undefined intervals: medians of sinus rhythm in folds 1-6 of PTB-XL
@@ -87,15 +88,15 @@ def _measure_waves(beats, delineation):
     qrs_onset, qrs_offset = delineation.boundaries[:, 2:4].T
     p_peak, t_peak = delineation.peaks.T
     qrs = np.where(inside(qrs_onset, qrs_offset)[:, None], beats, 0)  # (n, n_leads, n_times)
-    q = np.where(np.arange(len(TIME)) < qrs.argmax(axis=-1, keepdims=True), qrs, 0)
+    q, rs = _split_qrs(qrs)
     st = {ms: mean_at(beats, qrs_offset + ms) for ms in (20, 60, 80)}
     t = mean_at(beats, t_peak)
     return {
         "p_mv": mean_at(beats, p_peak),
         "q_mv": q.min(axis=-1),
         "q_ms": (q < -_Q_DEPTH).sum(axis=-1) * 1000 / FINE_RATE,
-        "r_mv": qrs.max(axis=-1),
-        "s_mv": qrs.min(axis=-1),
+        "r_mv": rs.max(axis=-1),
+        "s_mv": rs.min(axis=-1),
         "st_mv": st[60],
         "st_slope_mv_per_s": (st[80] - st[20]) / 0.06,
         "t_mv": t,
@@ -103,10 +104,18 @@ def _measure_waves(beats, delineation):
     }
 
 
+def _split_qrs(qrs):
+    """Return QRS before R, and from R on; it is zero elsewhere. Without R, all is before."""
+    from_r = np.logical_or.accumulate(qrs >= _R_HEIGHT, axis=-1)
+    return np.where(from_r, 0, qrs), np.where(from_r, qrs, 0)
+
+
 def _measure_named_leads(beats, waves, boundaries, lead_names):
     """Return the axes and voltages for which there are leads of the necessary names."""
     names = [standard_name(name) for name in lead_names]
-    r, s = (dict(zip(names, waves[wave].T, strict=True)) for wave in ("r_mv", "s_mv"))
+    # QS counts as S, also where an elevated ST makes its end look like R
+    lowest = np.minimum(waves["q_mv"], waves["s_mv"])
+    r, s = (dict(zip(names, wave.T, strict=True)) for wave in (waves["r_mv"], lowest))
     within = [inside(*boundaries[:, k : k + 2].T) for k in (0, 2, 4)]  # P, QRS, T
     features = {}
 
@@ -121,7 +130,8 @@ def _measure_named_leads(beats, waves, boundaries, lead_names):
             features[f"{wave}_axis_deg"] = np.degrees(np.arctan2(area_up, area_i))
         angle = features["qrs_axis_deg"] - features["t_axis_deg"]
         features["qrs_t_angle_deg"] = np.abs((angle + 180) % 360 - 180)
-        r.setdefault("aVL", np.where(within[1], i - ii / 2, 0).max(axis=-1))
+        _, rs = _split_qrs(np.where(within[1], i - ii / 2, 0))
+        r.setdefault("aVL", rs.max(axis=-1))
     lateral = [r[name] for name in ("V5", "V6") if name in r]
     if "V1" in s and lateral:
         features["sokolow_lyon_mv"] = np.maximum.reduce(lateral) - s["V1"]

@@ -140,6 +140,53 @@ def test_q_and_s_waves_have_amplitude_and_time():
     assert plain["lead0_q_ms"] <= 12
 
 
+def complexes(*heights):
+    """Return a record whose QRS complexes have waves of 40 ms, 30 ms apart, in mV."""
+    time = np.arange(5000) / 500
+    record = 0.3 * np.exp(-(((time[:, None] - REGULAR - 0.3) / 0.05) ** 2)).sum(axis=1)  # T
+    for i, height in enumerate(heights):
+        phase = (time[:, None] - REGULAR - 0.03 * i) / 0.04
+        hump = np.where((phase > 0) & (phase < 1), np.sin(np.pi * phase) ** 2, 0)
+        record += height * hump.sum(axis=1)
+    # a second lead makes the complex equally long in all cases
+    phase = (time[:, None] - REGULAR) / 0.1
+    second = np.where((phase > 0) & (phase < 1), np.sin(np.pi * phase) ** 2, 0).sum(axis=1)
+    return np.stack([record, second])[None]
+
+
+@pytest.mark.parametrize(
+    ("heights", "q", "r", "s"),
+    [
+        ((-0.9, -0.9, -0.9), -0.9, 0, 0),
+        ((0, -1, 0), -1, 0, 0),
+        ((-0.6, 1), -0.6, 1, 0),
+        ((0.3, -1), 0, 0.3, -1),
+        ((1, -0.5), 0, 1, -0.5),
+        ((-0.3, 1, -0.6), -0.3, 1, -0.6),
+        ((0.4, -0.6, 0.8), 0, 0.8, -0.6),
+        ((0, 1, 0), 0, 1, 0),
+    ],
+    ids=["QS", "narrow QS", "QR", "rS", "RS", "qRS", "rSR'", "R"],
+)
+@pytest.mark.parametrize("t_sign", [1, -1])
+def test_waves_of_qrs_have_the_order_q_r_s(heights, q, r, s, t_sign):
+    X = t_sign * complexes(*(t_sign * height for height in heights))
+    actual = measure(X, sampling_rate=500)[["lead0_q_mv", "lead0_r_mv", "lead0_s_mv"]]
+    # the filters spread waves of 40 ms, and shift their level
+    np.testing.assert_allclose(actual, [q, r, s], atol=0.2)
+    for value, expected in zip(actual, (q, r, s), strict=True):
+        assert abs(value) < 0.09 or expected
+
+
+@pytest.mark.parametrize("t_sign", [1, -1])
+def test_q_of_a_qs_complex_lasts_as_long_as_the_complex(t_sign):
+    X = waves(gains=((0.15, -1.0, 0.3 * t_sign), (0.15, 1.0, 0.3)))
+    actual = measure(X)
+    assert actual["lead0_q_mv"] == pytest.approx(-1, abs=0.1)
+    assert actual["lead0_q_ms"] == pytest.approx(90, abs=12)
+    assert actual["lead0_r_mv"] == actual["lead0_s_mv"] == 0
+
+
 @pytest.mark.parametrize("level", [0.2, -0.2])
 def test_st_level_and_slope_follow_the_segment(level):
     X, flat = waves(), waves()
