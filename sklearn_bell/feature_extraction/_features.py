@@ -54,8 +54,9 @@ class ECGFeatures(RecordTransformer):
     - ``heart_rate_bpm`` from the median RR interval; ``rr_sd_ms``, ``rr_rmssd_ms``, ``rr_min_ms``,
       ``rr_max_ms``; ``rr_cv``, standard deviation over mean; ``rr_irregularity``, median
       successive difference over median; ``rr_pnn50``, share of differences above 50 ms;
-    - ``n_beats``, ``n_premature`` (RR below 0.8 of the median), ``n_aberrant`` (correlation of QRS
-      with the typical beat below 0.85), ``n_premature_aberrant``;
+    - ``n_beats``; ``n_premature``, RR below 0.8 of the median over the means of two successive
+      intervals, which is stable in bigeminy; ``n_aberrant``, correlation of QRS with the typical
+      beat below 0.85; ``n_premature_aberrant``;
     - ``p_present``, 0 or 1; ``p_consistency``, the share of the power of P that repeats from beat
       to beat, low in atrial fibrillation;
     - ``p_ms``, ``pr_ms``, ``qrs_ms``, ``qt_ms``, ``qtc_fridericia_ms``: QT / RR^(1/3), RR in s

@@ -9,7 +9,7 @@ from sklearn_bell.feature_extraction._beats import FINE_RATE, MIN_SIMILARITY
 from sklearn_bell.feature_extraction._delineation import TIME, delineate, inside, mean_at
 from sklearn_bell.feature_extraction._qrs import RATE
 
-_PREMATURE = 0.8  # of the median RR interval, at most
+_PREMATURE = 0.8  # of the typical RR interval, at most
 _R_HEIGHT = 0.05  # mV: lower deflections are no R wave
 _Q_DEPTH = 0.025  # mV: a Q wave lasts as long as it is deeper
 _FLAT_T = 0.05  # mV: a smaller T wave has no polarity
@@ -49,7 +49,9 @@ def _measure_rhythm(delineation):
         rr = np.diff(beats) * 1000 / RATE if len(beats) > 1 else np.zeros(1)
         change = np.abs(np.diff(rr)) if len(rr) > 1 else np.zeros(1)
         median = np.median(rr)
-        is_premature = np.append(False, rr < _PREMATURE * median)[: len(beats)]
+        # in bigeminy the median may be a short interval, but pairs of short and long are alike
+        typical = np.median(rr[1:] + rr[:-1]) / 2 if len(rr) > 1 else median
+        is_premature = np.append(False, rr < _PREMATURE * typical)[: len(beats)]
         is_aberrant = similarity < MIN_SIMILARITY
         records.append(
             {

@@ -33,7 +33,7 @@ def test_rhythm_equals_that_of_known_beats():
         "rr_irregularity": np.median(change) / np.median(rr),
         "rr_pnn50": np.mean(change > 50.01),  # to 10 ms
         "n_beats": len(IRREGULAR),
-        "n_premature": np.sum(rr < 0.8 * np.median(rr)),
+        "n_premature": np.sum(rr < 0.8 * np.median(rr[1:] + rr[:-1]) / 2),
         "n_aberrant": 0,
         "n_premature_aberrant": 0,
     }
@@ -67,6 +67,46 @@ def test_ectopic_beats_are_counted(early, wide, expected):
     counts = actual[["n_premature", "n_aberrant", "n_premature_aberrant"]]
     assert tuple(counts) == expected
     assert actual["n_beats"] == len(REGULAR)
+
+
+@pytest.mark.parametrize(
+    ("rr", "expected"),
+    [
+        (np.full(11, 0.8), 0),
+        ([0.8] * 4 + [0.5, 1.1] + [0.8] * 4, 1),
+        ([0.5, 1.1] + [0.8] * 8, 1),
+        ([0.8] * 4 + [0.5] + [0.8] * 5, 1),
+        ([0.8, 0.8, 0.5, 0.5, 1.4] + [0.8] * 4, 2),
+        ([0.55, 1.05] * 4 + [0.55], 5),
+        ([1.05, 0.55] * 4 + [1.05], 4),
+        ([0.55, 1.05] * 4, 4),
+        ([0.55, 1.05, 0.55], 2),
+        ([0.8, 0.5, 1.1] * 3, 3),
+        ([0.5, 1.1, 0.8] * 3, 3),
+        ([0.5, 0.5, 1.1] * 4, 8),
+        (0.85 + 0.15 * np.sin(2 * np.pi * np.arange(10) / 5), 0),
+        ([0.8] * 4 + [1.6] + [0.8] * 4, 0),
+    ],
+    ids=[
+        "regular",
+        "single",
+        "single at the start",
+        "single without pause",
+        "couplet",
+        "bigeminy, most short",
+        "bigeminy, most long",
+        "bigeminy, equally many",
+        "bigeminy, short record",
+        "trigeminy",
+        "trigeminy from a premature beat",
+        "couplets in trigeminy",
+        "sinus arrhythmia",
+        "missed beat",
+    ],
+)
+def test_premature_beats_are_counted_in_patterns(rr, expected):
+    beats = 0.45 + np.cumsum([0, *rr])
+    assert measure(ecg(beats, seconds=beats[-1] + 0.45))["n_premature"] == expected
 
 
 def test_beats_cut_off_by_the_record_are_not_aberrant():
