@@ -65,7 +65,7 @@ class ECGFeatures(RecordTransformer):
     Features of the record from leads of certain names, if X has them:
 
     - ``p_axis_deg``, ``qrs_axis_deg`` and ``t_axis_deg`` in the frontal plane, and the angle
-      ``qrs_t_angle_deg``, from areas in any two limb leads;
+      ``qrs_t_angle_deg``, from areas in any two limb leads that are not flat;
     - ``sokolow_lyon_mv``, S in V1 plus R in V5 or V6 [2]_; ``cornell_mv``, R in aVL plus S in V3
       [3]_. S is here the lowest point of QRS. aVL can follow from other limb leads.
 

@@ -123,8 +123,7 @@ def _measure_named_leads(beats, waves, boundaries, lead_names):
 
     limbs = np.array([_LIMB_LEADS.get(name, (0, 0)) for name in names])
     if np.linalg.matrix_rank(limbs) == 2:
-        # I and II by least squares, from any two limb leads or more
-        i, ii = np.einsum("kl,nlt->knt", np.linalg.pinv(limbs), beats)  # (n, n_times) each
+        i, ii = _fit_limb_leads(beats, limbs)  # (n, n_times) each
         for wave, span in zip(("p", "qrs", "t"), within, strict=True):
             area_i, area_ii = np.where(span, (i, ii), 0).sum(axis=-1)
             # aVF = II - I / 2 points to 90 degrees; 1 mV counts 2 / sqrt(3) as much as in I
@@ -133,10 +132,24 @@ def _measure_named_leads(beats, waves, boundaries, lead_names):
         angle = features["qrs_axis_deg"] - features["t_axis_deg"]
         features["qrs_t_angle_deg"] = np.abs((angle + 180) % 360 - 180)
         _, rs = _split_qrs(np.where(within[1], i - ii / 2, 0))
-        r.setdefault("aVL", rs.max(axis=-1))
+        derived = rs.max(axis=-1)
+        # R of a flat aVL is zero
+        r["aVL"] = np.where(r["aVL"] > 0, r["aVL"], derived) if "aVL" in r else derived
     lateral = [r[name] for name in ("V5", "V6") if name in r]
     if "V1" in s and lateral:
         features["sokolow_lyon_mv"] = np.maximum.reduce(lateral) - s["V1"]
     if "V3" in s and "aVL" in r:
         features["cornell_mv"] = r["aVL"] - s["V3"]
     return features
+
+
+def _fit_limb_leads(beats, limbs):
+    """Return leads I and II (2, n, n_times), by least squares from the limb leads of each record.
+
+    Flat leads are missing, not measurements of 0 mV. The result is zero where fewer than two
+    independent leads remain.
+    """
+    multiples = limbs * beats.any(axis=-1)[..., None]  # (n, n_leads, 2)
+    is_defined = np.linalg.matrix_rank(multiples) == 2
+    weights = np.linalg.pinv(multiples) * is_defined[:, None, None]
+    return np.einsum("nkl,nlt->knt", weights, beats)

@@ -288,6 +288,36 @@ def test_voltages_use_a_derived_avl():
     np.testing.assert_allclose(derived["cornell_mv"], with_avl["cornell_mv"], rtol=0.05)
 
 
+AXES = ["p_axis_deg", "qrs_axis_deg", "t_axis_deg", "qrs_t_angle_deg"]
+
+
+@pytest.mark.parametrize("flat", [["I"], ["II"], ["aVL"], ["I", "aVF"], ["I", "II", "aVR", "V1"]])
+def test_flat_limb_leads_count_as_missing(flat):
+    ecg = make_ecg(6, noise=0.5, random_state=0)
+    names = np.array(ecg.lead_names)
+    is_flat = np.isin(names, flat)
+    # a record without flat leads and one without beats are beside it
+    X = np.concatenate([ecg.data, ecg.data[:1], 0 * ecg.data[:1]])
+    X[:6, is_flat] = 0
+    features = ECGFeatures(lead_names=names).set_output(transform="pandas")
+    without = ECGFeatures(lead_names=names[~is_flat]).set_output(transform="pandas")
+    columns = [*AXES, "cornell_mv"]
+    actual = features.fit_transform(X)[columns]
+    expected = without.fit_transform(ecg.data[:, ~is_flat])[columns]
+    np.testing.assert_allclose(actual[:6], expected, rtol=1e-3, atol=0.01)
+    full = features.fit_transform(ecg.data[:1])[columns]
+    np.testing.assert_allclose(actual[6:7], full, rtol=1e-3, atol=0.01)
+    assert not actual[7:].any(axis=None)
+
+
+def test_axes_are_zero_without_two_independent_limb_leads():
+    ecg = make_ecg(3, random_state=0)
+    X = ecg.data.copy()
+    X[:, 1:6] = 0  # all limb leads but I
+    features = ECGFeatures().set_output(transform="pandas").fit_transform(X)
+    assert not features[AXES].any(axis=None)
+
+
 @pytest.mark.parametrize(
     ("lead_names", "axes", "sokolow", "cornell"),
     [
