@@ -81,9 +81,11 @@ class ECGFeatures(RecordTransformer):
       the complex is QS: ``q_mv`` and ``q_ms`` measure all of it, ``r_mv`` and ``s_mv`` are 0.
 
     No feature is NaN. Undefined intervals have the median of sinus rhythm in PTB-XL: P 116, PR 160,
-    QRS 100, QT 400, QTc 420 ms. Then ``p_present`` or ``n_beats`` is 0, or ``n_beats`` is 1 (QTc).
-    Other undefined features are zero. :meth:`delineate` returns NaN where there is no wave. The
-    filter shrinks ST levels.
+    QRS 100, QT 400, QTc 420 ms. Then ``p_present`` or ``n_beats`` is 0, ``n_beats`` is 1 (QTc), or
+    ``t_mv`` is 0 in all leads (QT, QTc). Other undefined features are zero. :meth:`delineate`
+    returns NaN where there is no wave. T is absent where, in all leads together, its height is
+    below 5 % of that of QRS or below 6 times the noise of the typical beat. The filter shrinks ST
+    levels.
 
     References
     ----------

@@ -130,7 +130,8 @@ def _measure_named_leads(beats, waves, boundaries, lead_names):
             area_up = (2 * area_ii - area_i) / np.sqrt(3)
             features[f"{wave}_axis_deg"] = np.degrees(np.arctan2(area_up, area_i))
         angle = features["qrs_axis_deg"] - features["t_axis_deg"]
-        features["qrs_t_angle_deg"] = np.abs((angle + 180) % 360 - 180)
+        has_t = np.isfinite(boundaries[:, 4])
+        features["qrs_t_angle_deg"] = has_t * np.abs((angle + 180) % 360 - 180)
         _, rs = _split_qrs(np.where(within[1], i - ii / 2, 0))
         derived = rs.max(axis=-1)
         # R of a flat aVL is zero

@@ -184,6 +184,19 @@ def test_p_that_does_not_repeat_is_absent():
     assert np.isfinite(boundaries(X)[2:]).all()
 
 
+@pytest.mark.parametrize("noise", [0, 0.02, 0.05])
+@pytest.mark.parametrize("rate", [50, 75, 110])
+def test_low_t_is_absent(noise, rate):
+    beats = np.arange(0.6, 9.5, 60 / rate)
+    absent, present = (
+        boundaries(waves(beats, qt=340, gains=[(0.15, 1, t), (-0.1, -0.8, t)], noise=noise))
+        for t in (0, 0.25)
+    )
+    assert np.isnan(absent[4:]).all()
+    assert np.isfinite(present[4:]).all()
+    np.testing.assert_allclose(absent[:4], present[:4], atol=20)
+
+
 @pytest.mark.parametrize("n_beats", [1, 2])
 def test_few_beats_have_boundaries(n_beats):
     X = waves(REGULAR[4 : 4 + n_beats], gains=GAINS)[..., 350 : 450 + 80 * (n_beats - 1)]
@@ -201,6 +214,13 @@ def test_delineate_accepts_one_lead_in_two_dimensions():
 
 
 # LUDB
+
+
+@pytest.mark.skipif(not LUDB.is_dir(), reason="SKLEARN_BELL_DATA does not lead to LUDB")
+def test_t_is_present_in_ludb():
+    ludb = load_ludb(sampling_rate=100, unlabelled=True)
+    X = ludb.data[ludb.groups <= 100]  # the cardiologists marked T in all of them
+    assert delineate(X).boundaries.t_onset_ms.isna().sum() <= 1
 
 
 @pytest.mark.skipif(not LUDB.is_dir(), reason="SKLEARN_BELL_DATA does not lead to LUDB")

@@ -166,6 +166,15 @@ def test_flat_t_has_no_polarity():
     assert actual["lead1_t_polarity"] == 0
 
 
+def test_features_of_an_absent_t_are_typical_or_zero():
+    actual = measure(waves(gains=((0.15, 1.0, 0), (0.1, 0.6, 0)), noise=0.01), ["I", "II"])
+    assert actual["qt_ms"] == 400
+    assert actual["qtc_fridericia_ms"] == 420
+    assert actual["qrs_axis_deg"] != 0
+    zero = ["t_axis_deg", "qrs_t_angle_deg", "I_t_mv", "II_t_mv", "I_t_polarity", "II_t_polarity"]
+    assert not actual[zero].any()
+
+
 def test_q_and_s_waves_have_amplitude_and_time():
     X = waves(gains=((0.15, 1.0, 0.3),), sampling_rate=500)
     for beat in REGULAR:
