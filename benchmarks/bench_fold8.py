@@ -49,7 +49,7 @@ LEADS = {  # subsets of the twelve
     "I alone": ("I",),
     "II alone": ("II",),
 }
-ENCODER = partial(ResNet1d, channels=(32, 64, 128))  # as in pretrain_weights.py
+ENCODER = partial(ResNet1d, channels=(32, 64, 112), n_features=96)  # as in pretrain_weights.py
 HAND_MADE = Features("hand-made", ECGFeatures)
 SHIPPED = Features("shipped", BELLPretrainer.from_pretrained, is_fitted=True)
 UNTRAINED = Features("untrained", partial(BELLPretrainer, ENCODER, max_epochs=0, random_state=0))

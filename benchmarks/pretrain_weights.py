@@ -8,9 +8,11 @@ records and copies. No record of fold 8 and of LUDB is seen, on which ``bench_fo
 ``bench_weights.py`` measure the features.
 
 The settings are the defaults of ``BELLPretrainer`` but for ENCODER, EPOCHS and hand-made
-measurements, which the latents also predict (``docs/research_log.md`` has the trials). The file in
-``--out`` has convolutions in float16, and no heads. Hours on two cores; an interrupted run resumes
-from ``--checkpoint``. Equal seeds give equal bits on the same kind of machine only.
+measurements, which the latents also predict (``docs/research_log.md`` has the trials). Splines of
+degree 1 make bins of them that overlap, so that latents also learn what is not linear in a
+measurement. The file in ``--out`` has large weights in float16, and no heads. Hours on two cores;
+an interrupted run resumes from ``--checkpoint``. Equal seeds give equal bits on the same kind of
+machine only.
 """
 
 import argparse
@@ -20,6 +22,8 @@ from pathlib import Path
 import numpy as np
 from _common import describe_machine
 from bench_uncurated import CINC_MICROVOLTS
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import SplineTransformer
 
 from sklearn_bell import BELLPretrainer, ECGFeatures
 from sklearn_bell.datasets import get_data_home, load_ptbxl
@@ -28,7 +32,7 @@ from sklearn_bell.preprocessing import STANDARD_LEADS
 
 NAME = "bell-12-leads-100hz"
 EPOCHS = 60
-ENCODER = partial(ResNet1d, channels=(32, 64, 128))
+ENCODER = partial(ResNet1d, channels=(32, 64, 112), n_features=96)
 
 
 def load_cinc2011(path):
@@ -39,8 +43,15 @@ def load_cinc2011(path):
     return X[np.ptp(X, axis=-1).any(axis=-1)].astype(np.float32) * (CINC_MICROVOLTS / 1000)
 
 
+def make_measurements(names):
+    """Return the transformer whose outputs the latents predict."""
+    bins = SplineTransformer(5, degree=1, knots="quantile")
+    return make_pipeline(ECGFeatures(lead_names=names), bins)
+
+
 def save_half(bell, path):
-    """Save the encoder with its convolutions rounded to float16."""
+    """Save the encoder with its convolutions and linear layers rounded to float16."""
+    bell.set_params(measurements=None)  # a file has estimators of the library only
     for weight in bell.encoder_.parameters():
         if weight.ndim > 1:
             weight.data = weight.data.half()
@@ -61,7 +72,7 @@ def main():
     names = list(STANDARD_LEADS)
     bell = BELLPretrainer(
         ENCODER,
-        measurements=ECGFeatures(lead_names=names),
+        measurements=make_measurements(names),
         max_epochs=EPOCHS,
         lead_names=names,
         precision="bfloat16",

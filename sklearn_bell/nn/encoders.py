@@ -73,7 +73,8 @@ class ResNet1d(nn.Module):
     """Residual network along time with a wide, strided first layer, which makes it fast.
 
     Residual blocks are those of He et al. (CVPR 2016). The first convolution divides the rate by
-    four, each block by two. The latent has the averages over time of the last blocks.
+    four, each block by two. The latent has the averages over time of the last blocks, or what a
+    layer on them computes.
 
     Parameters
     ----------
@@ -83,6 +84,9 @@ class ResNet1d(nn.Module):
         Channels of the blocks; the first layer has as many as the first block.
     n_depths : int, default=3
         Number of last blocks in the latent.
+    n_features : int, default=None
+        Size of a last layer on the standardised averages (linear, batch normalisation, ReLU), whose
+        output is the latent. None takes the averages.
 
     Examples
     --------
@@ -91,12 +95,25 @@ class ResNet1d(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int = 1, channels: Sequence[int] = (16, 32, 64), n_depths: int = 3
+        self,
+        in_channels: int = 1,
+        channels: Sequence[int] = (16, 32, 64),
+        n_depths: int = 3,
+        n_features: int | None = None,
     ):
         super().__init__()
         self.first = nn.Sequential(*_conv_bn(in_channels, channels[0], 15, stride=4), nn.ReLU())
         self.blocks = nn.ModuleList(map(_ResidualBlock, (channels[0], *channels), channels))
         self.n_depths = n_depths
+        self.last: nn.Module = nn.Identity()
+        if n_features is not None:
+            n_averages = sum(channels[-n_depths:])
+            self.last = nn.Sequential(
+                nn.BatchNorm1d(n_averages, affine=False),
+                nn.Linear(n_averages, n_features, bias=False),
+                nn.BatchNorm1d(n_features),
+                nn.ReLU(),
+            )
         _initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -105,7 +122,7 @@ class ResNet1d(nn.Module):
         for block in self.blocks:
             x = block(x)  # (batch, n_channels, 1, n_samples)
             averages.append(x.sum(dim=(2, 3)) / x.shape[3])  # mean would write a gradient like x
-        return torch.cat(averages[-self.n_depths :], dim=1)
+        return self.last(torch.cat(averages[-self.n_depths :], dim=1))
 
 
 class _ResidualBlock(nn.Module):

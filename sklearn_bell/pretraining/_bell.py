@@ -56,7 +56,7 @@ class BELL(Objective):
         self.measurer = None
         if measured is not None:
             n_measurements, self.measurement_weight = measured
-            self.measurer = Measurer(n_parts * n_features, n_measurements)
+            self.measurer = Measurer(n_parts, n_features, n_measurements)
 
     @property
     def online(self):
@@ -132,7 +132,7 @@ class BELLPretrainer(BasePretrainer):
         Width of the hidden and the output layer of projectors and predictors.
     measurements : transformer, default=None
         Measures every record, such as ``ECGFeatures()``, and is fitted on at most 1,024 records,
-        evenly spaced. A linear layer on the latents of a view also predicts these measurements
+        evenly spaced. A linear layer on the latent of each lead also predicts these measurements
         [2]_, standardised and clipped at three deviations. None leaves it out.
     measurement_weight : float, default=0.3
         Weight of the error of this prediction in the loss.
@@ -414,10 +414,9 @@ class BELLPretrainer(BasePretrainer):
         return ScaledMeasurements(self.measurements, self.batch_size, **scale)
 
     def _get_state(self, heads=True):
-        scale = self._measured and {
-            "mean": self._measured.mean,
-            "deviation": self._measured.deviation,
-        }
+        measured, scale = self._measured, None
+        if measured is not None and self.measurements is not None:
+            scale = {"mean": measured.mean, "deviation": measured.deviation}
         return super()._get_state(heads) | {"measurements": scale}
 
     def _set_state(self, state):

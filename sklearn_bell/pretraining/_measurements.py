@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sklearn_bell.nn.batch_norm import SharedBatchNorm1d
+from sklearn_bell.nn.heads import LeadwiseLinear
 from sklearn_bell.training._random import set_missing_params
 
 _N_FITTED = 1024  # records that a transformer to features is fitted on
@@ -52,13 +53,14 @@ class ScaledMeasurements:
 
 
 class Measurer(nn.Module):
-    """Error of a linear layer that predicts measurements of a record from its latents."""
+    """Error of a linear layer for each part that predicts measurements of a record."""
 
-    def __init__(self, n_latents, n_measurements):
+    def __init__(self, n_parts, n_features, n_measurements):
         super().__init__()
-        self.norm = SharedBatchNorm1d(n_latents, affine=False)
-        self.linear = nn.Linear(n_latents, n_measurements)
+        self.norm = SharedBatchNorm1d(n_parts * n_features, affine=False)
+        self.linear = LeadwiseLinear(n_parts, n_features, n_measurements)
 
     def forward(self, latents: Tensor, measurements: Tensor) -> Tensor:
-        predictions = self.linear(self.norm(latents.flatten(1)))
-        return functional.smooth_l1_loss(predictions.float(), measurements)
+        latents = self.norm(latents.flatten(1)).view_as(latents)
+        predictions = self.linear(latents).float()  # (batch, n_parts, n_measurements)
+        return functional.smooth_l1_loss(predictions, measurements[:, None].expand_as(predictions))
