@@ -53,6 +53,18 @@ def test_resnet_depths_do_not_change_the_last_features():
     torch.testing.assert_close(latents[1][:, -64:], latents[0])
 
 
+def test_last_layer_of_resnet_is_a_relu_of_standardised_averages():
+    torch.manual_seed(0)
+    encoder, x = ResNet1d(n_features=5), torch.randn(64, 1, 200)
+    plain = ResNet1d()
+    plain.load_state_dict({k: v for k, v in encoder.state_dict().items() if "last" not in k})
+    averages = plain(x)
+    z = (averages - averages.mean(0)) / (averages.var(0, correction=0) + 1e-5).sqrt()
+    z = z @ encoder.last[1].weight.T
+    expected = torch.relu((z - z.mean(0)) / (z.var(0, correction=0) + 1e-5).sqrt())
+    torch.testing.assert_close(encoder(x), expected, rtol=1e-3, atol=1e-4)
+
+
 def test_leadwise_encoder_gives_each_lead_its_branch():
     torch.manual_seed(0)
     branches = [VGG1d().eval() for _ in range(3)]

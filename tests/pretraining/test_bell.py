@@ -18,6 +18,7 @@ from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.encoders import LeadwiseEncoder, SharedEncoder
 from sklearn_bell.pretraining import BELLPretrainer
 from sklearn_bell.pretraining._bell import BELL
+from sklearn_bell.pretraining._measurements import Measurer
 from tests.pretraining._cases import NormEncoder, make_views, perturb, reference_mlp
 
 SMALL = {"encoder": NormEncoder, "head_width": 8, "max_epochs": 1, "random_state": 0}
@@ -300,6 +301,19 @@ class TestMeasurements:
         values = torch.cat(values[::2]).numpy()  # of the first view
         expected = StandardScaler().fit_transform(ECGFeatures().fit_transform(self.X)).clip(-3, 3)
         np.testing.assert_allclose(np.sort(values, axis=0), np.sort(expected, axis=0), atol=1e-5)
+
+    def test_error_is_the_mean_over_leads_and_measurements(self):
+        torch.manual_seed(0)
+        measurer, latents = Measurer(3, 4, 5), torch.randn(6, 3, 4)
+        measurements = 3 * torch.randn(6, 5)
+        flat = latents.flatten(1)
+        flat = (flat - flat.mean(0)) / (flat.var(0, correction=0) + 1e-5).sqrt()
+        latents_standardised, errors = flat.view_as(latents), []
+        for lead in range(3):
+            weight, bias = measurer.linear.weight[lead], measurer.linear.bias[lead]
+            error = (latents_standardised[:, lead] @ weight + bias - measurements).abs()
+            errors.append(torch.where(error < 1, error**2 / 2, error - 0.5).mean())
+        torch.testing.assert_close(measurer(latents, measurements), torch.stack(errors).mean())
 
     @pytest.mark.parametrize("heads", [True, False])
     def test_saved_training_continues_with_the_same_scale(self, tmp_path, heads):
