@@ -261,8 +261,8 @@ def print_tables(figures, names, baseline):
         figures,
     )
     if baseline in figures:
-        others = [row for row in figures if row != baseline]
-        print_table(f"difference to {baseline}, in points", difference, others)
+        rows = [row for row in figures if row != baseline]
+        print_table(f"difference to {baseline}, in points", difference, rows)
     print()
     for run in dict.fromkeys(cell["run"] for cells in figures.values() for cell in cells.values()):
         print(run)

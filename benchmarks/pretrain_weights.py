@@ -9,8 +9,8 @@ records and copies. No record of fold 8 and of LUDB is seen, on which ``bench_fo
 
 The settings are the defaults of ``BELLPretrainer`` but for ENCODER, EPOCHS and hand-made
 measurements, which the latents also predict (``docs/research_log.md`` has the trials). Splines of
-degree 1 make bins of them that overlap, so that latents also learn what is not linear in a
-measurement. The file in ``--out`` has large weights in float16, and no heads. Hours on two cores;
+degree 1 make bins of them that overlap, for what does not depend on a measurement
+linearly. The file in ``--out`` has large weights in float16, and no heads. Hours on two cores;
 an interrupted run resumes from ``--checkpoint``. Equal seeds give equal bits on the same kind of
 machine only.
 """

@@ -44,13 +44,13 @@ def pretrained_encoder(estimator, n_leads):
     """Return the encoders that the weights of a pretrainer have for its leads, and their names."""
     source, defaults = load_weights(estimator.weights), type(estimator)()
     for param in _FIXED_PARAMS:
-        given, expected = getattr(estimator, param), getattr(defaults, param)
-        if given != expected:
+        value, expected = getattr(estimator, param), getattr(defaults, param)
+        if value != expected:
             resample = "Resample records with preprocessing.Resampler, or pretrain"
             remedy = resample if param == "sampling_rate" else "Leave it out, or pretrain"
             raise InvalidECGError(
                 f"{param} belongs to the weights {estimator.weights!r}: expected {expected!r}, got "
-                f"{given!r}. {remedy} with weights=None."
+                f"{value!r}. {remedy} with weights=None."
             )
     names = source.lead_names_ if estimator.lead_names is None else list(estimator.lead_names)
     if len(names) != n_leads:

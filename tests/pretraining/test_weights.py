@@ -135,8 +135,8 @@ def test_trained_heads_are_saved_unless_left_out(ecg, tmp_path):
     ids=lambda params: next(iter(params)),
 )
 def test_parameters_of_the_weights_cannot_be_replaced(params):
-    ((name, given),) = params.items()
-    with pytest.raises(InvalidECGError, match=f"^{name} belongs to the weights.* got {given}"):
+    ((name, value),) = params.items()
+    with pytest.raises(InvalidECGError, match=f"^{name} belongs to the weights.* got {value}"):
         BELLPretrainer.from_pretrained(device="cpu", **params)
 
 
