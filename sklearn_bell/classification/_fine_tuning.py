@@ -3,6 +3,7 @@
 import copy
 from functools import partial
 from inspect import signature
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ _PSEUDO_LABELS_PER_LABEL = 10  # so that labels keep their weight, however many 
 class BaseFineTuning(TrainedEstimator):
     """Base class of :class:`ECGClassifier`, whose parameters it uses."""
 
+    features_: Any
     _forest: Forest | None
 
     @property
@@ -77,8 +79,8 @@ class BaseFineTuning(TrainedEstimator):
         """Return the features of all records, read batch by batch."""
         rows = np.arange(len(data))
         batches = [rows[part] for part in gen_batches(len(rows), self.batch_size)]
-        features = [self.features_.transform(self._restore_ndim(data[part])) for part in batches]
-        features = np.concatenate(features)
+        measure = self.features_.transform
+        features = np.concatenate([measure(self._restore_ndim(data[part])) for part in batches])
         if not np.isfinite(features).all():
             raise InvalidECGError(
                 f"Expected finite features, got NaN or infinity from {self.features_}. Append an "
