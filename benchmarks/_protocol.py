@@ -8,6 +8,7 @@ together; differences are paired: same draws, same bootstrap samples.
 
 import argparse
 import json
+import sys
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -141,6 +142,21 @@ class Features:
         source = "ludb" if task.name == "ludb" else "ptbxl"
         key = settings_key(self.name, str(self.make_transformer()), options.key)
         return cache_array(options.out / f"features-{source}-{key}.npy", fit_and_transform)
+
+
+class Average:
+    """A row: the mean of the scores of other rows."""
+
+    def __init__(self, *rows):
+        self.rows = rows
+
+    def key(self, seed):
+        """Return the settings, for the cache."""
+        return [row.key(seed) for row in self.rows]
+
+    def predict(self, *args):
+        """Return the scores of the test rows."""
+        return np.mean([row.predict(*args) for row in self.rows], axis=0)
 
 
 class Classifier:
@@ -281,13 +297,30 @@ def missed_marks(figures, marks):
     return missed
 
 
-def read_options(doc, rows, tasks=TASKS):
+def run(doc, rows, baseline, marks, file="{}", tasks=TASKS, on_request=()):
+    """Measure the rows, print the tables, and exit with an error if a mark is missed.
+
+    Rows `on_request` run only when they are named. ``file`` names the file of figures of a task.
+    """
+    options = read_options(doc, rows, on_request, tasks)
+    path = options.figures / f"{file.format(options.task)}.json"
+    if not options.only_table:
+        chosen = {name: rows[name] for name in options.rows}
+        measure(chosen, load_task(options.task, options.data), path, options)
+    figures = read_figures(path)
+    print_tables(figures, rows, baseline)
+    missed = missed_marks(figures, marks)
+    sys.exit("not above zero: " + "; ".join(missed) if missed else 0)
+
+
+def read_options(doc, rows, on_request, tasks):
     """Read the command line of a comparison."""
+    usual = [name for name in rows if name not in on_request]
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--data", metavar="DIR", default=None)
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--figures", metavar="DIR", type=Path, default=FIGURES)
-    parser.add_argument("--rows", nargs="+", choices=rows, default=list(rows), metavar="NAME")
+    parser.add_argument("--rows", nargs="+", choices=rows, default=usual, metavar="NAME")
     parser.add_argument("--task", choices=tasks, default=tasks[0])
     parser.add_argument("--sizes", nargs="+", type=read_size, metavar="N")
     parser.add_argument("--only-table", action="store_true", help="compute nothing")

@@ -14,29 +14,18 @@ Rows are a logistic regression per class (*linear*) on the weights, of all leads
 1-7 as unlabelled ones; the same network from random weights, with its own learning rate and epochs;
 and baselines without pretraining.
 
-The shipped weights have seen folds 1-7 without labels, and no record of fold 8 or of LUDB. Fold 8
-is easier than fold 10: never set a figure of this script beside a published figure for fold 10.
+The shipped weights have seen 315 records of fold 8 and all of LUDB, without labels (see the card).
+Fold 8 is easier than fold 10: never set a figure of this script beside a published one.
 
 Features and scores are cached in ``--out``, by the source and weights of the package. Figures are
 added to ``--figures``. ``--only-table`` prints the stored ones. The script exits with an error
 where a difference of ``MARKS`` is not above zero by its interval.
 """
 
-import sys
 from functools import partial
 
 from _common import linear_probe, trees
-from _protocol import (
-    Classifier,
-    Features,
-    Probe,
-    load_task,
-    measure,
-    missed_marks,
-    print_tables,
-    read_figures,
-    read_options,
-)
+from _protocol import Average, Classifier, Features, Probe, run
 
 from sklearn_bell import BELLPretrainer, ECGClassifier, ECGFeatures
 from sklearn_bell.nn.encoders import ResNet1d
@@ -49,11 +38,12 @@ LEADS = {  # subsets of the twelve
     "I alone": ("I",),
     "II alone": ("II",),
 }
-ENCODER = partial(ResNet1d, channels=(32, 64, 112), n_features=96)  # as in pretrain_weights.py
+ENCODER = ResNet1d  # that of the shipped weights
 HAND_MADE = Features("hand-made", ECGFeatures)
 SHIPPED = Features("shipped", BELLPretrainer.from_pretrained, is_fitted=True)
 UNTRAINED = Features("untrained", partial(BELLPretrainer, ENCODER, max_epochs=0, random_state=0))
 BASELINE = "hand-made features, 300 extra trees"
+AVERAGE = "shipped weights, linear, and hand-made features, 300 extra trees: average"
 READY = "ECGClassifier.from_pretrained()"
 LINEAR = "shipped weights, linear"
 SCRATCH = "network from random weights"
@@ -85,6 +75,7 @@ ROWS = {
     LINEAR: Probe(SHIPPED, linear_probe),
     "untrained encoder, linear": Probe(UNTRAINED, linear_probe),
     BASELINE: Probe(HAND_MADE, trees),
+    AVERAGE: Average(Probe(SHIPPED, linear_probe), Probe(HAND_MADE, trees)),
     "hand-made features, linear": Probe(HAND_MADE, linear_probe),
     **{
         f"shipped weights, {name}, linear": Probe(of_leads(leads), linear_probe)
@@ -93,23 +84,11 @@ ROWS = {
 }
 MARKS = (  # rows of which the first is better than the second, for these numbers of labels
     (LINEAR, "untrained encoder, linear", (20, 150, 1495, "10 %", "all")),
+    (AVERAGE, BASELINE, (150, 1495, "all")),
     (READY, BASELINE, (20, 150, 1495, "10 %", "all")),
     (NETWORK, SCRATCH, (1495, "10 %")),
 )
 
 
-def main():
-    """Measure the rows, print the tables, and return the missed marks."""
-    options = read_options(__doc__, ROWS)
-    path = options.figures / f"fold8-{options.task}.json"
-    if not options.only_table:
-        rows = {name: ROWS[name] for name in options.rows}
-        measure(rows, load_task(options.task, options.data), path, options)
-    figures = read_figures(path)
-    print_tables(figures, ROWS, BASELINE)
-    return missed_marks(figures, MARKS)
-
-
 if __name__ == "__main__":
-    missed = main()
-    sys.exit("not above zero: " + "; ".join(missed) if missed else 0)
+    run(__doc__, ROWS, BASELINE, MARKS, file="fold8-{}")

@@ -20,20 +20,10 @@ Features and scores are cached in ``--out``, by the source of the package; figur
 difference of ``MARKS`` is not above zero by its interval.
 """
 
-import sys
 from functools import partial
 
 from _common import draw_subset, linear_probe, trees
-from _protocol import (
-    Features,
-    Probe,
-    load_task,
-    measure,
-    missed_marks,
-    print_tables,
-    read_figures,
-    read_options,
-)
+from _protocol import Features, Probe, run
 from sklearn.base import BaseEstimator
 
 from sklearn_bell import BELLPretrainer, ECGFeatures
@@ -117,19 +107,6 @@ MARKS = (  # rows of which the first is better than the second, for these number
 )
 
 
-def main():
-    """Measure the rows, print the tables, and return the missed marks."""
-    options = read_options(__doc__, ROWS, tasks=("superdiagnostic",))
-    path = options.figures / "methods.json"
-    if not options.only_table:
-        names = [name for name in options.rows if name != "MiniRocket" or "--rows" in sys.argv]
-        task = load_task(options.task, options.data)
-        measure({name: ROWS[name] for name in names}, task, path, options)
-    figures = read_figures(path)
-    print_tables(figures, ROWS, BELL)
-    return missed_marks(figures, MARKS)
-
-
 if __name__ == "__main__":
-    missed = main()
-    sys.exit("not above zero: " + "; ".join(missed) if missed else 0)
+    task = ("superdiagnostic",)
+    run(__doc__, ROWS, BELL, MARKS, file="methods", tasks=task, on_request=("MiniRocket",))

@@ -9,10 +9,10 @@ records and copies. No record of fold 8 and of LUDB is seen, on which ``bench_fo
 
 The settings are the defaults of ``BELLPretrainer`` but for ENCODER, EPOCHS and hand-made
 measurements, which the latents also predict (``docs/research_log.md`` has the trials). Splines of
-degree 1 make bins of them that overlap, for what does not depend on a measurement
-linearly. The file in ``--out`` has large weights in float16, and no heads. Hours on two cores;
-an interrupted run resumes from ``--checkpoint``. Equal seeds give equal bits on the same kind of
-machine only.
+degree 1 make overlapping bins of them. The file in ``--out`` has large weights in float16, and no
+heads. Hours on two cores; an interrupted run resumes from ``--checkpoint``. Equal seeds give equal
+bits on the same kind of machine only. The shipped file is still that of an earlier version of this
+script, described in its card.
 """
 
 import argparse

@@ -249,6 +249,31 @@ def test_rows_are_added_to_stored_figures(tmp_path, capsys):
     assert missed == "first - second, 20: -1.0 (-1.0 to -1.0)"
 
 
+def test_committed_figures_are_of_known_rows_and_meet_their_marks():
+    import bench_fold8 as bench
+    from _protocol import FIGURES, missed_marks, read_figures
+
+    figures = read_figures(FIGURES / "fold8-superdiagnostic.json")
+    assert figures
+    assert set(figures) <= set(bench.ROWS)
+    assert missed_marks(figures, bench.MARKS) == []
+
+
+def test_average_row_is_the_mean_of_its_rows(task):
+    from _protocol import Average, Classifier
+
+    class Constant(LogisticRegression):
+        def fit(self, X, y):
+            return self
+
+        def predict_proba(self, X):
+            return np.full((len(X), 5), self.C)
+
+    rows = [Classifier(lambda seed, C=C: Constant(C=C)) for C in (0.2, 0.6)]
+    drawn, test = np.arange(10), np.arange(10, 14)
+    assert Average(*rows).predict(task, drawn, test, 0, None) == pytest.approx(np.full((4, 5), 0.4))
+
+
 def test_reconstruction_correlation_and_amplitude(three_leads):
     from bench_reconstruction import amplitude_errors, correlations
 
