@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from scipy import special
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
@@ -291,9 +292,12 @@ class BaseFineTuning(TrainedEstimator):
         if state.get("features") is not None:
             shape = self._shape if self._n_dimensions_in == 3 else self._shape[1:]
             self.features_ = tree_to_estimator(state["features"], {}).fit(np.zeros((1, *shape)))
-        elif isinstance(self.features, type):
-            raise InvalidFileError(
-                f"features must be a fitted transformer, not the class {self.features.__name__}. "
-                "Pass features_ of the classifier that was saved."
-            )
+        else:
+            try:
+                check_is_fitted(self.features)
+            except (NotFittedError, TypeError) as error:  # TypeError: a class
+                raise InvalidFileError(
+                    f"features must be a fitted transformer, got {self.features}. Pass features_ "
+                    "of the classifier that was saved."
+                ) from error
         self._forest = Forest.from_state(state["forest"], len(self.classes_))

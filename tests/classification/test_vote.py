@@ -196,8 +196,9 @@ def test_own_transformer_is_passed_fitted_to_load(tmp_path):
     classifier.save(tmp_path / "model")
     with pytest.raises(InvalidFileError, match="features"):
         sklearn_bell.load(tmp_path / "model")
-    with pytest.raises(InvalidFileError, match="fitted transformer, not the class Means"):
-        sklearn_bell.load(tmp_path / "model", features=Means)
+    for unfitted in (Means, Means()):
+        with pytest.raises(InvalidFileError, match="features must be a fitted transformer, got"):
+            sklearn_bell.load(tmp_path / "model", features=unfitted)
     loaded = sklearn_bell.load(tmp_path / "model", features=classifier.features_)
     np.testing.assert_array_equal(loaded.predict_proba(X), classifier.predict_proba(X))
 
