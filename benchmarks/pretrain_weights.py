@@ -11,8 +11,7 @@ The settings are the defaults of ``BELLPretrainer`` but for ENCODER, EPOCHS and 
 measurements, which the latents also predict (``docs/research_log.md`` has the trials). Splines of
 degree 1 make overlapping bins of them. The file in ``--out`` has large weights in float16, and no
 heads. Hours on two cores; an interrupted run resumes from ``--checkpoint``. Equal seeds give equal
-bits on the same kind of machine only. The shipped file is still that of an earlier version of this
-script, described in its card.
+bits on the same kind of machine only.
 """
 
 import argparse

@@ -26,7 +26,7 @@ bell = sklearn_bell.BELLPretrainer(max_epochs=1, random_state=0)
 pipeline = make_pipeline(bell, StandardScaler(), LogisticRegression())
 assert pipeline.fit(ecg.data, ecg.target).predict(ecg.data).shape == (12,)
 records = make_ecg(3, duration=10, sampling_rate=100, random_state=0).data
-assert sklearn_bell.BELLPretrainer.from_pretrained().transform(records).shape == (3, 1344)
+assert sklearn_bell.BELLPretrainer.from_pretrained().transform(records).shape == (3, 1152)
 """
 
 

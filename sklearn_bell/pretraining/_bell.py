@@ -291,7 +291,7 @@ class BELLPretrainer(BasePretrainer):
         -------
         bell : BELLPretrainer
             Fitted for these leads in mV, 10 s at 100 Hz: ``transform`` takes ``(n_records, n_leads,
-            1000)`` and returns ``(n_records, 112 * n_leads)``. After `fit`, records may have
+            1000)`` and returns ``(n_records, 96 * n_leads)``. After `fit`, records may have
             another length. The heads are new.
 
         Raises
@@ -307,7 +307,7 @@ class BELLPretrainer(BasePretrainer):
         >>> bell = BELLPretrainer.from_pretrained(leads=["V1", "II"])
         >>> ecg = datasets.make_ecg(3, leads=["V1", "II"], random_state=0)
         >>> bell.transform(ecg.data).shape
-        (3, 224)
+        (3, 192)
         """
         source = load_weights(name)
         names = check_leads(source.lead_names_ if leads is None else leads)

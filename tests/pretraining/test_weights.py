@@ -44,7 +44,7 @@ def _no_network(monkeypatch):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_are_small_and_have_a_card(name):
-    assert (FOLDER / f"{name}.safetensors").stat().st_size < 8e6
+    assert (FOLDER / f"{name}.safetensors").stat().st_size < 5e6
     card = (FOLDER / f"{name}.md").read_text()
     assert card.startswith(f"# {name}\n")
     words = ["Data", "Licence", "Leads", "Hz", "python benchmarks/pretrain_weights.py"]
@@ -62,7 +62,6 @@ def test_latents_are_reproducible_and_separate_classes(ecg):
 
 
 def test_latents_beat_an_untrained_encoder_on_ludb():
-    # these records were pretrained on, without labels
     try:
         ludb = load_ludb(task="conduction", sampling_rate=100)
     except FileNotFoundError:
@@ -200,7 +199,7 @@ def test_clone_fits_to_the_same_latents(ecg, leads):
 def test_fit_adapts_to_the_length_of_records(ecg):
     X = ecg.data[..., :700]
     bell = clone(BELLPretrainer.from_pretrained()).fit(X)
-    assert bell.transform(X).shape == (40, 1344)
+    assert bell.transform(X).shape == (40, 1152)
 
 
 def test_fit_continues_from_the_weights(ecg):
