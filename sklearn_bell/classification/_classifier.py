@@ -36,7 +36,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
 
     A linear layer on the latents of all leads, and the encoder below it, are trained by
     cross-entropy, for one class per record or several (multi-label). Predictions are the mean of
-    its probabilities and those of a forest on hand-made features.
+    its probabilities, those of a forest on its latents, and those of another on hand-made features.
 
     Parameters
     ----------
@@ -48,13 +48,13 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     C : float, default=0.005
         Inverse regularisation strength of the logistic regression that the layer starts from.
     features : "hand-made", transformer or None, default="hand-made"
-        Features for a forest of extra trees, which votes with the network in predictions:
+        Features for one of the forests of extra trees:
         :class:`sklearn_bell.ECGFeatures` for the leads and the sampling rate of the pretrainer, or
         a transformer of records, fitted on at most 1,024 labelled ones, evenly spaced, and passed
-        to :func:`sklearn_bell.load` again: ``load(path, features=classifier.features_)``. None
-        leaves the forest out. A warm start keeps the features, and fits a new forest.
+        to :func:`sklearn_bell.load` again: ``load(path, features=classifier.features_)``. None:
+        the network predicts alone. A warm start keeps the features, and fits new forests.
     n_trees : int, default=300
-        Size of this forest and of another one for pseudo-labels (see Notes). 0 leaves both out.
+        Size of each forest. 0 leaves them out, and with them pseudo-labels (see Notes).
     dropout : float, default=0.0
         Share of the latents that are zeroed before the linear layer in training.
     class_weight : "balanced", dict or list of dicts, default=None
@@ -116,10 +116,10 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     classes occur: y of -1 and 1 is an ordinary binary problem. Of an indicator it is a row of -1.
     Leave unlabelled rows out of test folds, where they would count as errors.
 
-    In `fit`, not `partial_fit`, unlabelled rows get pseudo-labels after pretraining: the average of
-    the probabilities of the initial network, of the forest, and of another one on the latents. The
-    network is fine-tuned on the labelled records and on at most ten times as many pseudo-labelled
-    ones, drawn at random, and so learns what trees see and a linear layer does not [2]_.
+    In `fit`, not `partial_fit`, unlabelled rows get pseudo-labels after pretraining: the vote of
+    the initial network, a forest on its latents, and that on features. The network is fine-tuned on
+    the labelled records and on at most ten times as many pseudo-labelled ones, drawn at random, and
+    so learns what trees see and a linear layer does not [2]_.
 
     A randomly initialised linear layer would distort the encoder in its first steps [1]_, so it
     starts as a logistic regression on standardised latents. The defaults were chosen on PTB-XL
@@ -226,7 +226,8 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
             if is_first:
                 self._initialize(records, data, labels, groups, seed, context, with_forest=True)
             else:
-                self._fit_forest(data, labels, seed)
+                self._fit_feature_forest(data, labels, seed)
+            labelled, self._latent_forest = data, None
             targets = weighted_targets(labels.codes, self._weights)
             last_epoch = self._net.epoch_ + self.max_epochs
             state = newest_state(manager, last_epoch)
@@ -240,6 +241,8 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
                 self._fine_tune(
                     records.source, data, targets, last_epoch, context, early_stopping, manager
                 )
+            if self._feature_forest is not None:
+                self._latent_forest = self._fit_latent_forest(labelled, labels, seed)
         return self
 
     @with_callbacks
@@ -247,7 +250,8 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
         """Train for one more epoch on these records; the first call pretrains.
 
-        A forest cannot learn in parts: without an earlier `fit` the network predicts alone.
+        A forest cannot learn in parts. That on latents, which change, is given up; that on features
+        keeps the records of an earlier `fit`. Without one the network predicts alone.
 
         Parameters
         ----------
@@ -280,7 +284,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
                 "same classes, or None."
             )
         with fit_context(self, 1 + is_first, records.source) as context:
-            data = Rows(records, labels.rows)
+            data, self._latent_forest = Rows(records, labels.rows), None
             if is_first:
                 seed = resolve_seed(self.random_state)
                 self._initialize(records, data, labels, None, seed, context, with_forest=False)

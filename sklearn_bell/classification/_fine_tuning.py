@@ -51,30 +51,46 @@ class BaseFineTuning(TrainedEstimator):
     """Base class of :class:`ECGClassifier`, whose parameters it uses."""
 
     features_: Any
-    _forest: Forest | None
+    _feature_forest: Forest | None
+    _latent_forest: Forest | None
 
     @property
     def _multilabel(self):
         return self._net.module_.multilabel
 
     def _logits(self, X):
-        """Return the logits of the mean probability of network and forest."""
+        """Return the logits of the mean probability of network and forests."""
         check_is_fitted(self)
         records = check_ecg(self, X, reset=False)
-        logits = self._forward("logits", records).astype(np.float64)
-        if self._forest is None:
-            return logits
-        vote = self._vote(
-            logits, self._forest.seen, self._forest.predict_proba(self._measure(records))
-        )
+        latents = self._forward("latents", records)
+        vote = self._vote(latents, records, self._latent_forest)
+        if vote is None:
+            return self._linear(latents)
         vote = vote.clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
         return special.logit(vote) if self._multilabel else np.log(vote)
 
-    def _vote(self, logits, seen, *forests):
-        """Return the mean probability of network and forests, which have seen some classes only."""
-        network = self._probabilities(logits)
+    def _vote(self, latents, records, latent_forest):
+        """Return the mean probability of network and forests, or None if there are no forests.
+
+        Classes that forests have not seen are left to the network.
+        """
+        votes = []
+        if latent_forest is not None:
+            votes.append((latent_forest, latents))
+        if self._feature_forest is not None:
+            votes.append((self._feature_forest, self._measure(records)))
+        if not votes:
+            return None
+        network, seen = self._probabilities(self._linear(latents)), votes[0][0].seen
         share = 1 if self._multilabel else network[:, seen].sum(axis=1, keepdims=True)
-        return np.where(seen, np.mean([network, *(share * p for p in forests)], axis=0), network)
+        probabilities = [share * forest.predict_proba(X) for forest, X in votes]
+        return np.where(seen, np.mean([network, *probabilities], axis=0), network)
+
+    def _linear(self, latents):
+        """Return the logits of latents."""
+        linear = self._net.module_.linear
+        weight, bias = (x.detach().cpu().double().numpy() for x in (linear.weight, linear.bias))
+        return latents @ weight.T + bias
 
     def _measure(self, data):
         """Return the features of all records, read batch by batch."""
@@ -89,12 +105,17 @@ class BaseFineTuning(TrainedEstimator):
             )
         return features
 
-    def _fit_forest(self, data, labels, seed):
+    def _fit_feature_forest(self, data, labels, seed):
         """Fit the forest on features of labelled records."""
-        self._forest = None
+        self._feature_forest = None
         if self.features_ is not None and self.features is not None and self.n_trees:
             options = self._weights, self.n_trees, seed
-            self._forest = Forest.fit(self._measure(data), labels.codes, *options)
+            self._feature_forest = Forest.fit(self._measure(data), labels.codes, *options)
+
+    def _fit_latent_forest(self, data, labels, seed):
+        """Return a forest on latents of labelled records."""
+        latents = self._forward("latents", data)
+        return Forest.fit(latents, labels.codes, self._weights, self.n_trees, seed)
 
     def _probabilities(self, logits):
         return special.expit(logits) if self._multilabel else special.softmax(logits, axis=1)
@@ -152,22 +173,17 @@ class BaseFineTuning(TrainedEstimator):
     def _with_pseudo_labels(self, records, labels, unlabelled, targets, seed):
         """Return labelled and pseudo-labelled records, and targets.
 
-        Pseudo-labels are the mean probability of the initial network, a forest on its latents and
-        the one on features. All have seen the class weights, so votes are not weighted again.
+        Pseudo-labels are the vote of the initial network, a forest on its latents and the one on
+        features. All have seen the class weights, so votes are not weighted again.
         """
         n_drawn = min(len(unlabelled), _PSEUDO_LABELS_PER_LABEL * len(labels.rows))
         drawn = np.sort(np.random.default_rng(seed).choice(unlabelled, n_drawn, replace=False))
-        data = Rows(records, np.concatenate([labels.rows, drawn]))
-        labelled, latents = np.split(self._forward("latents", data), [len(labels.rows)])
-        forest = Forest.fit(labelled, labels.codes, self._weights, self.n_trees, seed)
-        linear = self._net.module_.linear
-        weight, bias = (param.detach().cpu().numpy() for param in (linear.weight, linear.bias))
-        votes = [forest.predict_proba(latents)]
-        if self._forest is not None:
-            votes.append(self._forest.predict_proba(self._measure(Rows(records, drawn))))
-        vote = self._vote(latents @ weight.T + bias, forest.seen, *votes)
+        forest = self._fit_latent_forest(Rows(records, labels.rows), labels, seed)
+        rows = Rows(records, drawn)
+        vote = self._vote(self._forward("latents", rows), rows, forest)
         if self._multilabel:
             vote = weighted_targets(vote, np.ones((2, len(self.classes_))))
+        data = Rows(records, np.concatenate([labels.rows, drawn]))
         return data, np.concatenate([targets, vote]).astype(np.float32)
 
     def _make_early_stopping(self, records, held_out, state):
@@ -223,7 +239,7 @@ class BaseFineTuning(TrainedEstimator):
         if features is not None:
             features.fit(self._restore_ndim(data[rows_to_fit(len(data))]))
         self.features_, self._weights = features, weights
-        self._fit_forest(data, labels, seed)
+        self._fit_feature_forest(data, labels, seed)
         self._net = net  # only now, so a failed fit does not look fitted
         self._data = data_signature(records)
         self.classes_, self.history_ = classes, []
@@ -265,7 +281,8 @@ class BaseFineTuning(TrainedEstimator):
             "multilabel": self._multilabel,
             "class_weights": self._weights,
             "best_epoch": self.best_epoch_,
-            "forest": self._forest and self._forest.get_state(),
+            "forest": self._feature_forest and self._feature_forest.get_state(),
+            "latent_forest": self._latent_forest and self._latent_forest.get_state(),
             "features": estimator_to_tree(self.features_) if is_own else None,
         }
 
@@ -285,7 +302,9 @@ class BaseFineTuning(TrainedEstimator):
         self._net.module_.eval()
         self._weights, self.history_ = state["class_weights"], state["history"]
         self._net.epoch_, self.best_epoch_ = len(self.history_), state["best_epoch"]
-        self.features_ = self._forest = None
+        self.features_ = self._feature_forest = self._latent_forest = None
+        if state.get("latent_forest") is not None:
+            self._latent_forest = Forest.from_state(state["latent_forest"], len(self.classes_))
         if state.get("forest") is None:
             return
         self.features_ = self.features
@@ -300,4 +319,4 @@ class BaseFineTuning(TrainedEstimator):
                     f"features must be a fitted transformer, got {self.features}. Pass features_ "
                     "of the classifier that was saved."
                 ) from error
-        self._forest = Forest.from_state(state["forest"], len(self.classes_))
+        self._feature_forest = Forest.from_state(state["forest"], len(self.classes_))

@@ -1,4 +1,4 @@
-"""Vote of the network and a forest on features."""
+"""Vote of the network and forests."""
 
 import numpy as np
 import pytest
@@ -41,15 +41,22 @@ def make_classifier(**params):
     return tiny_classifier(**{"features": "hand-made", "max_epochs": 1, "n_trees": 30} | params)
 
 
+def network_alone(classifier, X=X):
+    logits = classifier._forward("logits", X).astype(float)
+    return expit(logits) if classifier._multilabel else softmax(logits, axis=1)
+
+
 @pytest.mark.parametrize("y", [Y, INDICATOR], ids=["classes", "indicator"])
-def test_probability_is_the_mean_of_network_and_forest(y):
-    classifier = make_classifier().fit(X, y)
-    network = make_classifier(features=None).fit(X, y).predict_proba(X)
-    forest = ExtraTreesClassifier(30, random_state=classifier._net.seed)
+def test_probability_is_the_mean_of_network_and_forests(y):
+    classifier = make_classifier(max_epochs=3).fit(X, y)
+    expected = [network_alone(classifier)]
     features = ECGFeatures(RATE, lead_names=["lead0", "lead1"]).fit_transform(X)
-    votes = forest.fit(features, y).predict_proba(features)
-    votes = np.stack([p[:, 1] for p in votes], axis=1) if y.ndim == 2 else votes
-    np.testing.assert_allclose(classifier.predict_proba(X), (network + votes) / 2, atol=0.003)
+    for Z in (features, classifier._forward("latents", X)):
+        forest = ExtraTreesClassifier(30, random_state=classifier._net.seed)
+        votes = forest.fit(Z, y).predict_proba(Z)
+        expected.append(np.stack([p[:, 1] for p in votes], axis=1) if y.ndim == 2 else votes)
+    expected = np.mean(expected, axis=0)
+    np.testing.assert_allclose(classifier.predict_proba(X), expected, atol=0.003)
 
 
 def test_logits_are_those_of_the_probabilities():
@@ -85,40 +92,43 @@ def test_features_know_rate_and_leads_of_the_pretrainer():
 def test_without_forest_the_network_predicts_alone(params):
     classifier = make_classifier(**params).fit(X, Y)
     assert classifier.features_ is None
-    logits = classifier._forward("logits", X).astype(float)
-    np.testing.assert_allclose(classifier.predict_proba(X), softmax(logits, axis=1))
+    np.testing.assert_allclose(classifier.predict_proba(X), network_alone(classifier), rtol=1e-5)
 
 
-def test_classes_that_the_forest_has_not_seen_are_left_to_the_network():
+def test_classes_that_forests_have_not_seen_are_left_to_the_network():
     y = np.where(np.arange(60) < 30, Y, 2)
     classifier = make_classifier(warm_start=True).fit(X, y)
     classifier.fit(X[:30], y[:30])  # without class 2
-    network = softmax(classifier._forward("logits", X).astype(float), axis=1)
-    probabilities = classifier.predict_proba(X)
-    np.testing.assert_allclose(probabilities[:, 2], network[:, 2])
+    network, probabilities = network_alone(classifier), classifier.predict_proba(X)
+    np.testing.assert_allclose(probabilities[:, 2], network[:, 2], rtol=1e-5)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     assert np.abs(probabilities - network)[:, 0].max() > 0.1
 
     labels = np.stack([Y, 0 * Y, 0 * Y + 1], axis=1)
     classifier = make_classifier().fit(X, labels)
-    network = expit(classifier._forward("logits", X).astype(float))
-    np.testing.assert_allclose(classifier.predict_proba(X)[:, 1:], network[:, 1:])
+    unseen, network = classifier.predict_proba(X)[:, 1:], network_alone(classifier)[:, 1:]
+    np.testing.assert_allclose(unseen, network, rtol=1e-5)
 
 
 def test_without_fit_before_it_partial_fit_trains_the_network_alone():
     classifier = make_classifier().partial_fit(X, Y, classes=[0, 1, 2])
     assert classifier.features_ is None
+    np.testing.assert_allclose(classifier.predict_proba(X), network_alone(classifier), rtol=1e-5)
+
+
+def test_partial_fit_keeps_the_forest_on_features_alone():
     classifier = make_classifier().fit(X, Y)
-    forest = classifier._forest
-    assert classifier.partial_fit(X, Y)._forest is forest
+    forest = classifier._feature_forest.predict_proba(classifier._measure(X))
+    classifier.partial_fit(X, Y)
+    expected = (network_alone(classifier) + forest) / 2
+    np.testing.assert_allclose(classifier.predict_proba(X), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("params", [{"features": None}, {"n_trees": 0}], ids=str)
 def test_warm_start_can_leave_the_forest_out(params):
     classifier = make_classifier(warm_start=True).fit(X, Y)
     classifier.set_params(**params).fit(X, Y)
-    logits = classifier._forward("logits", X).astype(float)
-    np.testing.assert_allclose(classifier.predict_proba(X), softmax(logits, axis=1))
+    np.testing.assert_allclose(classifier.predict_proba(X), network_alone(classifier), rtol=1e-5)
 
 
 def test_twelve_unnamed_leads_are_the_standard_ones():
@@ -207,7 +217,7 @@ def test_single_lead_without_axis_votes():
     classifier = make_classifier().fit(X[:, 0], Y)
     expected = make_classifier().fit(X[:, :1], Y).predict_proba(X[:, :1])
     np.testing.assert_array_equal(classifier.predict_proba(X[:, 0]), expected)
-    assert classifier._forest is not None
+    assert classifier._feature_forest is not None
 
 
 @pytest.mark.parametrize("params", [{"n_trees": 0}, {"features": None}], ids=str)
