@@ -10,7 +10,7 @@ from sklearn_bell.exceptions import InvalidFileError
 _SMALLEST_LEAF = 1 / 2000
 # few records profit from trees that differ, many from better splits (PTB-XL folds 1-7)
 _N_MANY, _MAX_FEATURES = 1000, 0.2
-_ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE = 64
 
 
 class Forest:
@@ -47,7 +47,7 @@ class Forest:
         values = np.concatenate([tree.value for tree in trees])[is_leaf]
         return cls(
             roots.astype(np.int32),
-            np.where(is_leaf, -1, feature).astype(np.int32),
+            np.where(is_leaf, -1, feature).astype(np.min_scalar_type(-X.shape[1])),
             np.concatenate([tree.threshold for tree in trees]).astype(np.float32),
             child.astype(np.int32),
             np.round(255 * _outputs(values, forest.classes_, codes, weights)).astype(np.uint8),
@@ -65,16 +65,19 @@ class Forest:
         return np.concatenate(batches)
 
     def _predict(self, X):
-        node = np.tile(self.roots, (len(X), 1))  # (n_records, n_trees)
-        row = np.arange(len(X))[:, None]
-        while True:
+        n_pairs = len(X) * len(self.roots)  # of a record and a tree
+        pair, leaf = np.arange(n_pairs), np.empty(n_pairs, np.int32)
+        node, first = np.tile(self.roots, len(X)), pair // len(self.roots) * X.shape[1]
+        flat_X = X.ravel()
+        while len(node):
             feature = self.feature[node]
             inside = feature >= 0
-            if not inside.any():
-                return self.values[self.child[node]].mean(axis=1, dtype=np.float64) / 255
-            is_left = X[row, feature] <= self.threshold[node]
-            following = np.where(is_left, node + 1, self.child[node])
-            node = np.where(inside, following, node)
+            leaf[pair[~inside]] = node[~inside]
+            pair, node, first = pair[inside], node[inside], first[inside]
+            is_left = flat_X[first + feature[inside]] <= self.threshold[node]
+            node = np.where(is_left, node + 1, self.child[node])
+        values = self.values[self.child[leaf]].reshape(len(X), len(self.roots), -1)
+        return values.mean(axis=1, dtype=np.float64) / 255
 
     def get_state(self):
         """Return the arrays."""
