@@ -4,8 +4,8 @@
 
 ``DIR`` is the folder made by ``make data``. BELL pretrains without labels on twelve leads of 10 s
 at 100 Hz: all records of folds 1-7 of PTB-XL, and set A of the CinC Challenge 2011 without constant
-records and copies. No record of fold 8 and of LUDB is seen, on which ``bench_fold8.py`` and
-``bench_weights.py`` measure the features.
+records and copies. No record of fold 8 and of LUDB is seen, on which ``bench_fold8.py``
+measures the features.
 
 The settings are the defaults of ``BELLPretrainer`` but for ENCODER, EPOCHS and hand-made
 measurements, which the latents also predict (``docs/research_log.md`` has the trials). Splines of

@@ -405,7 +405,8 @@ class BELLPretrainer(BasePretrainer):
     def _make_measured(self, **scale):
         if self.measurements is None:
             return None
-        rate = getattr(self.measurements, "sampling_rate", self.sampling_rate)
+        _, first = getattr(self.measurements, "steps", [("", self.measurements)])[0]
+        rate = getattr(first, "sampling_rate", self.sampling_rate)
         if rate != self.sampling_rate:
             raise InvalidECGError(
                 f"Expected measurements of the sampling rate {self.sampling_rate} Hz, got "

@@ -9,6 +9,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.random_projection import GaussianRandomProjection
 
@@ -369,8 +370,11 @@ class TestMeasurements:
         bell = self.make().fit(self.X).set_params(measurements=None).partial_fit(self.X)
         assert bell.history_[-1]["measurement"] > 0
 
-    def test_other_sampling_rate_raises(self):
+    @pytest.mark.parametrize("in_pipeline", [False, True])
+    def test_other_sampling_rate_raises(self, in_pipeline):
         bell = self.make().set_params(sampling_rate=200)
+        if in_pipeline:
+            bell.measurements = make_pipeline(bell.measurements, StandardScaler())
         with pytest.raises(InvalidECGError, match=r"200 Hz, got sampling_rate=100"):
             bell.fit(self.X)
 
