@@ -36,7 +36,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
 
     A linear layer on the latents of all leads, and the encoder below it, are trained by
     cross-entropy, for one class per record or several (multi-label). Predictions are the mean of
-    its probabilities, those of a forest on its latents, and those of another on hand-made features.
+    its probabilities and those of two forests, on hand-made features and on these with the latents.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     C : float, default=0.005
         Inverse regularisation strength of the logistic regression that the layer starts from.
     features : "hand-made", transformer or None, default="hand-made"
-        Features for one of the forests of extra trees:
+        Features for forests of extra trees, which vote with the network:
         :class:`sklearn_bell.ECGFeatures` for the leads and the sampling rate of the pretrainer, or
         a transformer of records, fitted on at most 1,024 labelled ones, evenly spaced, and passed
         to :func:`sklearn_bell.load` again: ``load(path, features=classifier.features_)``. None:
@@ -117,9 +117,9 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     Leave unlabelled rows out of test folds, where they would count as errors.
 
     In `fit`, not `partial_fit`, unlabelled rows get pseudo-labels after pretraining: the vote of
-    the initial network, a forest on its latents, and that on features. The network is fine-tuned on
-    the labelled records and on at most ten times as many pseudo-labelled ones, drawn at random, and
-    so learns what trees see and a linear layer does not [2]_.
+    the initial network and of forests on its latents and features. The network is fine-tuned on the
+    labelled records and on at most ten times as many pseudo-labelled ones, drawn at random, and so
+    learns what trees see and a linear layer does not [2]_.
 
     A randomly initialised linear layer would distort the encoder in its first steps [1]_, so it
     starts as a logistic regression on standardised latents. The defaults were chosen on PTB-XL
@@ -227,7 +227,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
                 self._initialize(records, data, labels, groups, seed, context, with_forest=True)
             else:
                 self._fit_feature_forest(data, labels, seed)
-            labelled, self._latent_forest = data, None
+            labelled, self._joint_forest = data, None
             targets = weighted_targets(labels.codes, self._weights)
             last_epoch = self._net.epoch_ + self.max_epochs
             state = newest_state(manager, last_epoch)
@@ -242,7 +242,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
                     records.source, data, targets, last_epoch, context, early_stopping, manager
                 )
             if self._feature_forest is not None:
-                self._latent_forest = self._fit_latent_forest(labelled, labels, seed)
+                self._joint_forest = self._fit_joint_forest(labelled, labels, seed)
         return self
 
     @with_callbacks
@@ -251,7 +251,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         """Train for one more epoch on these records; the first call pretrains.
 
         A forest cannot learn in parts. That on latents, which change, is given up; that on features
-        keeps the records of an earlier `fit`. Without one the network predicts alone.
+        alone remains as `fit` has left it. Without an earlier `fit` the network predicts alone.
 
         Parameters
         ----------
@@ -284,7 +284,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
                 "same classes, or None."
             )
         with fit_context(self, 1 + is_first, records.source) as context:
-            data, self._latent_forest = Rows(records, labels.rows), None
+            data, self._joint_forest = Rows(records, labels.rows), None
             if is_first:
                 seed = resolve_seed(self.random_state)
                 self._initialize(records, data, labels, None, seed, context, with_forest=False)

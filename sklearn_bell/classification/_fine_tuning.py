@@ -52,7 +52,7 @@ class BaseFineTuning(TrainedEstimator):
 
     features_: Any
     _feature_forest: Forest | None
-    _latent_forest: Forest | None
+    _joint_forest: Forest | None
 
     @property
     def _multilabel(self):
@@ -63,28 +63,31 @@ class BaseFineTuning(TrainedEstimator):
         check_is_fitted(self)
         records = check_ecg(self, X, reset=False)
         latents = self._forward("latents", records)
-        vote = self._vote(latents, records, self._latent_forest)
+        vote = self._vote(latents, records, self._joint_forest)
         if vote is None:
             return self._linear(latents)
         vote = vote.clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
         return special.logit(vote) if self._multilabel else np.log(vote)
 
-    def _vote(self, latents, records, latent_forest):
+    def _vote(self, latents, records, joint_forest):
         """Return the mean probability of network and forests, or None if there are no forests.
 
         Classes that forests have not seen are left to the network.
         """
-        votes = []
-        if latent_forest is not None:
-            votes.append((latent_forest, latents))
+        features, votes = None, []
         if self._feature_forest is not None:
-            votes.append((self._feature_forest, self._measure(records)))
+            features = self._measure(records)
+            votes.append(self._feature_forest.predict_proba(features))
+        if joint_forest is not None:
+            votes.append(joint_forest.predict_proba(_join(latents, features)))
         if not votes:
             return None
-        network, seen = self._probabilities(self._linear(latents)), votes[0][0].seen
+        seen = (self._feature_forest or joint_forest).seen
+        network = self._probabilities(self._linear(latents))
         share = 1 if self._multilabel else network[:, seen].sum(axis=1, keepdims=True)
-        probabilities = [share * forest.predict_proba(X) for forest, X in votes]
-        return np.where(seen, np.mean([network, *probabilities], axis=0), network)
+        return np.where(
+            seen, np.mean([network, *(share * vote for vote in votes)], axis=0), network
+        )
 
     def _linear(self, latents):
         """Return the logits of latents."""
@@ -112,10 +115,11 @@ class BaseFineTuning(TrainedEstimator):
             options = self._weights, self.n_trees, seed
             self._feature_forest = Forest.fit(self._measure(data), labels.codes, *options)
 
-    def _fit_latent_forest(self, data, labels, seed):
-        """Return a forest on latents of labelled records."""
-        latents = self._forward("latents", data)
-        return Forest.fit(latents, labels.codes, self._weights, self.n_trees, seed)
+    def _fit_joint_forest(self, data, labels, seed):
+        """Return a forest on latents, and features if a forest has any, of labelled records."""
+        features = None if self._feature_forest is None else self._measure(data)
+        joint = _join(self._forward("latents", data), features)
+        return Forest.fit(joint, labels.codes, self._weights, self.n_trees, seed)
 
     def _probabilities(self, logits):
         return special.expit(logits) if self._multilabel else special.softmax(logits, axis=1)
@@ -173,12 +177,12 @@ class BaseFineTuning(TrainedEstimator):
     def _with_pseudo_labels(self, records, labels, unlabelled, targets, seed):
         """Return labelled and pseudo-labelled records, and targets.
 
-        Pseudo-labels are the vote of the initial network, a forest on its latents and the one on
-        features. All have seen the class weights, so votes are not weighted again.
+        Pseudo-labels are the vote of the initial network and of forests. All have seen the class
+        weights, so votes are not weighted again.
         """
         n_drawn = min(len(unlabelled), _PSEUDO_LABELS_PER_LABEL * len(labels.rows))
         drawn = np.sort(np.random.default_rng(seed).choice(unlabelled, n_drawn, replace=False))
-        forest = self._fit_latent_forest(Rows(records, labels.rows), labels, seed)
+        forest = self._fit_joint_forest(Rows(records, labels.rows), labels, seed)
         rows = Rows(records, drawn)
         vote = self._vote(self._forward("latents", rows), rows, forest)
         if self._multilabel:
@@ -282,7 +286,7 @@ class BaseFineTuning(TrainedEstimator):
             "class_weights": self._weights,
             "best_epoch": self.best_epoch_,
             "forest": self._feature_forest and self._feature_forest.get_state(),
-            "latent_forest": self._latent_forest and self._latent_forest.get_state(),
+            "joint_forest": self._joint_forest and self._joint_forest.get_state(),
             "features": estimator_to_tree(self.features_) if is_own else None,
         }
 
@@ -302,9 +306,9 @@ class BaseFineTuning(TrainedEstimator):
         self._net.module_.eval()
         self._weights, self.history_ = state["class_weights"], state["history"]
         self._net.epoch_, self.best_epoch_ = len(self.history_), state["best_epoch"]
-        self.features_ = self._feature_forest = self._latent_forest = None
-        if state.get("latent_forest") is not None:
-            self._latent_forest = Forest.from_state(state["latent_forest"], len(self.classes_))
+        self.features_ = self._feature_forest = self._joint_forest = None
+        if state.get("joint_forest") is not None:
+            self._joint_forest = Forest.from_state(state["joint_forest"], len(self.classes_))
         if state.get("forest") is None:
             return
         self.features_ = self.features
@@ -320,3 +324,7 @@ class BaseFineTuning(TrainedEstimator):
                     "of the classifier that was saved."
                 ) from error
         self._feature_forest = Forest.from_state(state["forest"], len(self.classes_))
+
+
+def _join(latents, features):
+    return latents if features is None else np.hstack([latents, features])

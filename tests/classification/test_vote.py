@@ -51,7 +51,7 @@ def test_probability_is_the_mean_of_network_and_forests(y):
     classifier = make_classifier(max_epochs=3).fit(X, y)
     expected = [network_alone(classifier)]
     features = ECGFeatures(RATE, lead_names=["lead0", "lead1"]).fit_transform(X)
-    for Z in (features, classifier._forward("latents", X)):
+    for Z in (features, np.hstack([classifier._forward("latents", X), features])):
         forest = ExtraTreesClassifier(30, random_state=classifier._net.seed)
         votes = forest.fit(Z, y).predict_proba(Z)
         expected.append(np.stack([p[:, 1] for p in votes], axis=1) if y.ndim == 2 else votes)
