@@ -58,7 +58,7 @@ def ready(seed, **params):
 def from_scratch(seed):
     """Return the network of the ready classifier with random weights."""
     bell = BELLPretrainer(ENCODER, max_epochs=0)
-    return ECGClassifier(bell, features=None, encoder_lr=2e-3, max_epochs=30, random_state=seed)
+    return ECGClassifier(bell, features=None, encoder_lr=1e-3, max_epochs=30, random_state=seed)
 
 
 def of_leads(leads):
