@@ -82,10 +82,12 @@ ROWS = {
         for name, leads in LEADS.items()
     },
 }
-MARKS = (  # rows of which the first is better than the second, for these numbers of labels
+# rows of which the first is better than the second, for these numbers of labels. With 20 labels the
+# ready classifier is no better than trees
+MARKS = (
     (LINEAR, "untrained encoder, linear", (20, 150, 1495, "10 %", "all")),
     (AVERAGE, BASELINE, (150, 1495, "all")),
-    (READY, BASELINE, (20, 150, 1495, "10 %", "all")),
+    (READY, BASELINE, (150, 1495, "10 %", "all")),
     (NETWORK, SCRATCH, (1495, "10 %")),
 )
 
