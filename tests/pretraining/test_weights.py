@@ -19,7 +19,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn_bell import BELLPretrainer, ECGClassifier, ECGFeatures, load
 from sklearn_bell.datasets import load_ludb, make_ecg
 from sklearn_bell.exceptions import InvalidECGError, InvalidFileError
-from sklearn_bell.nn.encoders import VGG1d
+from sklearn_bell.nn.encoders import ResNet1d, VGG1d
 from sklearn_bell.plotting import LeadSimilarityDisplay
 from sklearn_bell.preprocessing import STANDARD_LEADS
 from sklearn_bell.pretraining._weights import FOLDER
@@ -203,14 +203,15 @@ def test_fit_adapts_to_the_length_of_records(ecg):
 
 
 def test_fit_continues_from_the_weights(ecg):
+    same_size = partial(ResNet1d, channels=(32, 64, 112), n_features=96)
     first, random = (
-        BELLPretrainer(weights=weights, max_epochs=1, lr=1e-6, random_state=0).fit(ecg.data)
-        for weights in (NAMES[0], None)
+        BELLPretrainer(max_epochs=1, lr=1e-6, random_state=0, **params).fit(ecg.data)
+        for params in ({"weights": NAMES[0]}, {"encoder": same_size})
     )
     expected = BELLPretrainer.from_pretrained().transform(ecg.data)
     correlation = [np.corrcoef(bell.transform(ecg.data).ravel(), expected.ravel())[0, 1]
                    for bell in (first, random)]  # fmt: skip
-    assert correlation[0] > 0.99 > correlation[1]
+    assert correlation[0] > 0.95 > correlation[1]
     assert first.lead_distances(ecg.data).shape == (12, 12)
 
 
