@@ -51,8 +51,8 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         Features for forests of extra trees, which vote with the network:
         :class:`sklearn_bell.ECGFeatures` for the leads and the sampling rate of the pretrainer, or
         a transformer of records, fitted on at most 1,024 labelled ones, evenly spaced, and passed
-        to :func:`sklearn_bell.load` again: ``load(path, features=classifier.features_)``. None:
-        the network predicts alone. A warm start keeps the features, and fits new forests.
+        to :func:`sklearn_bell.load` again: ``load(path, features=classifier.features_)``. With
+        None the network predicts alone. A warm start keeps the features, and fits new forests.
     n_trees : int, default=300
         Size of each forest. 0 leaves them out, and with them pseudo-labels (see Notes).
     dropout : float, default=0.0

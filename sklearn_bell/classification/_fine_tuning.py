@@ -85,9 +85,8 @@ class BaseFineTuning(TrainedEstimator):
         seen = (self._feature_forest or joint_forest).seen
         network = self._probabilities(self._linear(latents))
         share = 1 if self._multilabel else network[:, seen].sum(axis=1, keepdims=True)
-        return np.where(
-            seen, np.mean([network, *(share * vote for vote in votes)], axis=0), network
-        )
+        mean = np.mean([network, *(share * vote for vote in votes)], axis=0)
+        return np.where(seen, mean, network)
 
     def _linear(self, latents):
         """Return the logits of latents."""

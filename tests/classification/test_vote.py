@@ -1,5 +1,7 @@
 """Vote of the network and forests."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.special import expit, logit, softmax
@@ -21,6 +23,7 @@ from tests.classification._cases import TinyEncoder, tiny_classifier
 
 ECG = make_ecg(60, classes=["normal", "lbbb"], leads=["II", "V1"], random_state=0)
 X, Y = ECG.data, ECG.target
+X_NEW = make_ecg(40, classes=["normal", "lbbb"], leads=["II", "V1"], noise=4, random_state=1).data
 INDICATOR = np.stack([Y, 1 - Y, np.arange(60) % 2], axis=1)
 RATE = 100
 
@@ -49,14 +52,15 @@ def network_alone(classifier, X=X):
 @pytest.mark.parametrize("y", [Y, INDICATOR], ids=["classes", "indicator"])
 def test_probability_is_the_mean_of_network_and_forests(y):
     classifier = make_classifier(max_epochs=3).fit(X, y)
-    expected = [network_alone(classifier)]
-    features = ECGFeatures(RATE, lead_names=["lead0", "lead1"]).fit_transform(X)
-    for Z in (features, np.hstack([classifier._forward("latents", X), features])):
-        forest = ExtraTreesClassifier(30, random_state=classifier._net.seed)
-        votes = forest.fit(Z, y).predict_proba(Z)
+    expected = [network_alone(classifier, X_NEW)]
+    features = ECGFeatures(RATE, lead_names=["lead0", "lead1"]).fit(X)
+    latents = partial(classifier._forward, "latents")
+    for inputs in (features.transform, lambda x: np.hstack([latents(x), features.transform(x)])):
+        forest = ExtraTreesClassifier(30, random_state=classifier._net.seed).fit(inputs(X), y)
+        votes = forest.predict_proba(inputs(X_NEW))  # not of X, where every forest is right
         expected.append(np.stack([p[:, 1] for p in votes], axis=1) if y.ndim == 2 else votes)
     expected = np.mean(expected, axis=0)
-    np.testing.assert_allclose(classifier.predict_proba(X), expected, atol=0.003)
+    np.testing.assert_allclose(classifier.predict_proba(X_NEW), expected, atol=0.003)
 
 
 def test_logits_are_those_of_the_probabilities():
