@@ -16,16 +16,19 @@ _ROWS_AT_ONCE = 64
 class Forest:
     """Class probabilities of records by extra trees (Geurts et al., Machine Learning 2006).
 
-    The nodes of all trees follow one another. Records whose `feature` is at most the `threshold`
-    pass to the node after it, others to `child`. In a leaf, `feature` is -1, and `child` is its row
-    of `values`, probabilities in steps of 1/255. `seen` are the outputs that could be learnt: the
-    others have probability zero.
+    The nodes of all trees follow one another, depth first. A leaf has `feature` -1 and a row of
+    `values`, probabilities in steps of 1/255. Another node has a `threshold`: records whose feature
+    is at most that pass to the next node, others to the one after all that follow from it. `seen`
+    are the outputs that could be learnt: the others have probability zero.
     """
 
-    def __init__(self, roots, feature, threshold, child, values, seen, n_features):
-        self.roots, self.feature, self.threshold = roots, feature, threshold
-        self.child, self.values = child, values
+    def __init__(self, feature, threshold, values, seen, n_features):
+        self.feature, self.threshold, self.values = feature, threshold, values
         self.seen, self.n_features = seen, n_features
+        inside = feature >= 0
+        self._thresholds = np.zeros(len(feature), np.float32)
+        self._thresholds[inside] = threshold
+        self._roots, self._next = _find_next(inside)
 
     @classmethod
     def fit(cls, X, codes, weights, n_trees, seed):
@@ -38,18 +41,12 @@ class Forest:
             random_state=seed,
         ).fit(X, codes, sample_weight)
         trees = [estimator.tree_ for estimator in forest.estimators_]
-        counts = np.array([tree.node_count for tree in trees])
-        roots = np.cumsum(counts) - counts
         feature = np.concatenate([tree.feature for tree in trees])
         is_leaf = feature < 0
-        child = np.concatenate([tree.children_right for tree in trees]) + np.repeat(roots, counts)
-        child[is_leaf] = np.arange(is_leaf.sum())
         values = np.concatenate([tree.value for tree in trees])[is_leaf]
         return cls(
-            roots.astype(np.int32),
             np.where(is_leaf, -1, feature).astype(np.min_scalar_type(-X.shape[1])),
-            np.concatenate([tree.threshold for tree in trees]).astype(np.float32),
-            child.astype(np.int32),
+            np.concatenate([tree.threshold for tree in trees])[~is_leaf].astype(np.float32),
             np.round(255 * _outputs(values, forest.classes_, codes, weights)).astype(np.uint8),
             _seen(codes, weights),
             X.shape[1],
@@ -65,43 +62,59 @@ class Forest:
         return np.concatenate(batches)
 
     def _predict(self, X):
-        n_pairs = len(X) * len(self.roots)  # of a record and a tree
+        n_pairs = len(X) * len(self._roots)  # of a record and a tree
         pair, leaf = np.arange(n_pairs), np.empty(n_pairs, np.int32)
-        node, first = np.tile(self.roots, len(X)), pair // len(self.roots) * X.shape[1]
+        node, first = np.tile(self._roots, len(X)), pair // len(self._roots) * X.shape[1]
         flat_X = X.ravel()
         while len(node):
             feature = self.feature[node]
             inside = feature >= 0
             leaf[pair[~inside]] = node[~inside]
             pair, node, first = pair[inside], node[inside], first[inside]
-            is_left = flat_X[first + feature[inside]] <= self.threshold[node]
-            node = np.where(is_left, node + 1, self.child[node])
-        values = self.values[self.child[leaf]].reshape(len(X), len(self.roots), -1)
+            is_left = flat_X[first + feature[inside]] <= self._thresholds[node]
+            node = np.where(is_left, node + 1, self._next[node])
+        values = self.values[self._next[leaf]].reshape(len(X), len(self._roots), -1)
         return values.mean(axis=1, dtype=np.float64) / 255
 
     def get_state(self):
         """Return the arrays."""
-        return vars(self)
+        names = "feature", "threshold", "values", "seen", "n_features"
+        return {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_state(cls, state, n_outputs):
-        """Return a forest, or raise InvalidFileError if a path through it does not end."""
-        forest = cls(**state)
-        n_nodes, inside = len(forest.feature), forest.feature >= 0
-        positions = np.arange(n_nodes)
+        """Return a forest, or raise InvalidFileError if its nodes are not whole trees."""
+        feature, inside = state["feature"], state["feature"] >= 0
+        open_ends = np.cumsum(np.where(inside, 1, -1))
         is_valid = (
-            forest.values.shape[1:] == forest.seen.shape == (n_outputs,)
-            and len(forest.roots) > 0
-            and len(forest.threshold) == len(forest.child) == n_nodes
-            and not inside[-1:].any()
-            and (forest.child >= np.where(inside, positions + 1, 0)).all()
-            and (forest.child < np.where(inside, n_nodes, len(forest.values))).all()
-            and ((forest.roots >= 0) & (forest.roots < n_nodes)).all()
-            and ((forest.feature >= -1) & (forest.feature < forest.n_features)).all()
+            len(feature) > 0
+            and open_ends[-1] < open_ends[:-1].min(initial=0)
+            and len(state["threshold"]) == inside.sum()
+            and len(state["values"]) == (~inside).sum()
+            and state["values"].shape[1:] == state["seen"].shape == (n_outputs,)
+            and ((feature >= -1) & (feature < state["n_features"])).all()
         )
         if not is_valid:
             raise InvalidFileError("its forest has invalid nodes")
-        return forest
+        return cls(**state)
+
+
+def _find_next(inside):
+    """Return the roots, and for each node that of its right branch or the number of its leaf.
+
+    A node opens an end and a leaf closes one; the left branch is whole where as many are open as
+    before the node.
+    """
+    position, n_open = np.arange(len(inside)), np.cumsum(np.where(inside, 1, -1))
+    order = np.lexsort((position, n_open))
+    n_nodes, lowest = len(inside), n_open.min()
+    keys = (n_open[order] - lowest) * n_nodes + position[order]
+    end_keys = (n_open[inside] - 1 - lowest) * n_nodes + position[inside]
+    following = np.cumsum(~inside) - 1
+    following[inside] = order[np.searchsorted(keys, end_keys)] + 1
+    is_last = n_open < np.minimum.accumulate(np.append(0, n_open[:-1]))
+    roots = np.append(0, 1 + np.flatnonzero(is_last)[:-1])
+    return roots.astype(np.int32), following.astype(np.int32)
 
 
 def _row_weights(codes, weights):

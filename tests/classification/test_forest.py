@@ -77,15 +77,16 @@ def test_state_restores_the_forest():
 
 
 DAMAGE = {
-    "cycle": lambda state: state["child"].__setitem__(0, 0),
-    "child outside": lambda state: state["child"].__setitem__(0, 10**6),
-    "leaf outside": lambda state: state["child"].__setitem__(-1, 10**6),
-    "negative leaf": lambda state: state["child"].__setitem__(-1, -1),
-    "root outside": lambda state: state["roots"].__setitem__(0, 10**6),
+    "no end": lambda state: state.update(
+        feature=state["feature"][:-1], values=state["values"][:-1]
+    ),
     "no last leaf": lambda state: state["feature"].__setitem__(-1, 0),
     "lengths": lambda state: state.update(threshold=state["threshold"][1:]),
     "unknown feature": lambda state: state["feature"].__setitem__(0, 4),
-    "no trees": lambda state: state.update(roots=state["roots"][:0]),
+    "leaves": lambda state: state.update(values=state["values"][1:]),
+    "no trees": lambda state: state.update(
+        feature=state["feature"][:0], threshold=state["threshold"][:0], values=state["values"][:0]
+    ),
     "seen": lambda state: state.update(seen=state["seen"][:1]),
     "outputs": lambda state: state.update(values=state["values"][:, :1]),
 }
