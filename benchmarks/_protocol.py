@@ -302,18 +302,18 @@ def run(doc, rows, baseline, marks, file="{}", tasks=TASKS, on_request=()):
 
     Rows `on_request` run only when they are named. ``file`` names the file of figures of a task.
     """
-    options = read_options(doc, rows, on_request, tasks)
+    options = read_options(doc, rows, baseline, on_request, tasks)
     path = options.figures / f"{file.format(options.task)}.json"
     if not options.only_table:
         chosen = {name: rows[name] for name in options.rows}
         measure(chosen, load_task(options.task, options.data), path, options)
     figures = read_figures(path)
-    print_tables(figures, rows, baseline)
+    print_tables(figures, rows, options.baseline)
     missed = missed_marks(figures, marks)
     sys.exit("not above zero: " + "; ".join(missed) if missed else 0)
 
 
-def read_options(doc, rows, on_request, tasks):
+def read_options(doc, rows, baseline, on_request, tasks):
     """Read the command line of a comparison."""
     usual = [name for name in rows if name not in on_request]
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
@@ -323,6 +323,7 @@ def read_options(doc, rows, on_request, tasks):
     parser.add_argument("--rows", nargs="+", choices=rows, default=usual, metavar="NAME")
     parser.add_argument("--task", choices=tasks, default=tasks[0])
     parser.add_argument("--sizes", nargs="+", type=read_size, metavar="N")
+    parser.add_argument("--baseline", choices=rows, default=baseline, metavar="NAME")
     parser.add_argument("--only-table", action="store_true", help="compute nothing")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

@@ -16,10 +16,10 @@ _ROWS_AT_ONCE = 64
 class Forest:
     """Class probabilities of records by extra trees (Geurts et al., Machine Learning 2006).
 
-    The nodes of all trees follow one another, depth first. A leaf has `feature` -1 and a row of
-    `values`, probabilities in steps of 1/255. Another node has a `threshold`: records whose feature
-    is at most that pass to the next node, others to the one after all that follow from it. `seen`
-    are the outputs that could be learnt: the others have probability zero.
+    The nodes of all trees follow one another, depth first: a node, its left branch, then its right
+    one. A leaf has `feature` -1 and a row of `values`, probabilities in steps of 1/255. Any other
+    node has a `threshold`: records whose `feature` is at most that go left. `seen` are the outputs
+    that could be learnt: the others have probability zero.
     """
 
     def __init__(self, feature, threshold, values, seen, n_features):
@@ -77,7 +77,7 @@ class Forest:
         return values.mean(axis=1, dtype=np.float64) / 255
 
     def get_state(self):
-        """Return the arrays."""
+        """Return the arrays that a file needs; the others follow from these."""
         names = "feature", "threshold", "values", "seen", "n_features"
         return {name: getattr(self, name) for name in names}
 
@@ -100,10 +100,10 @@ class Forest:
 
 
 def _find_next(inside):
-    """Return the roots, and for each node that of its right branch or the number of its leaf.
+    """Return the roots, and for each node its right child, or for a leaf its number.
 
-    A node opens an end and a leaf closes one; the left branch is whole where as many are open as
-    before the node.
+    An inner node opens two branches and ends one, a leaf ends one. So the left branch of a node is
+    complete at the first leaf with as many open branches as before the node.
     """
     position, n_open = np.arange(len(inside)), np.cumsum(np.where(inside, 1, -1))
     order = np.lexsort((position, n_open))
