@@ -1,8 +1,10 @@
 """Labels of records: classes as integer codes, unlabelled rows, splits and class weights."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from sklearn.model_selection import GroupShuffleSplit
 from sklearn.utils import check_array, column_or_1d, compute_class_weight
@@ -12,6 +14,7 @@ from sklearn.utils.validation import check_consistent_length
 from sklearn_bell.exceptions import InvalidECGError
 
 _UNLABELLED = -1
+_MISSING_AS_TEXT = {"nan", "NaN", "None", "<NA>", "NaT"}
 
 
 class Labels(NamedTuple):
@@ -25,21 +28,52 @@ class Labels(NamedTuple):
 def read_labels(y, n_records, classes=None, fewest=2):
     """Return the labelled rows of y and their classes, or raise InvalidECGError.
 
-    A y of shape ``(n_records,)`` holds classes; -1 is unlabelled if two other classes occur, or if
-    the sorted `classes` are known and lack it. A y of shape ``(n_records, n_classes)`` is an
-    indicator, with rows of -1 for unlabelled records. Unknown classes must be at least `fewest`.
+    A y of shape ``(n_records,)`` holds classes; missing values (None, NaN, NA) are unlabelled. So
+    is -1 if two other classes occur, or if the sorted `classes` are known and lack it. A y of shape
+    ``(n_records, n_classes)`` is an indicator, with rows of missing values or -1 for unlabelled
+    records. Unknown classes must be at least `fewest`.
     """
     if y is None:
         raise InvalidECGError("This estimator requires y to be passed, but the target y is None.")
-    y = y.toarray() if sparse.issparse(y) else y
+    values = _as_array(y)
+    is_missing = pd.isna(values)
     try:
-        y = check_array(y, ensure_2d=False, dtype=None, ensure_min_samples=0, input_name="y")
-        check_consistent_length(np.empty(n_records), y)
+        check_consistent_length(np.empty(n_records), values)
+        if values.ndim == 2 and values.shape[1] > 1:
+            return _read_indicator(np.where(is_missing, _UNLABELLED, values), classes)
+        present = np.flatnonzero(~column_or_1d(is_missing))
+        options = {"ensure_2d": False, "dtype": None, "ensure_min_samples": 0, "input_name": "y"}
+        values = column_or_1d(values, warn=True)[present]
+        if values.dtype == object and not any(isinstance(label, str) for label in values):
+            values = np.array(values.tolist())
+        values = check_array(values, **options)
+    except InvalidECGError:
+        raise
     except ValueError as error:
-        raise InvalidECGError(f"{error} Mark unlabelled records by -1.") from error
-    if y.ndim == 2 and y.shape[1] > 1:
-        return _read_indicator(y, classes)
-    return _read_classes(column_or_1d(y, warn=True), classes, fewest)
+        raise InvalidECGError(f"{error} Mark unlabelled records by -1, None or NaN.") from error
+    labels = _read_classes(values, classes, fewest)
+    return labels._replace(rows=present[labels.rows])
+
+
+def _as_array(y):
+    """Return y as an array whose missing labels are NaN, None or NA."""
+    if sparse.issparse(y):
+        return y.toarray()
+    is_extension = isinstance(getattr(y, "dtype", None), pd.api.extensions.ExtensionDtype)
+    # as objects: NumPy would make the text "nan" of NaN beside text, and floats of nullable integers
+    y = np.asarray(y, dtype=object if isinstance(y, list | tuple) or is_extension else None)
+    if y.dtype.kind in "OUS" and y.ndim == 1:
+        if any(isinstance(label, Iterable) and not isinstance(label, str | bytes) for label in y):
+            raise InvalidECGError(
+                "y has a list of labels for a record. Encode them as an indicator of shape "
+                "(n_records, n_classes), with MultiLabelBinarizer of scikit-learn."
+            )
+        if texts := _MISSING_AS_TEXT & {str(label) for label in y if isinstance(label, str)}:
+            raise InvalidECGError(
+                f"y has the text {min(texts)!r}, which looks like a missing label that became text. "
+                "Mark unlabelled records by None or NaN."
+            )
+    return y
 
 
 def _read_indicator(y, classes):
@@ -66,10 +100,9 @@ def _read_classes(y, classes, fewest):
     is_text = [isinstance(label, str) for label in y.tolist()]
     if any(is_text) and (not all(is_text) or str(_UNLABELLED) in y):
         raise InvalidECGError(
-            "y mixes text and numbers, or has the text '-1'. Where some records are unlabelled, "
-            "encode the classes as 0, 1, ... (with LabelEncoder) and the unlabelled records as -1."
+            "y mixes text and numbers, or has the text '-1'. Mark unlabelled records by None or "
+            "NaN, or encode the classes as 0, 1, ... and the unlabelled records as -1."
         )
-    y = np.array(y.tolist()) if y.dtype == object and not any(is_text) else y
     try:
         check_classification_targets(y)
     except ValueError as error:

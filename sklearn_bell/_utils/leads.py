@@ -1,5 +1,10 @@
 """Names and order of the leads of an ECG."""
 
+import re
+from typing import NamedTuple
+
+import numpy as np
+
 from sklearn_bell.exceptions import InvalidECGError
 
 #: The twelve standard leads, in the order used wherever all twelve appear.
@@ -8,13 +13,28 @@ STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4",
 #: Eight leads; the other four are their sums and differences.
 INDEPENDENT_LEADS = ("II", "III", "V1", "V2", "V3", "V4", "V5", "V6")
 
-_SPELLING = {lead.lower(): lead for lead in STANDARD_LEADS}
+_SPELLING = {lead.lower(): lead for lead in (*STANDARD_LEADS, "MLII")}
+_DECORATED = re.compile(
+    r"(?:mdc_ecg_(?:lead|elec_potl)_|(?:lead|ecg|ekg)[ _-]+)?(?P<name>\w+?)"
+    r"(?:[ _]*[\[(]\s*[munµμ]?v\s*[\])])?",
+    re.IGNORECASE,
+)  # such as MDC_ECG_LEAD_I, Lead I, ECG II, I (mV)
+_AS_SUM_OF_I_AND_II = {
+    "I": (1.0, 0.0),
+    "II": (0.0, 1.0),
+    "III": (-1.0, 1.0),
+    "aVR": (-0.5, -0.5),
+    "aVL": (1.0, -0.5),
+    "aVF": (-0.5, 1.0),
+}
+_SUBSTITUTES = {"II": "MLII"}  # the modified limb lead of Holter recorders
 
 
 def standard_name(lead):
     """Return the usual spelling of a lead name, or an unknown name as it is."""
-    name = str(lead).strip()
-    return _SPELLING.get(name.lower(), name)
+    name = str(lead).strip().strip("'\"").strip()
+    match = _DECORATED.fullmatch(name)
+    return _SPELLING.get(match["name"].lower(), name) if match else name
 
 
 def lead_positions(leads, available):
@@ -27,6 +47,53 @@ def lead_positions(leads, available):
             f"No lead named {', '.join(missing)} among {', '.join(map(str, available))}."
         )
     return [positions[name.lower()] for name in names]
+
+
+class LeadMixture(NamedTuple):
+    """Leads as sums of available ones; `formulas` has those that are not available themselves."""
+
+    positions: tuple[tuple[int, ...], ...]  # of the terms of each lead
+    weights: tuple[tuple[float, ...], ...]
+    formulas: dict[str, str]
+
+    def __call__(self, x):
+        """Return the leads of ``(..., n_available, n_samples)``, in a new array."""
+        out = np.empty((*x.shape[:-2], len(self.positions), x.shape[-1]), x.dtype)
+        for row, (positions, weights) in enumerate(zip(self.positions, self.weights, strict=True)):
+            terms = x[..., list(positions), :]
+            factors = np.array(weights, x.dtype)[:, None]
+            out[..., row, :] = terms[..., 0, :] if len(positions) == 1 else (factors * terms).sum(-2)
+        return out
+
+
+def mix_leads(leads, available):
+    """Return the :class:`LeadMixture` of `leads`, or raise InvalidECGError.
+
+    Limb leads that are not available are sums of two others, and II may be MLII.
+    """
+    names = [standard_name(name) for name in available]
+    basis = [name for name in _AS_SUM_OF_I_AND_II if name in names][:2]
+    positions, weights, formulas = [], [], {}
+    for lead in map(standard_name, leads):
+        terms, factors = [lead], [1.0]
+        if lead.lower() not in map(str.lower, names):
+            if _SUBSTITUTES.get(lead) in names:
+                terms = [_SUBSTITUTES[lead]]
+                formulas[lead] = terms[0]
+            elif lead in _AS_SUM_OF_I_AND_II and len(basis) == 2:
+                matrix = np.array([_AS_SUM_OF_I_AND_II[name] for name in basis])
+                terms, factors = basis, np.linalg.solve(matrix.T, _AS_SUM_OF_I_AND_II[lead])
+                formulas[lead] = _formula(terms, factors)
+        positions.append(tuple(lead_positions(terms, names)))
+        weights.append(tuple(map(float, factors)))
+    return LeadMixture(tuple(positions), tuple(weights), formulas)
+
+
+def _formula(terms, factors):
+    """Return a sum as text, such as ``"II - I"``."""
+    pairs = sorted(zip(factors, terms, strict=True), reverse=True)
+    parts = [f"{'-' if w < 0 else '+'} {'' if abs(w) == 1 else f'{abs(w):.4g} '}{t}" for w, t in pairs]
+    return " ".join(parts).removeprefix("+ ")
 
 
 def check_lead_names(lead_names, n_leads):

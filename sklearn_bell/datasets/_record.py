@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_bell._utils.leads import STANDARD_LEADS, lead_positions, standard_name
+from sklearn_bell._utils.leads import STANDARD_LEADS, mix_leads, standard_name
 from sklearn_bell._utils.signal import resample
 from sklearn_bell.datasets._header import Header, Signal, read_header
 from sklearn_bell.exceptions import InvalidECGError
@@ -111,7 +111,8 @@ def read_record(path: str, target: TargetFormat, policy: ReadPolicy) -> DecodedR
     names = [standard_name(signal.name) for signal in header.signals]
     first = STANDARD_LEADS if set(STANDARD_LEADS) <= set(names) else ()
     leads = target.leads or tuple(dict.fromkeys([*first, *names]))
-    chosen = lead_positions(leads, names)
+    mixture = mix_leads(leads, names)
+    chosen = sorted({position for terms in mixture.positions for position in terms})
     repeated = [name for name, n in Counter(map(str.lower, names)).items() if n > 1]
     if any(names[i].lower() in repeated for i in chosen):
         raise InvalidECGError(f"it has more than one lead named {', '.join(repeated)}.")
@@ -129,7 +130,10 @@ def read_record(path: str, target: TargetFormat, policy: ReadPolicy) -> DecodedR
 
     digital = _read_digital(header, folder, n_frames)
     pairs = [(header.signals[i], digital[i]) for i in chosen]
-    signal = np.stack([_to_millivolts(*pair, target.adc_gain, policy.verify) for pair in pairs])
+    signal = np.zeros((len(names), n_frames * max(s.per_frame for s, _ in pairs)))
+    for i, pair in zip(chosen, pairs, strict=True):
+        signal[i] = _to_millivolts(*pair, target.adc_gain, policy.verify)
+    signal = mixture(signal)
     if target.duration is not None:  # one second more, for the edge of the filter
         signal = signal[:, : math.ceil((target.duration + 1) * rate)]
     _check_finite(signal, leads)

@@ -1,6 +1,7 @@
 """Labels: codes, unlabelled rows, and splits by group."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -42,6 +43,34 @@ def test_read_labels_takes_a_row_of_minus_ones_as_unlabelled():
 
 
 @pytest.mark.parametrize(
+    ("y", "classes"),
+    [
+        (["a", None, "b", "a"], ["a", "b"]),
+        (["a", np.nan, "b", "a"], ["a", "b"]),
+        (["a", pd.NA, "b", "a"], ["a", "b"]),
+        ([0, None, 1, 0], [0, 1]),
+        (np.array([0, np.nan, 1, 0]), [0, 1]),
+        (pd.Series(["a", None, "b", "a"], dtype="string"), ["a", "b"]),
+        (pd.Series([0, None, 1, 0], dtype="Int64"), [0, 1]),
+        (pd.Series([False, None, True, False], dtype="boolean"), [False, True]),
+        (pd.Series(["a", None, "b", "a"], dtype="category"), ["a", "b"]),
+    ],
+)
+def test_read_labels_takes_missing_values_as_unlabelled(y, classes):
+    labels = read_labels(y, 4)
+    np.testing.assert_array_equal(labels.rows, [0, 2, 3])
+    np.testing.assert_array_equal(labels.codes, [0, 1, 0])
+    assert labels.classes.tolist() == classes
+
+
+def test_read_labels_takes_a_row_of_missing_values_as_unlabelled():
+    labels = read_labels([[0, 1], [None, np.nan], [0, 0]], 3)
+    np.testing.assert_array_equal(labels.rows, [0, 2])
+    with pytest.raises(InvalidECGError, match="Row 1 of y is labelled for some classes"):
+        read_labels([[0, 1], [None, 1], [0, 0]], 3)
+
+
+@pytest.mark.parametrize(
     ("y", "classes", "rows", "codes"),
     [([-1, 2, -1], [0, 1, 2], [1], [2]), ([-1, 1, -1], [-1, 1], [0, 1, 2], [0, 1, 0])],
 )
@@ -56,8 +85,11 @@ def test_read_labels_with_known_classes(y, classes, rows, codes):
     [
         (None, "requires y to be passed"),
         ([0, 1], r"inconsistent numbers of samples: \[3, 2\]"),
-        ([0, 1, np.nan], "NaN.*by -1"),
-        (["a", "b", -1], "encode the classes as 0, 1"),  # numpy makes the text "-1" of it
+        (["a", "b", -1], "encode the classes as 0, 1"),
+        (np.array(["a", "b", np.nan]), "text 'nan', which looks like a missing label"),
+        ([["a"], ["a", "b"], []], "MultiLabelBinarizer"),
+        (pd.Series([["a"], ["b"], ["c"]]), "MultiLabelBinarizer"),
+        ([0, 1, np.inf], "infinity"),
         (np.array(["a", "b", -1], dtype=object), "encode the classes as 0, 1"),
         ([1, 1, 1], "only class is"),
         ([0.5, 1.5, 2.5], "Unknown label type"),
