@@ -60,7 +60,7 @@ def _as_array(y):
     if sparse.issparse(y):
         return y.toarray()
     is_extension = isinstance(getattr(y, "dtype", None), pd.api.extensions.ExtensionDtype)
-    # as objects: NumPy would make the text "nan" of NaN beside text, and floats of nullable integers
+    # NumPy would make the text "nan" of NaN beside text, and floats of nullable integers
     y = np.asarray(y, dtype=object if isinstance(y, list | tuple) or is_extension else None)
     if y.dtype.kind in "OUS" and y.ndim == 1:
         if any(isinstance(label, Iterable) and not isinstance(label, str | bytes) for label in y):
@@ -70,8 +70,8 @@ def _as_array(y):
             )
         if texts := _MISSING_AS_TEXT & {str(label) for label in y if isinstance(label, str)}:
             raise InvalidECGError(
-                f"y has the text {min(texts)!r}, which looks like a missing label that became text. "
-                "Mark unlabelled records by None or NaN."
+                f"y has the text {min(texts)!r}, which looks like a missing label that became "
+                "text. Mark unlabelled records by None or NaN."
             )
     return y
 

@@ -62,7 +62,9 @@ class LeadMixture(NamedTuple):
         for row, (positions, weights) in enumerate(zip(self.positions, self.weights, strict=True)):
             terms = x[..., list(positions), :]
             factors = np.array(weights, x.dtype)[:, None]
-            out[..., row, :] = terms[..., 0, :] if len(positions) == 1 else (factors * terms).sum(-2)
+            out[..., row, :] = (
+                terms[..., 0, :] if len(positions) == 1 else (factors * terms).sum(-2)
+            )
         return out
 
 
@@ -92,7 +94,9 @@ def mix_leads(leads, available):
 def _formula(terms, factors):
     """Return a sum as text, such as ``"II - I"``."""
     pairs = sorted(zip(factors, terms, strict=True), reverse=True)
-    parts = [f"{'-' if w < 0 else '+'} {'' if abs(w) == 1 else f'{abs(w):.4g} '}{t}" for w, t in pairs]
+    parts = [
+        f"{'-' if w < 0 else '+'} {'' if abs(w) == 1 else f'{abs(w):.4g} '}{t}" for w, t in pairs
+    ]
     return " ".join(parts).removeprefix("+ ")
 
 

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import numpy as np
 from scipy import signal
 
 PAPER_SPEED = 25.0  # mm/s
@@ -29,3 +30,24 @@ def resample(x, sampling_rate_in, sampling_rate_out):
     first = x[..., :1]
     y = signal.resample_poly(x - first, ratio.numerator, ratio.denominator, axis=-1, padtype="edge")
     return (y[..., :n_samples] + first).astype(x.dtype, copy=False)
+
+
+def fill_gaps(x, n_longest):
+    """Interpolate gaps (NaN) of at most `n_longest` samples linearly; return x and their number.
+
+    A gap at an end takes the nearest value. A signal without any value stays as it is.
+    """
+    missing = np.isnan(x)
+    if n_longest < 1 or not missing.any():
+        return x, 0
+    x, n_filled = x.copy(), 0
+    for index in np.ndindex(x.shape[:-1]):
+        known = ~missing[index]
+        if known.all() or not known.any():
+            continue
+        edges = np.flatnonzero(np.diff(known, prepend=True, append=True)).reshape(-1, 2)
+        short = edges[np.diff(edges, axis=1)[:, 0] <= n_longest]
+        gaps = np.concatenate([np.arange(*edge) for edge in short] or [[]]).astype(int)
+        x[index][gaps] = np.interp(gaps, np.flatnonzero(known), x[index][known])
+        n_filled += len(gaps)
+    return x, n_filled

@@ -13,7 +13,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils import Bunch
 
 from sklearn_bell._utils.warn import warn_caller
-from sklearn_bell.datasets._record import ReadPolicy, resolve_inside
+from sklearn_bell.datasets._files import ReadPolicy, resolve_inside
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 
 Loaded: TypeAlias = Bunch | tuple[np.ndarray, np.ndarray]

@@ -17,7 +17,7 @@ _NUMBER = r"[+-]?(?:\d{1,20}\.?\d{0,20}|\.\d{1,20})(?:[eE][+-]?\d{1,2})?"  # is 
 _COUNT, _INTEGER = r"\d{1,15}", r"[+-]?\d{1,15}"
 _RECORD_LINE = re.compile(
     rf"""
-    (?P<name>[^\s/]+) (?P<segments>/\d+)? \s+ (?P<n_signals>{_COUNT})
+    (?P<name>\S+?) (?P<segments>/\d+)? \s+ (?P<n_signals>{_COUNT})
     (?: \s+ (?P<rate>{_NUMBER}) (?:/{_NUMBER} (?:\({_NUMBER}\))? )?
         (?: \s+ (?P<n_frames>{_COUNT}) (?: \s+ .* )?  # time and date, in any form
     )? )?
@@ -82,6 +82,11 @@ def read_header(path: str) -> Header:
     if not 1e-6 <= rate <= 1e9:
         raise InvalidECGError(f"expected a sampling rate of 1e-6 to 1e9 Hz, got {rate:g} Hz.")
     signals = tuple(_parse_signal(number, line) for number, line in enumerate(lines[1:]))
+    if all(signal.file == "~" for signal in signals):
+        raise InvalidECGError(
+            "it is the layout of a record of several segments, as in MIMIC, and has no samples. "
+            "Read the segments as records instead."
+        )
     return Header(signals, rate, int(record["n_frames"] or 0) or None)
 
 
@@ -99,9 +104,9 @@ def _read_lines(path: str) -> list[str]:
     if len(content) > _MAX_BYTES:
         raise InvalidECGError(f"its header is larger than {_MAX_BYTES} bytes.")
     try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidECGError(f"its header is not text in UTF-8 ({error}).") from error
+        text = content.decode("utf-8-sig")  # Windows may write a byte order mark
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")  # comments of older programs
     lines = [line.replace("\t", " ").strip() for line in re.split(r"\r?\n|\r", text)]
     return [line for line in lines if line]
 

@@ -13,8 +13,10 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 
 from sklearn_bell.datasets._base import Loaded, Source, binarize, read_table
 from sklearn_bell.datasets._download import download_if_absent
-from sklearn_bell.datasets._record import ReadPolicy, TargetFormat
-from sklearn_bell.datasets._wfdb import CONSTRAINTS, check_leads, read_labelled
+from sklearn_bell.datasets._files import ReadPolicy
+from sklearn_bell.datasets._reading import check_leads
+from sklearn_bell.datasets._record import TargetFormat
+from sklearn_bell.datasets._wfdb import CONSTRAINTS, read_labelled
 
 LUDB = Source(
     name="LUDB",
@@ -109,7 +111,7 @@ def load_ludb(
     >>> from sklearn_bell.datasets import load_ludb
     >>> X, y = load_ludb(task="hypertrophy", return_X_y=True)  # doctest: +SKIP
     """
-    target_format = TargetFormat(check_leads(leads), sampling_rate, adc_gain=1000.0)  # microvolts
+    target_format = TargetFormat(check_leads(leads), sampling_rate)
     if download_if_missing:
         download_if_absent(LUDB, data_home, ("",), n_connections, verbose)
     folder = LUDB.find(data_home)
@@ -131,6 +133,7 @@ def load_ludb(
     rows = {"target": target, "groups": table.index.to_numpy(), "metadata": table}
     policy = ReadPolicy(folder, allow_links=allow_links)
     options = {"task": task, "unlabelled": unlabelled, "n_jobs": n_jobs, "out": out}
+    options["adc_gain"] = 1000.0  # microvolts; the headers have others
     bunch = read_labelled(names, labelled, rows, target_format, policy, **options)
     bunch.update(target_names=target_names, DESCR=LUDB.description)
     return (bunch.data, bunch.target) if return_X_y else bunch

@@ -1,0 +1,31 @@
+"""Guards of files: what may be opened, and errors as results."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import NamedTuple
+
+from sklearn_bell.exceptions import InvalidECGError
+
+
+class ReadPolicy(NamedTuple):
+    """Checks of the files."""
+
+    root: str | os.PathLike[str] | None = None  # holds all files; None: the folder of the record
+    verify: bool = True  # compare samples with length and checksum in the header
+    allow_links: bool = False  # out of the root
+
+
+def resolve_inside(folder: str | os.PathLike[str], name: str, policy: ReadPolicy) -> str:
+    """Return the path of a regular file, inside the root of the policy once links are followed."""
+    if name in (".", "..") or any(separator in name for separator in "/\\:\0"):
+        raise InvalidECGError(f"its header points outside its own folder, to {name}.")
+    path = os.path.join(folder, name)
+    root = os.path.realpath(policy.root or folder)
+    if not policy.allow_links and os.path.commonpath([os.path.realpath(path), root]) != root:
+        problem = f"its file {name} is a link out of {root}"
+        raise InvalidECGError(f"{problem}. Pass allow_links=True if you trust it.")
+    if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would block
+        raise InvalidECGError(f"its file {name} is not a regular file.")
+    return path
