@@ -32,22 +32,24 @@ def resample(x, sampling_rate_in, sampling_rate_out):
     return (y[..., :n_samples] + first).astype(x.dtype, copy=False)
 
 
+def find_gaps(values):
+    """Return the beginning and end of each gap (NaN) as a slice, ``(n_gaps, 2)``."""
+    return np.flatnonzero(np.diff(~np.isnan(values), prepend=True, append=True)).reshape(-1, 2)
+
+
 def fill_gaps(x, n_longest):
     """Interpolate gaps (NaN) of at most `n_longest` samples linearly; return x and their number.
 
     A gap at an end takes the nearest value. A signal without any value stays as it is.
     """
-    missing = np.isnan(x)
-    if n_longest < 1 or not missing.any():
+    if n_longest < 1 or not np.isnan(x).any():
         return x, 0
     x, n_filled = x.copy(), 0
-    for index in np.ndindex(x.shape[:-1]):
-        known = ~missing[index]
-        if known.all() or not known.any():
-            continue
-        edges = np.flatnonzero(np.diff(known, prepend=True, append=True)).reshape(-1, 2)
-        short = edges[np.diff(edges, axis=1)[:, 0] <= n_longest]
-        gaps = np.concatenate([np.arange(*edge) for edge in short] or [[]]).astype(int)
-        x[index][gaps] = np.interp(gaps, np.flatnonzero(known), x[index][known])
-        n_filled += len(gaps)
+    for values in x.reshape(-1, x.shape[-1]):
+        known = np.flatnonzero(~np.isnan(values))
+        gaps = [np.arange(*gap) for gap in find_gaps(values) if np.ptp(gap) <= n_longest]
+        if gaps and len(known):
+            missing = np.concatenate(gaps)
+            values[missing] = np.interp(missing, known, values[known])
+            n_filled += len(missing)
     return x, n_filled

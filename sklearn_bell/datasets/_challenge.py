@@ -71,6 +71,7 @@ def load_challenge(
     task: str = "challenge2021",
     sampling_rate: float | None = None,
     duration: float | None = 10.0,
+    max_gap: float = 0.0,
     leads: Sequence[str] | None = None,
     unlabelled: bool = False,
     n_jobs: int | None = None,
@@ -100,8 +101,9 @@ def load_challenge(
         as the same; or every code that appears in a record.
     sampling_rate : float, default=None
         In Hz. By default that of the first record: most have 500, PTB 1000, St Petersburg 257.
-    duration, on_error, verify : default=10.0, "raise", True
-        As in :func:`read_wfdb`; the duration is in seconds.
+    duration, max_gap, on_error, verify : default=10.0, 0.0, "raise", True
+        As in :func:`read_wfdb`, in seconds. Some records, such as E04603 of Georgia, have R peaks
+        that are cut off: ``max_gap=0.1`` interpolates them.
     leads, unlabelled, n_jobs, out, allow_links, download_if_missing, n_connections, verbose, \
             return_X_y
         As in :func:`load_ptbxl`. All sources of the Challenge 2021 have about 10 GB.
@@ -145,7 +147,7 @@ def load_challenge(
     >>> bunch.data.shape, bunch.target_names[bunch.target[0] == 1].tolist()
     ((1, 2, 5000), ['CRBBB|RBBB', 'NSR'])
     """
-    target_format = TargetFormat(check_leads(leads), sampling_rate, duration)
+    target_format = TargetFormat(check_leads(leads), sampling_rate, duration, max_gap=max_gap)
     home = get_data_home(folder)
     training = home / CHALLENGE_2021.folders[0] / "training"
     if download_if_missing:

@@ -122,7 +122,7 @@ def load_ptbxl(
             All classes of the task, sorted, whatever the folds.
         groups, fold : ndarray of shape (n_records,)
             The patients, and the publisher's folds.
-        lead_names, sampling_rate, units, record_names, skipped, padded
+        lead_names, sampling_rate, units, record_names, derived_leads, filled, skipped, padded
             As from :func:`read_wfdb`; names are such as ``records100/00000/00001_lr``.
         metadata : DataFrame of n_records rows
             The publisher's table, with age, sex and the rest, indexed by ``ecg_id``.

@@ -51,7 +51,7 @@ def read_records(
         """Yield the windows of the records; skip or raise errors."""
         for name, result in zip(names, results, strict=True):
             if isinstance(result, DecodedRecord):
-                found[name] = result._replace(windows=result.windows[:, :0, :0])
+                found[name] = result._replace(windows=np.empty((len(result.windows), 0, 0)))
                 yield result.windows
             elif not skip or isinstance(result, LengthMismatch):
                 raise InvalidECGError(f"Record {name}: {result}") from result

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_bell._utils.leads import STANDARD_LEADS, mix_leads, standard_name
-from sklearn_bell._utils.signal import fill_gaps, resample
+from sklearn_bell._utils.signal import fill_gaps, find_gaps, resample
 from sklearn_bell.exceptions import InvalidECGError
 
 #: Factors to mV of units in lower case; there are two letters mu.
@@ -87,10 +87,10 @@ def read_record(path: str, target: TargetFormat, open_record) -> DecodedRecord:
     if target.duration is not None and target.step is None:  # one second for the filter's edge
         signal = signal[:, : math.ceil((target.duration + 1) * rate)]
     signal, n_filled = fill_gaps(signal, round(target.max_gap * rate))
-    _check_finite(signal, leads)
+    _check_finite(signal, leads, rate)
     check_size(len(leads) * signal.shape[1] * target_rate / rate)
     signal = resample(signal, rate, target_rate)
-    _check_finite(signal, leads)  # a filter overshoots
+    _check_finite(signal, leads, target_rate)  # a filter overshoots
     n_available = signal.shape[1]
     n_samples = _target_length(target, target_rate, n_available)
     check_size(len(leads) * n_samples)
@@ -139,10 +139,16 @@ def _target_length(target: TargetFormat, rate: float, n_available: int) -> int:
     return n_samples
 
 
-def _check_finite(signal: np.ndarray, leads: Sequence[str]) -> None:
+def _check_finite(signal: np.ndarray, leads: Sequence[str], rate: float) -> None:
     """Refuse NaN (which marks invalid samples), infinities and overflow of float32."""
     bad = ~(np.abs(signal) <= np.finfo(np.float32).max)
     if bad.any():
         lead, sample = np.argwhere(bad)[0]
         problem = f"it has {bad.sum()} samples that are not finite (marked as invalid?)"
-        raise InvalidECGError(f"{problem}, first in lead {leads[lead]} at sample {sample}.")
+        first = f"first in lead {leads[lead]} at sample {sample}"
+        gaps = [np.ptp(gap) for values in signal for gap in find_gaps(values)]
+        remedy = ""
+        if gaps and max(gaps) < signal.shape[1]:
+            seconds = math.ceil(1000 * max(gaps) / rate) / 1000
+            remedy = f" A reader with max_gap={seconds:g} (seconds) interpolates them."
+        raise InvalidECGError(f"{problem}, {first}.{remedy}")

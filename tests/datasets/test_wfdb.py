@@ -14,7 +14,7 @@ import wfdb
 from joblib import Parallel, delayed
 from joblib.externals.loky import reusable_executor
 
-from sklearn_bell.datasets import _wfdb, read_wfdb
+from sklearn_bell.datasets import _reading, read_wfdb
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 
 TWELVE = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
@@ -125,8 +125,128 @@ def test_skewed_lead_is_shifted_after_checksum(tmp_path, skew, per_frame):
     begin = skew * per_frame
     expected = digital[begin : begin + 50 * per_frame, 0] / 1000
     np.testing.assert_allclose(data, expected, rtol=1e-6)
-    with pytest.raises(InvalidECGError, match=f"{begin} samples that are not finite"):
-        read_wfdb([tmp_path / "a"])  # the end is missing
+    assert read_wfdb([tmp_path / "a"]).data.shape[-1] == 600 - begin  # the end is missing
+
+
+# Leads, gaps, windows ---------------------------------------------------------------------------
+
+
+def test_limb_leads_are_computed_when_asked_for(tmp_path):
+    i, ii = write(tmp_path, "a").T / 1000
+    bunch = read_wfdb([tmp_path / "a"], leads=["aVF", "III", "I", "avr", "aVL"])
+    expected = [ii - i / 2, ii - i, i, -(i + ii) / 2, i - ii / 2]
+    np.testing.assert_allclose(bunch.data[0], expected, atol=1e-6)
+    assert bunch.lead_names == ["aVF", "III", "I", "aVR", "aVL"]
+    assert bunch.derived_leads == {
+        "aVF": "II - 0.5 I",
+        "III": "II - I",
+        "aVR": "-0.5 I - 0.5 II",
+        "aVL": "I - 0.5 II",
+    }
+    assert read_wfdb([tmp_path / "a"]).derived_leads == {}
+    assert read_wfdb([tmp_path / "a"]).lead_names == ["I", "II"]
+
+
+def test_leads_of_a_record_are_not_replaced_by_computed_ones(tmp_path):
+    digital = write(tmp_path, "a", ["I", "II", "III"])
+    bunch = read_wfdb([tmp_path / "a"], leads=["III"])
+    np.testing.assert_allclose(bunch.data[0, 0], digital[:, 2] / 1000, rtol=1e-6)
+    assert bunch.derived_leads == {}
+
+
+def test_one_limb_lead_gives_no_other(tmp_path):
+    write(tmp_path, "a", ["I", "V1"])
+    with pytest.raises(InvalidECGError, match="No lead named III among I, V1"):
+        read_wfdb([tmp_path / "a"], leads=["III"])
+
+
+@pytest.mark.parametrize(
+    "name", ["Lead II", "ECG II", "ekg ii", "MDC_ECG_LEAD_II", "'II'", "II (mV)"]
+)
+def test_usual_names_of_leads_are_known(tmp_path, name):
+    digital = write(tmp_path, "a", [name])
+    bunch = read_wfdb([tmp_path / "a"], leads=["II"])
+    np.testing.assert_allclose(bunch.data[0, 0], digital[:, 0] / 1000, rtol=1e-6)
+    assert read_wfdb([tmp_path / "a"]).lead_names == ["II"]
+
+
+def test_mlii_is_read_as_ii_and_told(tmp_path):
+    digital = write(tmp_path, "a", ["MLII", "V5"])
+    bunch = read_wfdb([tmp_path / "a"], leads=["II"])
+    np.testing.assert_allclose(bunch.data[0, 0], digital[:, 0] / 1000, rtol=1e-6)
+    assert bunch.derived_leads == {"II": "MLII"}
+    assert read_wfdb([tmp_path / "a"]).lead_names == ["MLII", "V5"]
+
+
+def test_rename_gives_leads_their_names(tmp_path):
+    digital = write(tmp_path, "a", ["CH1", "ch2"])
+    bunch = read_wfdb([tmp_path / "a"], leads=["V1", "II"], rename={"ch1": "II", "CH2": "v1"})
+    np.testing.assert_allclose(bunch.data[0], digital.T[::-1] / 1000, rtol=1e-6)
+
+
+def test_short_gaps_are_interpolated_and_counted(tmp_path):
+    digital = np.repeat(np.arange(200)[:, None], 2, axis=1)
+    digital[[50, 51], 0] = digital[[0, 199], 1] = -32768  # invalid samples
+    write(tmp_path, "a", digital=digital)
+    write(tmp_path, "b")
+    with pytest.raises(InvalidECGError, match=r"not finite.*max_gap=0.02 "):
+        read_wfdb([tmp_path / "a"])
+    with pytest.raises(InvalidECGError, match="not finite"):
+        read_wfdb([tmp_path / "a"], max_gap=0.01)
+    bunch = read_wfdb([tmp_path / "a", tmp_path / "b"], max_gap=0.02)
+    expected = np.arange(200.0)
+    np.testing.assert_allclose(bunch.data[0, 0], expected / 1000, rtol=1e-6)
+    np.testing.assert_allclose(bunch.data[0, 1], np.clip(expected, 1, 198) / 1000, rtol=1e-6)
+    assert bunch.filled == {str(tmp_path / "a"): 4}
+
+
+def test_windows_cover_long_records(tmp_path):
+    long = write(tmp_path, "long", ["I"], n=1050)
+    short = write(tmp_path, "short", ["I"], n=300, seed=1)
+    paths = [tmp_path / "long", tmp_path / "short"]
+    bunch = read_wfdb(paths, duration=3, step=2.5)
+    expected = [long[start : start + 300, 0] for start in (0, 250, 500, 750)] + [short[:, 0]]
+    np.testing.assert_allclose(bunch.data[:, 0], np.array(expected) / 1000, rtol=1e-6)
+    np.testing.assert_array_equal(bunch.start, [0, 2.5, 5, 7.5, 0])
+    assert bunch.record_names.tolist() == [str(paths[0])] * 4 + [str(paths[1])]
+    on_disk = read_wfdb(paths, duration=3, step=2.5, out=tmp_path / "windows.npy")
+    np.testing.assert_array_equal(on_disk.data, bunch.data)
+    with pytest.raises(InvalidECGError, match="Pass duration="):
+        read_wfdb(paths, step=2.5)
+
+
+# Files ------------------------------------------------------------------------------------------
+
+
+def test_list_of_folders_is_followed(tmp_path):
+    (tmp_path / "part/inner").mkdir(parents=True)
+    write(tmp_path / "part", "a")
+    write(tmp_path / "part/inner", "b")
+    (tmp_path / "RECORDS").write_text("part/\n")
+    (tmp_path / "part/RECORDS").write_text("a\ninner/\n")
+    (tmp_path / "part/inner/RECORDS").write_bytes(b"\xef\xbb\xbfb\n")  # a byte order mark
+    assert read_wfdb(tmp_path).record_names.tolist() == ["part/a", "part/inner/b"]
+
+
+@pytest.mark.parametrize("line", ["/", "../", "part/../../", "./"])
+def test_list_of_folders_outside_or_without_end_raises(tmp_path, line):
+    (tmp_path / "RECORDS").write_text(f"{line}\n")
+    with pytest.raises(InvalidECGError, match="RECORDS"):
+        read_wfdb(tmp_path)
+
+
+def test_headers_with_byte_order_mark_or_in_latin_1_are_read(tmp_path):
+    expected = write(tmp_path, "a").T / 1000
+    content = (tmp_path / "a.hea").read_bytes()
+    for changed in (b"\xef\xbb\xbf" + content, content + "# M\xfcller\n".encode("latin-1")):
+        (tmp_path / "a.hea").write_bytes(changed)
+        np.testing.assert_allclose(read_wfdb([tmp_path / "a"]).data[0], expected, rtol=1e-6)
+
+
+def test_record_line_may_have_a_folder(tmp_path):
+    write(tmp_path, "a")
+    edit(tmp_path / "a.hea", "a 2 100", "00000/a 2 100")
+    assert read_wfdb([tmp_path / "a"]).data.shape == (1, 2, 200)
 
 
 @pytest.mark.parametrize("linked", [["a.hea"], ["a.dat"], ["a.hea", "a.dat"]])
@@ -413,7 +533,13 @@ BAD = {
         lambda f: (f / "bad.hea").write_text("no header\nat all"),
         "an invalid line",
     ),
-    "no text": (lambda f: (f / "bad.hea").write_bytes(b"\xff\xfe"), "is not text in UTF-8"),
+    "no text": (lambda f: (f / "bad.hea").write_bytes(b"\xff\xfe"), "its header has no signals"),
+    "layout": (
+        lambda f: (f / "bad.hea").write_text(
+            "bad 2 100 0\n~ 0 1 16 0 0 0 0 I\n~ 0 1 16 0 0 0 0 II"
+        ),
+        "layout of a record of several segments, as in MIMIC",
+    ),
     "endless header": (lambda f: (f / "bad.hea").write_text("#\n" * 2**20), "larger than 1048576"),
     "endless line": (lambda f: with_header(f, "/mV", "/m" + "V" * 2000), "an invalid line"),
     "many signals": (
@@ -588,8 +714,8 @@ def test_invalid_parameter_raises(tmp_path, parameters):
 @pytest.fixture
 def archive(tmp_path, monkeypatch):
     """Return a folder of 11 records; the first, one in the middle and the last are invalid."""
-    monkeypatch.setattr(_wfdb, "_BYTES_AT_ONCE", 0)  # several chunks
-    monkeypatch.setattr(_wfdb, "_RECORDS_PER_TASK", 1)
+    monkeypatch.setattr(_reading, "_BYTES_AT_ONCE", 0)  # several chunks
+    monkeypatch.setattr(_reading, "_RECORDS_PER_TASK", 1)
     folder = tmp_path / "archive"
     folder.mkdir()
     for i in range(11):
@@ -660,8 +786,8 @@ def test_failure_leaves_out_file_untouched(archive, tmp_path):
 
 
 def test_out_bounds_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(_wfdb, "_BYTES_AT_ONCE", 2**18)
-    monkeypatch.setattr(_wfdb, "_RECORDS_PER_TASK", 1)
+    monkeypatch.setattr(_reading, "_BYTES_AT_ONCE", 2**18)
+    monkeypatch.setattr(_reading, "_RECORDS_PER_TASK", 1)
     for i in range(30):
         write(tmp_path, f"r{i}", ["I"], n=50_000, digital=np.full((50_000, 1), i))
     records = [tmp_path / f"r{i}" for i in range(30)]
@@ -691,7 +817,7 @@ def test_bunch_entries_match_docstring(tmp_path):
     write(tmp_path, "a")
     returns = read_wfdb.__doc__.split("Returns\n")[1].split("Raises\n")[0]
     documented = re.findall(r"^ +(\w+) : ", returns, flags=re.MULTILINE)[1:]
-    assert sorted(documented) == sorted(read_wfdb([tmp_path / "a"]))
+    assert sorted(documented) == sorted(read_wfdb([tmp_path / "a"], duration=1, step=1))
 
 
 @pytest.mark.slow
