@@ -93,11 +93,11 @@ def mix_leads(leads, available):
 
 def _formula(terms, factors):
     """Return a sum as text, such as ``"II - I"``."""
-    pairs = sorted(zip(factors, terms, strict=True), reverse=True)
-    parts = [
-        f"{'-' if w < 0 else '+'} {'' if abs(w) == 1 else f'{abs(w):.4g} '}{t}" for w, t in pairs
-    ]
-    return " ".join(parts).removeprefix("+ ")
+    text = ""
+    for factor, term in sorted(zip(factors, terms, strict=True), key=lambda pair: -pair[0]):
+        size = "" if abs(factor) == 1 else f"{abs(factor):.4g} "
+        text += f" {'-' if factor < 0 else '+'} {size}{term}"
+    return text[3:] if text.startswith(" + ") else f"-{text[3:]}"
 
 
 def check_lead_names(lead_names, n_leads):
