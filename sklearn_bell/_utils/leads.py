@@ -37,6 +37,11 @@ def standard_name(lead):
     return _SPELLING.get(match["name"].lower(), name) if match else name
 
 
+def is_known_lead(name):
+    """Return whether a name means one of the twelve leads, or MLII."""
+    return standard_name(name).lower() in _SPELLING
+
+
 def lead_positions(leads, available):
     """Return the positions of `leads` in `available`, ignoring case."""
     positions = {standard_name(name).lower(): position for position, name in enumerate(available)}

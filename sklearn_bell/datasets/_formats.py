@@ -1,139 +1,134 @@
-"""Readers of records from files of several formats: WFDB, CSV and .npy."""
+"""Formats of ECG files, recognised by content, and records of those that hospitals export."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
-import pandas as pd
-from sklearn.utils import Bunch
 
-from sklearn_bell._utils.leads import lead_positions, standard_name
-from sklearn_bell.datasets._wfdb import read_wfdb
+from sklearn_bell.datasets._files import ReadPolicy, resolve_inside
+from sklearn_bell.datasets._record import MILLIVOLTS, Recording, check_size
 from sklearn_bell.exceptions import InvalidECGError
 
-_NOT_LEADS = {"", "index", "time", "t"}  # columns that other programs write beside leads
-_EXPECTED = "expected cells separated by commas: a header of leads, then a line in mV per sample"
+_N_SNIFFED = 8192  # bytes at the beginning
+_MAX_BYTES = 2**28  # of a file: XML takes several bytes for a sample
+_ROOT = re.compile(rb"<\s*(?:\w+:)?([A-Za-z][\w.-]*)[\s>/]")
+_XML = {  # by the name of the first element
+    b"RestingECG": "GE MUSE XML",
+    b"CardiologyXML": "GE CardioSoft XML",
+    b"AnnotatedECG": "HL7 aECG",
+    b"restingecgdata": "Philips Sierra XML",
+    b"ECG": "Mortara XML",
+}
+_EDF, _BDF = "EDF", "BDF"
+_BINARY = (  # offset, bytes, name
+    (128, b"DICM", "DICOM"),
+    (16, b"SCPECG", "SCP-ECG"),
+    (0, b"\xffBIOSEMI", _BDF),
+    (0, b"0       ", _EDF),
+    (0, b"ISHNE1.0", "ISHNE"),
+    (0, b"ANN  1.0", "ISHNE annotations"),
+    (0, b"\x93NUMPY", "NumPy"),
+    (0, b"\x89HDF", "HDF5"),
+    (0, b"MATLAB 5.0", "MATLAB"),
+    (0, b"PK\x03\x04", "ZIP"),
+    (0, b"\x1f\x8b", "gzip"),
+    (0, b"PAR1", "Parquet"),
+    (0, b"%PDF", "PDF"),
+)
+#: Formats of hospital exports, which need the extra ``formats``.
+EXPORTS = {*_XML.values(), "DICOM", "SCP-ECG", _EDF, _BDF, "ISHNE"} - {"GE CardioSoft XML"}
+_INSTALL = "Install it with: pip install sklearn_bell[formats]"
 
 
-def load_records(path: Path, leads, sampling_rate, duration, out: Path | None = None) -> Bunch:
-    """Read records in mV from a folder of WFDB or CSV files, or from one file or ``.npy`` array.
-
-    `sampling_rate` and `duration` convert WFDB records; other files require their rate and keep
-    their length. `leads` name those of ``.npy``.
-    """
-    is_record = path.with_name(f"{path.name}.hea").exists()  # named without its extension
-    if not is_record and not path.exists():
-        raise InvalidECGError(f"there is no folder or file {path}")
-    files = [path]
-    if path.is_dir() and not is_record:
-        files = sorted(path.rglob("*.hea")) or sorted(path.rglob("*.csv"))
-        if not files:
-            raise InvalidECGError(f"{path} has no WFDB records (files *.hea) and no .csv files")
-    kind = files[0].suffix
-    if kind not in (".npy", ".csv"):
-        options = {"leads": leads, "sampling_rate": sampling_rate, "duration": duration}
-        return read_wfdb(files, on_error="skip", n_jobs=-1, out=out, **options)
-    if sampling_rate is None:
-        raise InvalidECGError(f"{path} has no sampling rate: give --sampling-rate")
-    ecg = read_csv(files, leads) if kind == ".csv" else _read_npy(path, leads)
-    ecg.sampling_rate = sampling_rate
-    return ecg
+def recognize(path: str | os.PathLike[str]) -> str | None:
+    """Return the name of the format of a file by its content, None if it is not known."""
+    with open(path, "rb") as file:
+        start = file.read(_N_SNIFFED)
+    for offset, mark, name in _BINARY:
+        if start[offset : offset + len(mark)] == mark:
+            return name
+    if int.from_bytes(start[2:6], "little") == os.path.getsize(path) > 136:
+        return "SCP-ECG"  # of programs that leave its mark out
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text.startswith(b"<") or start.startswith((b"\xff\xfe<", b"\xfe\xff\x00<")):
+        elements = _ROOT.findall(start.replace(b"\x00", b""))  # of UTF-16
+        return next((_XML[name] for name in elements if name in _XML), "XML")
+    if start and b"\x00" not in start:
+        first = text.splitlines()[0] if text else b""
+        if re.search(rb"[,;\t]", first):
+            return "CSV"
+    return None
 
 
-def _read_npy(path: Path, leads: Sequence[str] | None) -> Bunch:
+def open_export(path: str, policy: ReadPolicy, name: str) -> Recording:
+    """Open a file of one of the `EXPORTS`. Errors state the cause only."""
+    folder, file = os.path.split(path)
+    resolve_inside(folder, file, policy)
+    if (size := os.path.getsize(path)) > _MAX_BYTES:
+        raise InvalidECGError(f"expected at most {_MAX_BYTES} bytes of {name}, got {size}.")
+    is_edf = name in (_EDF, _BDF)
+    module = "pyedflib" if is_edf else "ecgdatakit"
+    if find_spec(module) is None:
+        raise InvalidECGError(f"it is {name}, which needs the package {module}. {_INSTALL}.")
+    return _quietly(_open_edf if is_edf else _open_by_ecgdatakit, path, name)
+
+
+def _quietly(open_file: Callable, path: str, name: str) -> Recording:
+    """Open without warnings of other packages; their errors become InvalidECGError."""
     try:
-        data = np.load(path, mmap_mode="r")
-    except (ValueError, EOFError) as error:
-        raise InvalidECGError(f"{path} is not a .npy file of numbers ({error})") from error
-    if data.ndim != 3:
-        shape = "(n_records, n_leads, n_samples)"
-        raise InvalidECGError(f"{path} must be of shape {shape}, got {data.shape}")
-    return Bunch(data=data, lead_names=leads, record_names=[*map(str, range(len(data)))])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            recording = open_file(path)
+    except InvalidECGError:
+        raise
+    except ImportError as error:
+        raise InvalidECGError(f"it is {name}, which needs more ({error}). {_INSTALL}.") from error
+    except Exception as error:  # any failure of another package on an invalid file
+        problem = f"it is {name}, but cannot be decoded ({type(error).__name__}: {error})"
+        raise InvalidECGError(f"{problem}. Export it again.") from error
+    if not recording.names:
+        raise InvalidECGError(f"it is {name}, but has no leads.")
+    return recording
 
 
-def read_csv(paths: Iterable[Path], leads: Sequence[str] | None = None) -> Bunch:
-    """Read one record in mV from each CSV file: a column for each lead, a row for each sample.
+def _open_by_ecgdatakit(path: str) -> Recording:
+    from ecgdatakit import FileParser
 
-    `leads` default to all of the first file, and then no file may have others. The entry
-    ``left_out`` names columns of an index or of times.
-    """
-    records, left_out, paths, lead_names = [], set(), list(paths), leads
-    for path in paths:
-        names, values, other_columns = _read_record(path)
-        left_out |= other_columns
-        if lead_names is None:
-            lead_names = [standard_name(name) for name in names]
-        if leads is None and len(names) != len(lead_names):
-            first = f"{paths[0]} has {', '.join(lead_names)}: choose leads of all files by --leads"
-            raise InvalidECGError(f"{path} has the leads {', '.join(names)}, but {first}.")
-        try:
-            positions = lead_positions(lead_names, names)
-        except InvalidECGError as error:
-            raise InvalidECGError(f"{path}: {error}") from error
-        records.append(values[:, positions].T.astype(np.float32))
-        if records[-1].shape != records[0].shape:
-            first = f"{paths[0]} has {records[0].shape[1]}: crop all records to one length"
-            raise InvalidECGError(f"{path} has {len(values)} samples, but {first}.")
-    return Bunch(
-        data=np.stack(records),
-        lead_names=lead_names,
-        record_names=[str(path.with_suffix("")) for path in paths],
-        left_out=sorted(left_out),
-    )
+    leads = [lead for lead in FileParser.parse(path, units="mV").leads if len(lead.samples)]
+    check_size(sum(len(lead.samples) for lead in leads))
+
+    def read(positions):
+        for i in positions:
+            if leads[i].is_raw or leads[i].units != "mV":
+                unit = "no unit" if leads[i].is_raw else f"the unknown unit {leads[i].units!r}"
+                raise InvalidECGError(f"its lead {leads[i].label} has {unit}. Expected a voltage.")
+        return [np.asarray(leads[i].samples, float) for i in positions]
+
+    rates = [float(lead.sampling_rate) for lead in leads]
+    return Recording([lead.label for lead in leads], rates, read)
 
 
-def _read_record(path: Path) -> tuple[list[str], np.ndarray, set[str]]:
-    """Return lead names, values (n_samples, n_leads), and the names of other columns."""
-    header = _check_header(path, _read_cells(path, nrows=1).iloc[0])
-    table = _read_cells(path)
-    leads = [i for i, name in enumerate(header) if name.lower() not in _NOT_LEADS]
-    names = [header[i] for i in leads]
-    cells = table.iloc[1:, leads][(table.iloc[1:] != "").any(axis=1)]  # without blank lines
-    if cells.empty:
-        raise InvalidECGError(f"{path} has no samples; {_EXPECTED}.")
-    values = cells.apply(pd.to_numeric, errors="coerce").to_numpy(float)
-    # a lead that is NaN as a whole is missing: the estimator decides about it
-    is_missing = (cells.apply(lambda column: column.str.strip().str.lower()) == "nan").all()
-    bad = np.argwhere(~np.isfinite(values) & ~is_missing.to_numpy())
-    if len(bad):
-        row, column = bad[0]
-        problem = f"found {cells.iloc[row, column]!r} in column {names[column]}"
-        raise InvalidECGError(f"{path}, line {cells.index[row] + 1}: {problem}; {_EXPECTED}.")
-    return names, values, set(header) - set(names)
+def _open_edf(path: str) -> Recording:
+    import pyedflib
 
+    with pyedflib.EdfReader(path) as file:
+        numbers = range(file.signals_in_file)
+        names = [file.getLabel(i) for i in numbers]
+        units = [file.getPhysicalDimension(i).strip() for i in numbers]
+        rates = [float(file.getSampleFrequency(i)) for i in numbers]
+        check_size(sum(file.getNSamples()))
 
-def _read_cells(path: Path, **options: Any) -> pd.DataFrame:
-    """Read all cells as text. The header is a row like the others, so that none may be longer."""
-    try:
-        return pd.read_csv(
-            path, header=None, dtype=str, keep_default_na=False, skipinitialspace=True,
-            skip_blank_lines=False, encoding="utf-8-sig", encoding_errors="replace", **options,
-        )  # fmt: skip
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame([[""]])
-    except pd.errors.ParserError as error:
-        pattern = r".*Expected (\d+) fields in line (\d+), saw (\d+).*"
-        cause = re.sub(pattern, r"line \2: found \3 cells, not \1", str(error), flags=re.DOTALL)
-        raise InvalidECGError(f"{path}, {cause}; {_EXPECTED}.") from error
+    def read(positions):
+        for i in positions:
+            if units[i].lower() not in MILLIVOLTS:
+                problem = f"its lead {names[i]} has the unknown unit {units[i]!r}"
+                raise InvalidECGError(f"{problem}. Expected mV, uV or V.")
+        with pyedflib.EdfReader(path) as file:
+            return [file.readSignal(i) * MILLIVOLTS[units[i].lower()] for i in positions]
 
-
-def _check_header(path: Path, cells: Iterable[str]) -> list[str]:
-    header = [cell.strip() for cell in cells]
-    names = [name for name in header if name.lower() not in _NOT_LEADS]
-    lower = [name.lower() for name in names]
-    repeated = [name for name in names if lower.count(name.lower()) > 1]
-    if len(header) < 2 and any(sign in "".join(header) for sign in ";\t"):
-        problem = "cells are separated by semicolons or tabs"
-    elif not names:
-        problem = "found no lead names"
-    elif pd.to_numeric(pd.Series(names), errors="coerce").notna().all():
-        problem = f"found the numbers {', '.join(names[:3])} instead of lead names"
-    elif repeated:
-        problem = f"lead {repeated[0]} is named twice"
-    else:
-        return header
-    raise InvalidECGError(f"{path}, line 1: {problem}; {_EXPECTED}.")
+    return Recording(names, rates, read)

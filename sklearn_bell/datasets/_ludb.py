@@ -14,9 +14,9 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn_bell.datasets._base import Loaded, Source, binarize, read_table
 from sklearn_bell.datasets._download import download_if_absent
 from sklearn_bell.datasets._files import ReadPolicy
-from sklearn_bell.datasets._reading import check_leads
+from sklearn_bell.datasets._reading import CONSTRAINTS, check_leads
 from sklearn_bell.datasets._record import TargetFormat
-from sklearn_bell.datasets._wfdb import CONSTRAINTS, read_labelled
+from sklearn_bell.datasets._wfdb import read_labelled
 
 LUDB = Source(
     name="LUDB",

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
+from numbers import Integral, Real
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils import Bunch
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_bell._utils.leads import standard_name
@@ -31,6 +33,21 @@ from sklearn_bell.exceptions import InvalidECGError
 _BYTES_AT_ONCE = 2**26  # of records held in memory, at most, when writing is slower than reading
 _RECORDS_PER_TASK = 16  # a task costs some milliseconds, and a record takes less than one
 _IDLE = 30  # s until idle workers end
+
+CONSTRAINTS: dict[str, list] = {  # of parameters of the readers and loaders
+    **{name: [str, os.PathLike, None] for name in ("data_home", "folder", "out")},
+    **{name: ["boolean"] for name in ("unlabelled", "verify", "allow_links", "return_X_y")},
+    **{name: ["boolean"] for name in ("download_if_missing", "verbose")},
+    "leads": ["array-like", None],
+    "sampling_rate": [Interval(Real, 0, None, closed="neither"), None],
+    "duration": [Interval(Real, 0, None, closed="neither"), None],
+    "step": [Interval(Real, 0, None, closed="neither"), None],
+    "max_gap": [Interval(Real, 0, None, closed="left")],
+    "rename": [Mapping, None],
+    "n_jobs": [Integral, None],
+    "on_error": [StrOptions({"raise", "skip"})],
+    "n_connections": [Interval(Integral, 1, None, closed="left")],
+}
 
 
 def read_records(
@@ -100,6 +117,7 @@ def _bunch(data, target, found, skipped):
         record_names=np.repeat(np.array([*found], dtype=str), n_windows),
         derived_leads={k: v for record in found.values() for k, v in record.derived.items()},
         filled={name: record.n_filled for name, record in found.items() if record.n_filled},
+        left_out=sorted({name for record in found.values() for name in record.left_out}),
         skipped=skipped,
         padded=padded,
     )

@@ -25,6 +25,8 @@ class Recording(NamedTuple):
     names: Sequence[str]  # of the leads, as in the file
     rates: Sequence[float]  # of each lead, Hz
     read: Callable[[Sequence[int]], Sequence[np.ndarray]]
+    left_out: tuple[str, ...] = ()  # columns that are no leads
+    keeps_missing: bool = False  # leads without any sample stay NaN, instead of an error
 
 
 class TargetFormat(NamedTuple):
@@ -51,6 +53,7 @@ class DecodedRecord(NamedTuple):
     padded: bool
     n_filled: int  # samples
     derived: dict[str, str]  # formulas of leads that the record does not have
+    left_out: tuple[str, ...]  # columns that are no leads
 
 
 def try_read(read, path, *args):
@@ -63,7 +66,10 @@ def try_read(read, path, *args):
 
 def read_record(path: str, target: TargetFormat, open_record) -> DecodedRecord:
     """Read the record at a path, which `open_record` makes a :class:`Recording`, as the target."""
-    recording = open_record(path)
+    try:
+        recording = open_record(path)
+    except OSError as error:
+        raise InvalidECGError(f"it cannot be read ({error.strerror or error}).") from error
     rename = {key.strip().lower(): lead for key, lead in (target.rename or {}).items()}
     names = [standard_name(rename.get(name.strip().lower(), name)) for name in recording.names]
     first = STANDARD_LEADS if set(STANDARD_LEADS) <= set(names) else ()
@@ -87,16 +93,18 @@ def read_record(path: str, target: TargetFormat, open_record) -> DecodedRecord:
     if target.duration is not None and target.step is None:  # one second for the filter's edge
         signal = signal[:, : math.ceil((target.duration + 1) * rate)]
     signal, n_filled = fill_gaps(signal, round(target.max_gap * rate))
-    _check_finite(signal, leads, rate)
+    is_kept = recording.keeps_missing & np.isnan(signal).all(axis=1)
+    _check_finite(signal[~is_kept], np.array(leads)[~is_kept], rate)
     check_size(len(leads) * signal.shape[1] * target_rate / rate)
     signal = resample(signal, rate, target_rate)
-    _check_finite(signal, leads, target_rate)  # a filter overshoots
+    _check_finite(signal[~is_kept], np.array(leads)[~is_kept], target_rate)  # a filter overshoots
     n_available = signal.shape[1]
     n_samples = _target_length(target, target_rate, n_available)
     check_size(len(leads) * n_samples)
     windows = _cut(signal, n_samples, target.step and round(target.step * target_rate))
     target = target._replace(leads=leads, sampling_rate=target_rate, n_samples=n_samples)
-    return DecodedRecord(windows, target, n_available < n_samples, n_filled, mixture.formulas)
+    padded = n_available < n_samples
+    return DecodedRecord(windows, target, padded, n_filled, mixture.formulas, recording.left_out)
 
 
 def _common_rate(recording: Recording, chosen: Sequence[int]) -> float:

@@ -5,35 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from numbers import Integral, Real
 from pathlib import Path, PurePath
 
 import numpy as np
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import validate_params
 
 from sklearn_bell.datasets._base import warn_about_records
 from sklearn_bell.datasets._files import ReadPolicy, resolve_inside
 from sklearn_bell.datasets._header import read_comments
-from sklearn_bell.datasets._reading import local_paths, make_target, read_parallel, read_records
+from sklearn_bell.datasets._reading import (
+    CONSTRAINTS,
+    local_paths,
+    make_target,
+    read_parallel,
+    read_records,
+)
 from sklearn_bell.datasets._wfdb_record import open_wfdb, parse_header
 from sklearn_bell.exceptions import InvalidECGError
 
 _MAX_DEPTH = 4  # of lists of records in folders
-CONSTRAINTS: dict[str, list] = {  # of parameters of read_wfdb and the loaders
-    **{name: [str, os.PathLike, None] for name in ("data_home", "folder", "out")},
-    **{name: ["boolean"] for name in ("unlabelled", "verify", "allow_links", "return_X_y")},
-    **{name: ["boolean"] for name in ("download_if_missing", "verbose")},
-    "leads": ["array-like", None],
-    "sampling_rate": [Interval(Real, 0, None, closed="neither"), None],
-    "duration": [Interval(Real, 0, None, closed="neither"), None],
-    "step": [Interval(Real, 0, None, closed="neither"), None],
-    "max_gap": [Interval(Real, 0, None, closed="left")],
-    "rename": [Mapping, None],
-    "n_jobs": [Integral, None],
-    "on_error": [StrOptions({"raise", "skip"})],
-    "n_connections": [Interval(Integral, 1, None, closed="left")],
-}
 
 
 @validate_params(CONSTRAINTS, prefer_skip_nested_validation=True)

@@ -25,7 +25,11 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 
 @dataclass(eq=False, repr=False)
 class LeadSelector(SignalTransformer):
-    """Select leads by name, in a given order.
+    """Select leads by name, in a given order; compute limb leads that are not there.
+
+    From two limb leads follow the others: III = II - I, aVR = -(I + II) / 2, aVL = I - II / 2 and
+    aVF = II - I / 2. So eight leads of a hospital's export (I, II, V1 to V6) become twelve by
+    ``LeadSelector(STANDARD_LEADS, lead_names=["I", "II", "V1", ...])``.
 
     Parameters
     ----------
@@ -37,8 +41,8 @@ class LeadSelector(SignalTransformer):
 
     Attributes
     ----------
-    lead_positions_ : ndarray of shape (n_leads_out,)
-        Positions of the selected leads in X.
+    derived_leads_ : dict
+        Formulas of leads that X does not have, such as ``{"III": "II - I"}``.
 
     Raises
     ------
@@ -51,6 +55,9 @@ class LeadSelector(SignalTransformer):
     >>> LeadSelector(["v1", "AVR"], lead_names=["II", "aVR", "V1"]).fit_transform([[[1], [2], [3]]])
     array([[[3.],
             [2.]]], dtype=float32)
+    >>> selector = LeadSelector(["III"], lead_names=["I", "II"]).fit([[[1], [3]]])
+    >>> selector.derived_leads_, selector.transform([[[1], [3]]]).item()
+    ({'III': 'II - I'}, 2.0)
     """
 
     leads: types.Names | None = None
@@ -59,15 +66,16 @@ class LeadSelector(SignalTransformer):
     _parameter_constraints = {"leads": ["array-like", None], "lead_names": ["array-like"]}
 
     def _prepare(self):
-        self.lead_positions_ = np.arange(self.n_leads_in_)
+        self._mixture, self.derived_leads_ = None, {}
         if self.leads is not None:
             if len(self.leads) == 0:
                 raise InvalidECGError("leads is empty. Name at least one, or set None to keep all.")
             names = _leads.check_lead_names(self.lead_names, self.n_leads_in_)
-            self.lead_positions_ = np.array(_leads.lead_positions(self.leads, names))
+            self._mixture = _leads.mix_leads(self.leads, names)
+            self.derived_leads_ = self._mixture.formulas
 
     def _transform(self, x):
-        return x[:, self.lead_positions_]
+        return x.copy() if self._mixture is None else self._mixture(x)
 
     def _lead_names_out(self, names):
         if self.leads is None:

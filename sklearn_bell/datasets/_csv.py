@@ -1,0 +1,248 @@
+"""Reader of CSV files: a record each, with a column for each lead and a row for each sample."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from sklearn_bell._utils.leads import is_known_lead
+from sklearn_bell.datasets._reading import CONSTRAINTS, local_paths, make_target, read_records
+from sklearn_bell.datasets._record import MILLIVOLTS, Recording, check_size
+from sklearn_bell.exceptions import InvalidECGError
+
+_NOT_LEADS = re.compile(  # columns that other programs write beside leads
+    r"|index|unnamed: \d+|t|(?:elapsed[ _]?)?time(?:[ _]?stamp)?(?:[ _]*[\[(]?m?s(?:ec)?[\])]?)?"
+    r"|sample(?:s|[ _]?#|[ _]?number)?",
+    re.IGNORECASE,
+)
+_UNIT = re.compile(r"[\[(]?\s*([mµμun]?v)\s*[\])]?", re.IGNORECASE)
+_UNIT_OF_COLUMN = re.compile(r".*[\[(]\s*([mµμun]?v)\s*[\])]", re.IGNORECASE)
+UNITS = {"mV", "uV", "V", "nV"}
+
+
+class CSVFormat(NamedTuple):
+    """How the files are written."""
+
+    sampling_rate: float  # Hz
+    units: str = "mV"
+    delimiter: str = ","
+    decimal: str = "."
+    skip_lines: int = 0
+
+    @property
+    def expected(self):
+        """What the files should contain, for errors."""
+        name = {",": "commas", ";": "semicolons", "\t": "tabs"}.get(self.delimiter, self.delimiter)
+        return (
+            f"expected cells separated by {name}: a header of leads, then a line in {self.units} "
+            "per sample"
+        )
+
+
+@validate_params(
+    CONSTRAINTS
+    | {
+        "sampling_rate_in": [Interval(Real, 0, None, closed="neither")],
+        "units": [StrOptions(UNITS)],
+        "delimiter": [str],
+        "decimal": [StrOptions({".", ","})],
+        "skip_lines": [Interval(Integral, 0, None, closed="left")],
+    },
+    prefer_skip_nested_validation=True,
+)
+def read_csv(
+    records: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    sampling_rate_in: float,
+    *,
+    units: str = "mV",
+    delimiter: str = ",",
+    decimal: str = ".",
+    skip_lines: int = 0,
+    leads: Sequence[str] | None = None,
+    sampling_rate: float | None = None,
+    duration: float | None = None,
+    step: float | None = None,
+    max_gap: float = 0.0,
+    rename: Mapping[str, str] | None = None,
+    n_jobs: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    on_error: str = "raise",
+) -> Bunch:
+    r"""Read CSV files, one record each, into one array of millivolts.
+
+    The first line names the columns. Leads are columns of a usual name (``II``, ``Lead II``, ``II
+    (uV)``), or those in `leads` and `rename`. Columns of times or numbers of samples are left out.
+    Any other column is an error unless `leads` are given: it could be a label.
+
+    Parameters
+    ----------
+    records : str, path-like or iterable of str or path-like
+        A file, or files.
+    sampling_rate_in : float
+        Sampling rate of the files in Hz.
+    units : {"mV", "uV", "V", "nV"}, default="mV"
+        Unit of columns whose name, or second line, does not tell it.
+    delimiter : str, default=","
+        Separator of the cells.
+    decimal : {".", ","}, default="."
+        Decimal sign.
+    skip_lines : int, default=0
+        Number of lines before the names.
+    leads, sampling_rate, duration, step, max_gap, rename, n_jobs, out, on_error
+        As in :func:`read_wfdb`. A lead that is NaN as a whole remains NaN.
+
+    Returns
+    -------
+    bunch : :class:`~sklearn.utils.Bunch`
+        As from :func:`read_wfdb`, and:
+
+        left_out : list of str
+            Names of columns that are no leads.
+
+    Raises
+    ------
+    InvalidECGError
+        If a file is not as described, with the line, and for the causes of :func:`read_wfdb`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn_bell.datasets import read_csv
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "a.csv")
+    ...     _ = path.write_text("time;II;V1\n0;0,1;0,2\n0,01;0,3;0,4\n")
+    ...     ecg = read_csv(path, 100, delimiter=";", decimal=",")
+    >>> ecg.lead_names, ecg.left_out
+    (['II', 'V1'], ['time'])
+    """
+    paths = [records] if isinstance(records, str | os.PathLike) else list(records)
+    names = [os.fsdecode(path) for path in paths]
+    stems = [name[:-4] if name.lower().endswith(".csv") else name for name in names]
+    csv_format = CSVFormat(sampling_rate_in, units, delimiter, decimal, skip_lines)
+    target = make_target(leads, sampling_rate, duration, step, max_gap, rename)
+    open_record = partial(open_csv, csv_format=csv_format, target=target)
+    options = {"n_jobs": n_jobs, "out": out, "skip": on_error == "skip"}
+    return read_records(stems, local_paths(names, None), target, open_record, **options)
+
+
+def open_csv(path: str, csv_format: CSVFormat, target) -> Recording:
+    """Open a CSV file. Errors state line and cause only."""
+    check_size(os.path.getsize(path) / 2)  # a cell has a digit and a separator
+    header = _check_header(_read_cells(path, csv_format, nrows=1).iloc[0], csv_format, target)
+    named = {key.strip().lower() for key in (*(target.leads or ()), *(target.rename or ()))}
+    is_lead = [is_known_lead(name) or name.lower() in named for name in header]
+    others = [name for name, known in zip(header, is_lead, strict=True) if not known]
+    if not any(is_lead):
+        raise InvalidECGError(_no_leads(header, csv_format))
+    unknown = [name for name in others if not _NOT_LEADS.fullmatch(name)]
+    if unknown and target.leads is None:
+        raise InvalidECGError(
+            f"line {csv_format.skip_lines + 1}: column {unknown[0]!r} is no known lead. Pass "
+            "leads= with the columns to read, or rename= if it is a lead."
+        )
+    columns = np.flatnonzero(is_lead)
+    names = [header[i] for i in columns]
+    cells = _read_cells(path, csv_format).iloc[1:]
+    cells = cells[(cells != "").any(axis=1)].iloc[:, columns]  # without blank lines
+    units, cells = _read_units(names, cells, csv_format.units)
+    if cells.empty:
+        raise InvalidECGError(f"it has no samples; {csv_format.expected}.")
+    values = _to_numbers(cells, names, csv_format) * [MILLIVOLTS[unit.lower()] for unit in units]
+
+    def read(positions):
+        return [values[:, i] for i in positions]
+
+    rates = [csv_format.sampling_rate] * len(names)
+    return Recording(names, rates, read, left_out=tuple(others), keeps_missing=True)
+
+
+def _read_units(names, cells, default):
+    """Return the unit of each column, and the cells without a line of units."""
+    if len(cells) and all(_UNIT.fullmatch(cell.strip("' ")) for cell in cells.iloc[0]):
+        matches = [_UNIT.fullmatch(cell.strip("' ")) for cell in cells.iloc[0]]
+        return [match[1] for match in matches], cells.iloc[1:]
+    matches = [_UNIT_OF_COLUMN.fullmatch(name) for name in names]
+    return [match[1] if match else default for match in matches], cells
+
+
+def _to_numbers(cells, names, csv_format):
+    """Return values (n_samples, n_leads); leads that are NaN as a whole stay so."""
+    text = cells
+    if csv_format.decimal == ",":
+        text = cells.apply(lambda column: column.str.replace(",", "."))
+    values = text.apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    is_missing = (cells.apply(lambda column: column.str.strip().str.lower()) == "nan").all()
+    bad = np.argwhere(~np.isfinite(values) & ~is_missing.to_numpy())
+    if len(bad):
+        row, column = bad[0]
+        problem = f"found {cells.iloc[row, column]!r} in column {names[column]}"
+        line = cells.index[row] + 1 + csv_format.skip_lines
+        raise InvalidECGError(f"line {line}: {problem}; {csv_format.expected}.")
+    return values
+
+
+def _read_cells(path: str, csv_format: CSVFormat, **options: Any) -> pd.DataFrame:
+    """Read all cells as text. The header is a row like the others, so that none may be longer."""
+    try:
+        return pd.read_csv(
+            path, header=None, dtype=str, keep_default_na=False, skipinitialspace=True,
+            skip_blank_lines=False, encoding="utf-8-sig", encoding_errors="replace",
+            sep=csv_format.delimiter, skiprows=csv_format.skip_lines, **options,
+        )  # fmt: skip
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame([[""]])
+    except (pd.errors.ParserError, ValueError) as error:
+        pattern = r".*Expected (\d+) fields in line (\d+), saw (\d+).*"
+        cause = re.sub(pattern, r"line \2: found \3 cells, not \1", str(error), flags=re.DOTALL)
+        raise InvalidECGError(f"{cause}; {csv_format.expected}.") from error
+
+
+def _check_header(cells: Iterable[str], csv_format: CSVFormat, target) -> list[str]:
+    header = [str(cell).strip().strip("'\"").strip() for cell in cells]
+    joined = "".join(header)
+    sign = next((sign for sign in ";\t," if sign in joined and sign != csv_format.delimiter), None)
+    lower = [name.lower() for name in header if not _NOT_LEADS.fullmatch(name)]
+    repeated = [name for name in header if lower.count(name.lower()) > 1]
+    if len(header) < 2 and sign:
+        problem = f"found one column, {joined[:40]!r}. Pass delimiter={sign!r} if it separates them"
+    elif repeated:
+        problem = f"lead {repeated[0]} is named twice"
+    else:
+        return header
+    raise InvalidECGError(f"line {csv_format.skip_lines + 1}: {problem}; {csv_format.expected}.")
+
+
+def _no_leads(header: Sequence[str], csv_format: CSVFormat) -> str:
+    """Return the error for a header without leads."""
+    problem = "found no lead names"
+    if (numbers := pd.to_numeric(pd.Series(header), errors="coerce")).notna().any():
+        listed = ", ".join(name for name, n in zip(header, numbers, strict=True) if n == n)
+        problem = f"found the numbers {listed[:40]} instead of lead names"
+    elif unknown := [name for name in header if not _NOT_LEADS.fullmatch(name)]:
+        problem = f"found no known lead in {', '.join(unknown[:5])}. Pass leads= or rename="
+    return f"line {csv_format.skip_lines + 1}: {problem}; {csv_format.expected}."
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """Return a memory map of shape (n_records, n_leads, n_samples)."""
+    try:
+        data = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise InvalidECGError(f"{path} is not a .npy file of numbers ({error}).") from error
+    if data.ndim != 3 or data.dtype.kind not in "iuf":
+        problem = f"got {data.dtype} of shape {data.shape}"
+        raise InvalidECGError(
+            f"{path}: expected numbers of shape (n_records, n_leads, n_samples), {problem}."
+        )
+    return data

@@ -1,0 +1,226 @@
+"""Reader of ECG files of any known format into one array."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from numbers import Real
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from sklearn_bell.datasets._base import warn_about_records
+from sklearn_bell.datasets._csv import UNITS, CSVFormat, open_csv, read_npy
+from sklearn_bell.datasets._files import ReadPolicy
+from sklearn_bell.datasets._formats import EXPORTS, open_export, recognize
+from sklearn_bell.datasets._reading import CONSTRAINTS, local_paths, make_target, read_records
+from sklearn_bell.datasets._record import MILLIVOLTS, Recording
+from sklearn_bell.datasets._wfdb_record import open_wfdb
+from sklearn_bell.exceptions import InvalidECGError
+
+_WFDB_PARTS = {".hea", ".dat", ".mat"}
+_COMPANIONS = {".atr", ".md", ".txt", ".pdf", ".html", ".png", ".jpg", ".json", ".py"}
+
+
+class _File(NamedTuple):
+    """A record to read: its name for the user, its path, and its format."""
+
+    name: str
+    path: str
+    format: str | None
+
+
+@validate_params(
+    CONSTRAINTS
+    | {
+        "sampling_rate_in": [Interval(Real, 0, None, closed="neither"), None],
+        "units": [StrOptions(UNITS)],
+    },
+    prefer_skip_nested_validation=True,
+)
+def read_ecg(
+    records: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    leads: Sequence[str] | None = None,
+    sampling_rate: float | None = None,
+    duration: float | None = None,
+    step: float | None = None,
+    max_gap: float = 0.0,
+    rename: Mapping[str, str] | None = None,
+    sampling_rate_in: float | None = None,
+    units: str = "mV",
+    n_jobs: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    on_error: str = "raise",
+    verify: bool = True,
+    allow_links: bool = False,
+) -> Bunch:
+    """Read ECG files of any known format into one array of millivolts.
+
+    Formats are recognised by the content of the files: WFDB, CSV, ``.npy``, and with the extra
+    ``formats`` (``pip install sklearn_bell[formats]``) those that hospitals export: GE MUSE XML,
+    Philips Sierra XML, HL7 aECG, Mortara XML, DICOM waveforms, SCP-ECG, ISHNE, EDF and BDF.
+
+    Parameters
+    ----------
+    records : str, path-like or iterable of str or path-like
+        A file, files, a pattern such as ``"exports/*.xml"``, or a folder, whose files at any depth
+        are read. A folder with records of other formats may have CSV and ``.npy`` files, which are
+        taken for tables and left out.
+    leads, sampling_rate, duration, step, max_gap, rename, n_jobs, out, on_error, verify, \
+            allow_links
+        As in :func:`read_wfdb`; `verify` concerns WFDB. For a ``.npy`` file of shape ``(n_records,
+        n_leads, n_samples)`` `leads` name its leads, and it is not converted but for `units`.
+    sampling_rate_in : float, default=None
+        Sampling rate in Hz of CSV and ``.npy`` files, which do not state it.
+    units : {"mV", "uV", "V", "nV"}, default="mV"
+        Unit of CSV and ``.npy`` files that do not state it. All others do.
+
+    Returns
+    -------
+    bunch : :class:`~sklearn.utils.Bunch`
+        As from :func:`read_wfdb`, and:
+
+        formats : ndarray of shape (n_records,)
+            Name of the format of each record.
+        left_out : list of str
+            Names of columns of CSV files that are no leads.
+
+    Raises
+    ------
+    InvalidECGError
+        As from :func:`read_wfdb`. An error names the format, and the extra if it is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np, wfdb
+    >>> from sklearn_bell.datasets import read_ecg
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     wfdb.wrsamp("rest", fs=500, units=["mV", "mV"], sig_name=["I", "II"], fmt=["16", "16"],
+    ...                 p_signal=np.random.randn(5000, 2), write_dir=folder)
+    ...     ecg = read_ecg(folder, leads=["II", "III"], sampling_rate=100, duration=10)
+    >>> ecg.data.shape, ecg.derived_leads, ecg.formats
+    ((1, 2, 1000), {'III': 'II - I'}, array(['WFDB'], dtype='<U4'))
+    """
+    files, folder = _list_files(records)
+    if [file.format for file in files] == ["NumPy"]:
+        return _read_npy(files[0], leads, sampling_rate, sampling_rate_in, units)
+    target = make_target(leads, sampling_rate, duration, step, max_gap, rename)
+    csv_format = None if sampling_rate_in is None else CSVFormat(sampling_rate_in, units)
+    policy = ReadPolicy(folder, verify, allow_links)
+    open_record = partial(_open, policy=policy, csv_format=csv_format, target=target)
+    names = [file.name for file in files]
+    local_paths([file.path for file in files], None)
+    paths = [(file.format, os.path.abspath(file.path)) for file in files]
+    options = {"n_jobs": n_jobs, "out": out, "skip": on_error == "skip"}
+    bunch = read_records(names, paths, target, open_record, **options)
+    formats = {file.name: file.format for file in files}
+    bunch.formats = np.array([formats[name] for name in bunch.record_names])
+    return bunch
+
+
+def _open(file, policy, csv_format, target) -> Recording:
+    """Open a file of a recognised format."""
+    name, path = file
+    if name == "WFDB":
+        return open_wfdb(path, policy)
+    if name in EXPORTS:
+        return open_export(path, policy, name)
+    if name == "CSV":
+        if csv_format is None:
+            raise InvalidECGError(
+                "it is CSV, without a sampling rate. Pass sampling_rate_in= (Hz)."
+            )
+        return open_csv(path, csv_format, target)
+    if not os.path.exists(path):
+        raise InvalidECGError("there is no such file.")
+    if name == "NumPy":
+        raise InvalidECGError("a .npy file holds many records. Pass it alone.")
+    problem = "it is of no known format" if name is None else f"it is {name}, which is not read"
+    raise InvalidECGError(f"{problem}. Export it as WFDB, CSV, DICOM, SCP-ECG, EDF or XML.")
+
+
+def _list_files(records) -> tuple[list[_File], Path | None]:
+    """Return the files of records, and their folder if `records` is one."""
+    if not isinstance(records, str | os.PathLike):
+        return [_file(os.fsdecode(record)) for record in records], None
+    path = Path(records)
+    if path.is_dir() and not path.with_name(f"{path.name}.hea").exists():
+        return _list_folder(path), path
+    if glob.has_magic(str(path)) and not path.exists():
+        paths = sorted(glob.glob(str(path), recursive=True))
+        return list(dict.fromkeys(_file(name) for name in paths if os.path.isfile(name))), None
+    return [_file(str(path))], None
+
+
+def _file(path: str) -> _File:
+    """Return the record that a path means."""
+    stem, extension = os.path.splitext(path)
+    if extension.lower() in _WFDB_PARTS and os.path.exists(f"{stem}.hea"):
+        return _File(stem, stem, "WFDB")
+    if os.path.exists(f"{path}.hea"):
+        return _File(path, path, "WFDB")
+    try:
+        name = recognize(path)
+    except OSError:
+        return _File(path, path, None)  # the error follows when it is read
+    return _File(stem if name == "CSV" else path, path, name)
+
+
+def _list_folder(folder: Path) -> list[_File]:
+    """Return the records in a folder at any depth; warn about files of no known format."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    paths = [path for path in paths if not path.name.startswith(".") and path.name != "RECORDS"]
+    files = list(dict.fromkeys(_file(str(path)) for path in paths))
+    records = [file for file in files if file.format in EXPORTS | {"WFDB"}]
+    records = records or [file for file in files if file.format == "CSV"]
+    known = {file.name for file in records}
+    unknown = [
+        f"{file.name} ({file.format or 'unknown'})"
+        for file in files
+        if file.name not in known
+        and file.format not in ("CSV", "NumPy")
+        and Path(file.path).suffix.lower() not in _COMPANIONS
+    ]
+    if not records:
+        found = f"It has {', '.join(unknown[:3])}. " if unknown else ""
+        raise InvalidECGError(f"{folder} has no ECG files of a known format. {found}Pass others.")
+    if unknown:
+        problem = f"of {len(files)} files are of no known format and are left out"
+        warn_about_records(problem, unknown, "Pass the paths of records to read others.")
+    return records
+
+
+def _read_npy(file: _File, leads, sampling_rate, sampling_rate_in, units) -> Bunch:
+    """Return the records of a ``.npy`` file, as a memory map if they are in mV."""
+    if sampling_rate_in is None:
+        raise InvalidECGError(f"{file.path} states no rate. Pass sampling_rate_in= (Hz).")
+    if sampling_rate not in (None, sampling_rate_in):
+        raise InvalidECGError(
+            f"{file.path} is not resampled from {sampling_rate_in:g} to {sampling_rate:g} Hz while "
+            "it is read. Use Resampler."
+        )
+    data = read_npy(Path(file.path))
+    if leads is not None and len(leads) != data.shape[1]:
+        raise InvalidECGError(f"{file.path} has {data.shape[1]} leads, but leads= names {leads}.")
+    if units != "mV":
+        data = np.multiply(data, MILLIVOLTS[units.lower()], dtype=np.float32)
+    return Bunch(
+        data=data,
+        lead_names=leads if leads is None else list(leads),
+        sampling_rate=float(sampling_rate_in),
+        units="mV",
+        record_names=np.arange(len(data)).astype(str),
+        formats=np.full(len(data), file.format),
+        derived_leads={},
+        filled={},
+        left_out=[],
+        skipped={},
+        padded=[],
+    )
