@@ -14,12 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 _EPILOG = """\
-RECORDS is one of:
-  a folder of WFDB records (.hea files, at any depth), or one of them;
-  a folder of .csv files (at any depth), or one of them: each is a record in mV, with a header of
-    lead names, a column for each lead, and a row for each sample. All have the same leads and
-    length. A column named time, t or index, or without a name, is left out;
-  a .npy file of shape (n_records, n_leads, n_samples) in mV.
+RECORDS is a folder, read at any depth, or a file. Formats are recognised by content:
+  WFDB records (.hea files);
+  with the extra "formats": GE MUSE XML, Philips Sierra XML, HL7 aECG, Mortara XML, DICOM, SCP-ECG,
+    ISHNE, EDF and BDF;
+  .csv files, where a folder has no others: each is a record, with a header of lead names, a column
+    for each lead, and a row for each sample. Columns of times and numbers of samples are left out;
+  a .npy file of shape (n_records, n_leads, n_samples).
 
 examples:
   sklearn-bell pretrain my_ecgs bell.safetensors --leads II V1 V5
@@ -30,6 +31,7 @@ examples:
 
 exit codes: 0 success, 1 invalid input, 2 wrong usage, 130 interrupted.
 """
+_LONGEST_SHEET = 60  # s that are drawn without being asked for
 
 
 def main(arguments=None):
@@ -38,7 +40,8 @@ def main(arguments=None):
     try:
         options.run(options)
     except (ValueError, OSError, ImportError, ArithmeticError) as error:
-        print("sklearn-bell: error:", *str(error).split(), file=sys.stderr)
+        text = str(error).replace("Pass sampling_rate_in= (Hz)", "Give --sampling-rate")
+        print("sklearn-bell: error:", *text.split(), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("sklearn-bell: interrupted", file=sys.stderr)
@@ -62,12 +65,15 @@ def _make_parser():
             command.add_argument(name, type=Path, metavar=name.upper(), help=description)
         return command.add_argument
 
-    records = "folder of WFDB records or of .csv files, or a .npy file"
+    records = "folder of records, or a file"
+    units = {"default": "mV", "choices": ["mV", "uV", "V", "nV"]}
+    units["help"] = "unit of .npy and .csv files that do not state it (%(default)s)"
     model = "file to write, .safetensors"
     add = add_command(_pretrain, "learn from records without labels", records=records, model=model)
     add("--leads", nargs="+", help="leads to read, or lead names of a .npy file; default all")
     add("--sampling-rate", type=_positive, default=100, metavar="HZ", help="rate (%(default)s)")
     add("--duration", type=_positive, default=10, metavar="S", help="length (%(default)s)")
+    add("--units", **units)
     add("--epochs", type=int, default=60, help="passes over all records (%(default)s)")
     add("--batch-size", type=int, default=128, help="records per step (%(default)s)")
     add("--device", default="auto", help="such as cpu or cuda:1 (%(default)s)")
@@ -81,12 +87,16 @@ def _make_parser():
     add = add_command(_embed, "write the latents of records", records=records, latents=latents)
     model = "model of pretrain; default the library's, for twelve leads, 10 s at 100 Hz"
     add("--model", type=Path, metavar="FILE", help=model)
+    add("--units", **units)
 
-    record, picture = "WFDB record, .npy or .csv file", "file to write, such as .png or .pdf"
+    record, picture = "file of a record", "file to write, such as .png or .pdf"
     add = add_command(_plot, "draw a record on paper", record=record, picture=picture)
     add("--number", type=int, default=0, help="number of the record in a .npy file, from 0")
     add("--leads", nargs="+", help="leads to draw, or lead names of a .npy file; default all")
     add("--sampling-rate", type=_positive, metavar="HZ", help="rate of .npy and .csv files")
+    add("--start", type=float, default=0, metavar="S", help="beginning (%(default)s)")
+    add("--duration", type=_positive, metavar="S", help="length; default all, or 10 of over 60")
+    add("--units", **units)
     add("--layout", default="auto", choices=["auto", "3x4", "6x2", "rows"])
     add("--dpi", type=_positive, default=200, help="dots per inch (%(default)s)")
 
@@ -115,7 +125,7 @@ def _pretrain(options):
 
     _check_suffix(options.model, ".safetensors")
     _check_device(options.device)
-    ecg = _read(options.records, options.leads, options.sampling_rate, options.duration)
+    ecg = _read(options, options.leads, options.sampling_rate, options.duration)
     folder = options.checkpoint or options.model.with_suffix(".checkpoint")
     bell = BELLPretrainer(
         lead_names=ecg.lead_names, sampling_rate=ecg.sampling_rate, max_epochs=options.epochs,
@@ -164,7 +174,7 @@ def _embed(options):
     duration = model.n_samples_in_ / model.sampling_rate
     with tempfile.TemporaryDirectory(dir=options.latents.parent, prefix=".records-") as folder:
         out = Path(folder, "records.npy")
-        ecg = _read(options.records, model.lead_names, model.sampling_rate, duration, out)
+        ecg = _read(options, model.lead_names, model.sampling_rate, duration, out)
         latents = np.empty((len(ecg.data), len(features)), np.float32)
         model.transform(ecg.data, out=_ProgressArray(latents))
     file = io.BytesIO()
@@ -187,11 +197,12 @@ def _plot(options):
     matplotlib.use("Agg")  # needs no screen
     from sklearn_bell.plotting import ECGDisplay
 
-    ecg = _read(options.record, options.leads, options.sampling_rate, None)
+    options.records = options.record
+    ecg = _read(options, options.leads, options.sampling_rate, None)
     if not 0 <= options.number < len(ecg.data):
         last = len(ecg.data) - 1
         raise ValueError(f"expected --number from 0 to {last}, got {options.number}")
-    record, rate = ecg.data[options.number], ecg.sampling_rate
+    record, rate = _part(ecg.data[options.number], ecg.sampling_rate, options), ecg.sampling_rate
     display = ECGDisplay.from_record(record, rate, lead_names=ecg.lead_names, layout=options.layout)
     display.figure_.savefig(options.picture, dpi=options.dpi)
     print(options.picture)
@@ -245,14 +256,37 @@ class _ProgressArray:
             print(f"\r{rows.stop} of {n_records} records", end=end, file=sys.stderr, flush=True)
 
 
-def _read(*args):
-    """Read records as a Bunch, and print the columns that are left out."""
-    from sklearn_bell.datasets._formats import load_records
+def _part(record, rate, options):
+    """Return the part of a record to draw."""
+    n_samples, duration = record.shape[1], options.duration
+    if duration is None and n_samples > _LONGEST_SHEET * rate:
+        duration = 10
+        text = f"of {n_samples / rate:.0f} s, {duration} s are drawn; see --start and --duration"
+        print(f"sklearn-bell: note: {text}", file=sys.stderr)
+    start = round(options.start * rate)
+    part = record[:, start : None if duration is None else start + round(duration * rate)]
+    if start < 0 or not part.size:
+        last = n_samples / rate
+        raise ValueError(f"expected --start from 0 to below {last:g} s, got {options.start:g}")
+    return part
 
-    ecg = load_records(*args)
-    for name in ecg.get("left_out", ()):
-        column = f"column {name}" if name else "the column without a name"
-        print(f"sklearn-bell: note: {column} is not a lead and is left out", file=sys.stderr)
+
+def _read(options, leads, sampling_rate, duration, out=None):
+    """Read records as a Bunch, and print what is left out or computed."""
+    from sklearn_bell.datasets import read_ecg
+
+    path = options.records
+    if not path.exists() and not path.with_name(f"{path.name}.hea").exists():
+        raise ValueError(f"there is no folder or file {path}")
+    ecg = read_ecg(
+        path, leads=leads, sampling_rate=sampling_rate, duration=duration, out=out,
+        sampling_rate_in=sampling_rate, units=options.units, n_jobs=-1,
+        on_error="skip" if path.is_dir() else "raise",
+    )  # fmt: skip
+    notes = [f"column {name or 'without a name'} is not a lead" for name in ecg.left_out]
+    notes += [f"lead {lead} is {formula}" for lead, formula in ecg.derived_leads.items()]
+    for note in notes:
+        print(f"sklearn-bell: note: {note}", file=sys.stderr)
     return ecg
 
 

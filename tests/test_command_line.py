@@ -94,12 +94,13 @@ def test_csv_files_equal_an_array(tmp_path, capsys):
         table.to_csv(tmp_path / "csv" / ("more" if number > 9 else "") / f"{number:02}.csv")
     np.save(tmp_path / "ecgs.npy", ECG.data)
     model = tmp_path / "new" / "bell.safetensors"
-    assert pretrain(tmp_path / "csv", model, "--sampling-rate", 200) == 0
+    arguments = "--sampling-rate", 200, "--duration", 4
+    assert pretrain(tmp_path / "csv", model, *arguments) == 0
     for source in ("csv", "ecgs.npy"):
         out = tmp_path / f"of-{source}.csv"
         assert run("embed", tmp_path / source, out, "--model", model) == 0
     err = capsys.readouterr().err
-    assert err.splitlines() == ["sklearn-bell: note: column time is not a lead and is left out"] * 2
+    assert err.splitlines() == ["sklearn-bell: note: column time is not a lead"] * 2
     latents, expected = (pd.read_csv(tmp_path / f"of-{kind}.csv") for kind in ("csv", "ecgs.npy"))
     np.testing.assert_array_equal(latents.iloc[:, 1:], expected.iloc[:, 1:])
     assert latents["record"].tolist() == [
@@ -154,7 +155,7 @@ GAPPY = np.where(np.arange(800) == 7, np.nan, ECG.data)
 @pytest.mark.parametrize(
     ("data", "arguments", "message"),
     [
-        (ECG.data, ["--leads", "II"], "lead_names"),  # detected in fit
+        (ECG.data, ["--leads", "II"], "has 2 leads, but leads= names"),
         (GAPPY, [], "record 0, lead 0, sample 7"),  # detected in the first epoch
         (GAPPY, ["--checkpoint", "states/here"], "sample 7"),
         (None, [], "there is no folder or file"),
@@ -189,7 +190,7 @@ def test_plot_writes_a_picture(records, tmp_path, source, options):
 
 
 ERRORS = {  # messages, and commands in a folder of good and bad files
-    "has no WFDB records": "pretrain empty m.safetensors",
+    "has no ECG files of a known format": "pretrain empty m.safetensors",
     "must end in .safetensors": "pretrain ecgs m.pickle",
     "No lead named V6": "pretrain ecgs m.safetensors --leads V6",
     "shape": "pretrain flat.npy m.safetensors",
@@ -199,8 +200,8 @@ ERRORS = {  # messages, and commands in a folder of good and bad files
     "No such file or directory: 'm'": "embed ecgs a.npy --model m",
     "no folder or file r": "embed r a.npy",
     "holds a VQVAETransformer": "embed ecgs a.npy --model vqvae.safetensors",
-    "two.csv: No lead named I, III, aVR": "embed two.csv a.npy",
-    "two.csv: No lead named V9": "plot two.csv a.png --sampling-rate 200 --leads V9",
+    "Record two: No lead named I among": "embed two.csv a.npy",
+    "Record two: No lead named V9": "plot two.csv a.png --sampling-rate 200 --leads V9",
     "must end in .npy or .csv": "embed ecgs a.txt --model m",
     "--sampling-rate": "plot ecgs.npy a.png",
     "from 0 to 11, got 12": "plot ecgs.npy a.png --sampling-rate 200 --number 12",

@@ -66,7 +66,7 @@ class Records:
 
     `source` has a shape of two or three dimensions, a dtype, and slices that are arrays. Rows of
     other dtypes are converted to the first of `dtype`. With `missing="zero"`, leads that are NaN as
-    a whole become zeros; with "error", the error mentions that choice.
+    a whole become zeros; with "error", the error mentions that choice; with "keep", NaN remains.
     """
 
     def __init__(self, source, dtype, names=_ECG, missing=None):
@@ -97,7 +97,12 @@ class Records:
     def _check_values(self, values, rows):
         if not values.size or (values.min() >= -_MAX_VALUE and values.max() <= _MAX_VALUE):
             return  # NaN fails both comparisons
-        position = tuple(np.argwhere(~(np.abs(values) <= _MAX_VALUE))[0])
+        is_valid = np.abs(values) <= _MAX_VALUE
+        if self.missing == "keep":
+            is_valid |= np.isnan(values)
+            if is_valid.all():
+                return
+        position = tuple(np.argwhere(~is_valid)[0])
         value = values[position]
         description = f"{value:.3g}, which is too large: the limit is {_MAX_VALUE:.0e}"
         if not np.isfinite(value):

@@ -40,6 +40,7 @@ _BINARY = (  # offset, bytes, name
     (0, b"PAR1", "Parquet"),
     (0, b"%PDF", "PDF"),
 )
+_SCP_VERSIONS = {bytes([version, version]) for version in range(10, 31)}  # of section, protocol
 #: Formats of hospital exports, which need the extra ``formats``.
 EXPORTS = {*_XML.values(), "DICOM", "SCP-ECG", _EDF, _BDF, "ISHNE"} - {"GE CardioSoft XML"}
 _INSTALL = "Install it with: pip install sklearn_bell[formats]"
@@ -52,8 +53,8 @@ def recognize(path: str | os.PathLike[str]) -> str | None:
     for offset, mark, name in _BINARY:
         if start[offset : offset + len(mark)] == mark:
             return name
-    if int.from_bytes(start[2:6], "little") == os.path.getsize(path) > 136:
-        return "SCP-ECG"  # of programs that leave its mark out
+    if start[8:10] == b"\x00\x00" and start[14:16] in _SCP_VERSIONS:
+        return "SCP-ECG"  # its first section, of programs that leave the mark out
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text.startswith(b"<") or start.startswith((b"\xff\xfe<", b"\xfe\xff\x00<")):
         elements = _ROOT.findall(start.replace(b"\x00", b""))  # of UTF-16

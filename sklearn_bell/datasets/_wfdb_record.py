@@ -51,8 +51,9 @@ def parse_header(path: str, parse, policy: ReadPolicy):
     try:
         return parse(resolve_inside(folder, f"{name}.hea", policy))
     except OSError as error:
-        problem = f"its header {name}.hea cannot be read ({error.strerror})."
-        raise InvalidECGError(problem) from error
+        problem = f"its header {name}.hea cannot be read ({error.strerror})"
+        other = ". It is a file of another format than WFDB: use read_ecg"
+        raise InvalidECGError(f"{problem}{other if os.path.isfile(path) else ''}.") from error
 
 
 def open_wfdb(path: str, policy: ReadPolicy, adc_gain: float | None = None) -> Recording:

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_bell._utils import leads as _leads
-from sklearn_bell._utils.signal import bandpass, resample
+from sklearn_bell._utils.signal import bandpass, fill_gaps, find_gaps, resample
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.preprocessing._base import SignalTransformer
 
@@ -273,3 +273,54 @@ class Cropper(SignalTransformer):
         out = np.zeros((*x.shape[:2], self.n_samples_), x.dtype)
         np.put_along_axis(out, samples, x, axis=-1)
         return out
+
+
+@dataclass(eq=False, repr=False)
+class GapFiller(SignalTransformer):
+    """Interpolate short gaps (NaN) linearly, as in digitised paper or records with cut-off peaks.
+
+    A gap at an end takes the nearest value. Longer gaps are an error, and leads that are NaN as a
+    whole remain, for estimators with ``missing="zero"``.
+
+    Parameters
+    ----------
+    max_gap : float, default=0.1
+        Longest gap that is filled, in s.
+    sampling_rate : float, default=100
+        Sampling rate of X in Hz.
+
+    Raises
+    ------
+    InvalidECGError
+        In `transform`: if a gap is longer than `max_gap`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_bell.preprocessing import GapFiller
+    >>> GapFiller(max_gap=0.02).fit_transform([[1.0, np.nan, np.nan, 4.0]])
+    array([[1., 2., 3., 4.]])
+    """
+
+    max_gap: float = 0.1
+    sampling_rate: float = 100
+
+    _parameter_constraints = {"max_gap": [_POSITIVE], "sampling_rate": [_POSITIVE]}
+    missing = "keep"
+
+    def _transform(self, x):
+        filled, _ = fill_gaps(x, round(self.max_gap * self.sampling_rate))
+        is_gap = np.isnan(filled) & ~np.isnan(filled).all(axis=-1, keepdims=True)
+        if is_gap.any():
+            record, lead, sample = np.argwhere(is_gap)[0]
+            longest = max(np.ptp(gap) for gap in find_gaps(filled[record, lead]))
+            raise InvalidECGError(
+                f"A gap of {longest / self.sampling_rate:g} s in lead {lead} at sample {sample} is "
+                f"longer than max_gap={self.max_gap:g} s. Increase it, or leave such records out."
+            )
+        return filled if filled is not x else x.copy()
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags

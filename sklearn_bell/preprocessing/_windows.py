@@ -1,0 +1,117 @@
+"""Windows of long records, and their predictions pooled by record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Real
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval
+
+from sklearn_bell._utils.validation import check_signals
+from sklearn_bell.exceptions import InvalidECGError
+
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+
+
+@dataclass(eq=False, repr=False)
+class Windows(BaseEstimator):
+    """Cut records into windows, and pool predictions of windows by record.
+
+    A transformer cannot change the number of records, so this is none: call `cut` before `fit` and
+    `predict_proba`, with the labels and patients of the windows, then `pool`.
+
+    Parameters
+    ----------
+    duration : float, default=10.0
+        Length of the windows in s.
+    step : float, default=None
+        From the beginning of a window to that of the next one in s. None is `duration`. What is
+        left at the end is dropped.
+    sampling_rate : float, default=100
+        Sampling rate of X in Hz.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_bell.preprocessing import Windows
+    >>> X = np.arange(2 * 3000.0).reshape(2, 1, 3000)  # 30 s
+    >>> windows = Windows(duration=10)
+    >>> X_windows, record = windows.cut(X)
+    >>> X_windows.shape, record
+    ((6, 1, 1000), array([0, 0, 0, 1, 1, 1]))
+    >>> windows.pool(X_windows.mean(axis=(1, 2)), record)
+    array([1499.5, 4499.5])
+    """
+
+    duration: float = 10.0
+    step: float | None = None
+    sampling_rate: float = 100
+
+    _parameter_constraints = {
+        "duration": [_POSITIVE],
+        "step": [_POSITIVE, None],
+        "sampling_rate": [_POSITIVE],
+    }
+
+    def cut(self, X: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Return the windows of all records, and the row of X of each.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Records in mV, at least as long as a window.
+
+        Returns
+        -------
+        X_windows : ndarray of shape (n_windows, n_leads, n_samples_of_window), float32
+            Windows, record by record; 2-D if X is. Labels are ``y[record]``, patients
+            ``groups[record]``.
+        record : ndarray of shape (n_windows,)
+            Row of X of each window.
+        """
+        self._validate_params()
+        n_dimensions = np.ndim(X)
+        X = check_signals(X)
+        X = X if X.ndim == 3 else X[:, None]
+        width, step = (round(s * self.sampling_rate) for s in (self.duration, self._step))
+        if not 0 < width <= X.shape[-1] or step < 1:
+            raise InvalidECGError(
+                f"Expected windows of 1 to {X.shape[-1]} samples and steps of at least one, got "
+                f"{width} and {step} at {self.sampling_rate:g} Hz."
+            )
+        starts = np.arange(0, X.shape[-1] - width + 1, step)
+        windows = np.stack([X[..., start : start + width] for start in starts], axis=1)
+        windows = windows.reshape(-1, *X.shape[1:-1], width)
+        record = np.repeat(np.arange(len(X)), len(starts))
+        return (windows if n_dimensions == 3 else windows[:, 0]), record
+
+    def pool(self, values: ArrayLike, record: ArrayLike) -> np.ndarray:
+        """Return the mean of the values of each record's windows, such as probabilities.
+
+        Parameters
+        ----------
+        values : array-like of shape (n_windows, ...)
+            Such as the output of ``predict_proba``.
+        record : array-like of shape (n_windows,)
+            Row of X of each window, from `cut`.
+
+        Returns
+        -------
+        means : ndarray of shape (n_records, ...)
+        """
+        values, record = np.asarray(values, float), np.asarray(record)
+        if len(values) != len(record):
+            raise InvalidECGError(
+                f"Expected a value for each of {len(record)} windows, got {len(values)}."
+            )
+        sums = np.zeros((record.max() + 1, *values.shape[1:]))
+        np.add.at(sums, record, values)
+        counts = np.bincount(record).reshape(-1, *[1] * (values.ndim - 1))
+        return sums / np.maximum(counts, 1)
+
+    @property
+    def _step(self):
+        return self.duration if self.step is None else self.step
