@@ -23,6 +23,31 @@ class Labels(NamedTuple):
     rows: np.ndarray  # (n_labelled,) row numbers
     codes: np.ndarray  # (n_labelled,) positions in classes, or (n_labelled, n_classes) indicator
     classes: np.ndarray  # (n_classes,)
+    sample_weight: np.ndarray | None = None  # (n_labelled,) with mean 1
+
+    def part(self, positions):
+        """Return the labels at positions among the labelled rows."""
+        weight = None if self.sample_weight is None else self.sample_weight[positions]
+        rows, codes = self.rows[positions], self.codes[positions]
+        return self._replace(rows=rows, codes=codes, sample_weight=weight)
+
+    def weighed(self, sample_weight, n_records):
+        """Return the labels with weights, or raise InvalidECGError if these are not valid."""
+        if sample_weight is None:
+            return self
+        weight = np.asarray(sample_weight)
+        if weight.shape != (n_records,) or weight.dtype.kind not in "biuf":
+            raise InvalidECGError(
+                f"Expected sample_weight of shape ({n_records},), got {weight.dtype} of shape "
+                f"{weight.shape}. Pass a number for each record."
+            )
+        weight = weight[self.rows].astype(np.float64)
+        if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
+            raise InvalidECGError(
+                "Expected sample_weight to be finite, not negative, and not zero for all labelled "
+                f"records, got {_abbreviate(weight)}."
+            )
+        return self._replace(sample_weight=weight / weight.mean())
 
 
 def read_labels(y, n_records, classes=None, fewest=2):
@@ -168,14 +193,18 @@ def class_weights(class_weight, codes, classes):
         raise InvalidECGError(f"class_weight does not fit the classes: {error}") from error
 
 
-def weighted_targets(codes, weights):
+def weighted_targets(codes, weights, sample_weight=None):
     """Return the weight of each record's class, else 0, ``(n_records, n_classes)``.
 
     For an indicator or probabilities: of absence and presence, ``(n_records, n_classes, 2)``.
     """
     if codes.ndim == 1:
-        return (np.eye(len(weights))[codes] * weights).astype(np.float32)
-    return (np.stack([1 - codes, codes], axis=-1) * weights.T).astype(np.float32)
+        targets = np.eye(len(weights))[codes] * weights
+    else:
+        targets = np.stack([1 - codes, codes], axis=-1) * weights.T
+    if sample_weight is not None:
+        targets = targets * sample_weight.reshape(-1, *[1] * (targets.ndim - 1))
+    return targets.astype(np.float32)
 
 
 def _abbreviate(values):

@@ -1,5 +1,6 @@
 """Validation of records: X becomes :class:`Records`, which reads an array on disk by slices."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.utils.validation import validate_data
 
+from sklearn_bell._utils.plausibility import check_axes, check_values
 from sklearn_bell.exceptions import InvalidECGError
 
 _MAX_VALUE = 1e12  # squares of larger values overflow float32; ADCs have 32 bits
@@ -21,6 +23,17 @@ class ECGInputMixin:
     """Declare that an estimator takes 3-D X (several leads) and 2-D X (one lead)."""
 
     _n_dimensions_in: int
+    _expects_millivolts = False  # other amplitudes, and leads that contradict each other, warn
+
+    @property
+    def _known_lead_names(self):
+        """Names of the leads of X, if they are known."""
+        return None
+
+    @property
+    def _expected_rate(self):
+        """Sampling rate in Hz at which implausible heart rates warn, if any."""
+        return None
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()  # type: ignore[misc]
@@ -188,6 +201,11 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, names=
     checked at once; the values of an array on disk (memory map, h5py, zarr) when they are read. An
     estimator may have a parameter ``missing``; for it and `dtype` see :class:`Records`.
     """
+    if isinstance(X, Mapping):
+        raise InvalidECGError(
+            f"{type(estimator).__name__} expected an array of records, but got a "
+            f"{type(X).__name__}. Pass its data, such as X.data of a Bunch."
+        )
     if np.ma.is_masked(X):  # NumPy would return the values behind the mask
         X = np.ma.filled(X.astype(float), np.nan)
     by_slices = _is_read_by_slices(X)
@@ -215,6 +233,8 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, names=
         )
     source = X if by_slices else checked
     records = Records(source, dtype, names, getattr(estimator, "missing", None))
+    if names is _ECG:
+        check_axes(records)
     if not by_slices:
         for _ in records.batches():
             pass
@@ -228,6 +248,8 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, names=
             f"X has {names.axes[0]}s of {records.shape[2]} {names.axes[2]}s, but {estimator_name} "
             f"was fitted on {names.axes[0]}s of {n_columns}; {names.match[1]}."
         )
+    if names is _ECG and getattr(estimator, "_expects_millivolts", False):
+        check_values(records, estimator._known_lead_names, estimator._expected_rate)
     return records
 
 
@@ -260,6 +282,11 @@ def _translate(error, estimator, X, names):
     message, shape = str(error), tuple(getattr(X, "shape", ()))
     n_fitted = getattr(estimator, names.fitted[0], None)
     n_rows = shape[1] if len(shape) == 3 else 1
+    fitted = n_fitted, getattr(estimator, names.fitted[1], None)
+    if shape == fitted and n_fitted != 1:
+        return f"X has the shape {shape} of one {names.axes[0]}. Pass X[None]."
+    if shape[1:] == fitted[::-1]:
+        return f"X has the shape {shape}: its axes are exchanged. Pass X.transpose(0, 2, 1)."
     if len(shape) in (2, 3) and "is expecting" in message and n_rows != n_fitted:
         return (
             f"X has {shape[0]} {names.axes[0]}s of {n_rows} {names.axes[1]}(s), but "

@@ -182,6 +182,20 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         "warm_start": ["boolean"],
     }
 
+    _expects_millivolts = True
+
+    @property
+    def _known_lead_names(self):
+        return getattr(self._bare_pretrainer, "lead_names", None)
+
+    @property
+    def _expected_rate(self):
+        return getattr(self._bare_pretrainer, "_expected_rate", None)
+
+    @property
+    def _bare_pretrainer(self):
+        return getattr(self.pretrainer, "estimator", self.pretrainer)  # of a FrozenEstimator
+
     @property
     def encoder_(self) -> nn.Sequential:
         """Input normalisation and encoder: maps records to ``(batch, n_leads, n_features)``."""
@@ -190,7 +204,13 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Pretrain on all records, unless the pretrainer is frozen; fine-tune on labelled ones.
 
         Parameters
@@ -201,6 +221,9 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
             Classes, or an indicator of zeros and ones. -1, or a row of -1, is unlabelled (Notes).
         groups : array-like of shape (n_records,), default=None
             Patients. Early stopping holds out whole ones, and pretrainers may use the groups.
+        sample_weight : array-like of shape (n_records,), default=None
+            Weights of labelled records in the losses and the forests, such as the certainty of a
+            label; only their proportions count. Not together with `sampler`.
 
         Returns
         -------
@@ -210,7 +233,11 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         if is_first:
             self._reset()
         records = check_ecg(self, X, reset=is_first, min_records=2)
-        labels = self._read_labels(y, len(records), is_first)
+        labels = self._read_labels(y, len(records), is_first).weighed(sample_weight, len(records))
+        if sample_weight is not None and self.sampler is not None:
+            raise InvalidECGError(
+                "sampler cannot resample sample_weight. Set sampler=None, or pass no weights."
+            )
         if groups is not None:
             groups = check_groups(groups, len(records), _GROUPS_REMEDY)
         start = None if is_first else self._net.module_.state_dict()
@@ -228,7 +255,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
             else:
                 self._fit_feature_forest(data, labels, seed)
             labelled, self._joint_forest = data, None
-            targets = weighted_targets(labels.codes, self._weights)
+            targets = weighted_targets(labels.codes, self._weights, labels.sample_weight)
             last_epoch = self._net.epoch_ + self.max_epochs
             state = newest_state(manager, last_epoch)
             if len(unlabelled) and (state is None or state["net"]["epoch"] < last_epoch):

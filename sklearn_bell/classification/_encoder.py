@@ -8,6 +8,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from torch import nn
 
+from sklearn_bell._utils.plausibility import checked_outside
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.normalization import InputNormalization
 from sklearn_bell.pretraining import BasePretrainer, BELLPretrainer
@@ -27,7 +28,8 @@ def fit_pretrainer(pretrainer, X, shape, groups, context, **defaults):
         set_missing_params(pretrainer, **defaults)
         takes_groups = groups is not None and has_fit_parameter(pretrainer, "groups")
         fit_params = {"groups": groups} if takes_groups else {}
-        with context.propagate_callback_context(pretrainer) if context else nullcontext():
+        callbacks = context.propagate_callback_context(pretrainer) if context else nullcontext()
+        with callbacks, checked_outside():
             pretrainer.fit(X, **fit_params)
     pretrainer = getattr(pretrainer, "estimator", pretrainer)  # of a FrozenEstimator
     if not hasattr(pretrainer, "encoder_"):

@@ -14,6 +14,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell._utils.labels import class_weights, hold_out, read_labels, weighted_targets
+from sklearn_bell._utils.plausibility import checked_outside
 from sklearn_bell._utils.validation import Records, check_ecg
 from sklearn_bell.classification._early_stopping import EarlyStopping
 from sklearn_bell.classification._encoder import build_encoder, fit_pretrainer
@@ -99,7 +100,9 @@ class BaseFineTuning(TrainedEstimator):
         rows = np.arange(len(data))
         batches = [rows[part] for part in gen_batches(len(rows), self.batch_size)]
         measure = self.features_.transform
-        features = np.concatenate([measure(self._restore_ndim(data[part])) for part in batches])
+        with checked_outside():
+            features = [measure(self._restore_ndim(data[part])) for part in batches]
+        features = np.concatenate(features)
         if not np.isfinite(features).all():
             raise InvalidECGError(
                 f"Expected finite features, got NaN or infinity from {self.features_}. Append an "
@@ -111,14 +114,17 @@ class BaseFineTuning(TrainedEstimator):
         """Fit the forest on features of labelled records."""
         self._feature_forest = None
         if self.features_ is not None and self.features is not None and self.n_trees:
-            options = self._weights, self.n_trees, seed
-            self._feature_forest = Forest.fit(self._measure(data), labels.codes, *options)
+            self._feature_forest = self._fit_forest(self._measure(data), labels, seed)
 
     def _fit_joint_forest(self, data, labels, seed):
         """Return a forest on latents, and features if a forest has any, of labelled records."""
         features = None if self._feature_forest is None else self._measure(data)
         joint = _join(self._forward("latents", data), features)
-        return Forest.fit(joint, labels.codes, self._weights, self.n_trees, seed)
+        return self._fit_forest(joint, labels, seed)
+
+    def _fit_forest(self, X, labels, seed):
+        options = self._weights, self.n_trees, seed, labels.sample_weight
+        return Forest.fit(X, labels.codes, *options)
 
     def _probabilities(self, logits):
         return special.expit(logits) if self._multilabel else special.softmax(logits, axis=1)
@@ -154,9 +160,7 @@ class BaseFineTuning(TrainedEstimator):
             return labels, None, unlabelled
         patients = np.arange(n_records) if groups is None else groups
         parts = hold_out(labels.codes, patients[labels.rows], self.validation_fraction, seed)
-        train, test = (
-            labels._replace(rows=labels.rows[part], codes=labels.codes[part]) for part in parts
-        )
+        train, test = map(labels.part, parts)
         is_held_out = np.isin(patients[unlabelled], patients[test.rows])
         return train, test, unlabelled[~is_held_out]
 
@@ -170,7 +174,8 @@ class BaseFineTuning(TrainedEstimator):
         params = {}
         if groups is not None and "groups" in signature(sampler.fit_resample).parameters:
             params["groups"] = groups[labels.rows]
-        X, y = sampler.fit_resample(X, y, **params)
+        with checked_outside():
+            X, y = sampler.fit_resample(X, y, **params)
         return Records(np.asarray(X), dtype=(np.float32,)), read_labels(y, len(X), labels.classes)
 
     def _with_pseudo_labels(self, records, labels, unlabelled, targets, seed):
@@ -192,7 +197,7 @@ class BaseFineTuning(TrainedEstimator):
     def _make_early_stopping(self, records, held_out, state):
         """Return the callback with the best epoch of a checkpoint, or the start as the best."""
         rows, predict_logits = Rows(records, held_out.rows), partial(self._forward, "logits")
-        targets = weighted_targets(held_out.codes, self._weights)
+        targets = weighted_targets(held_out.codes, self._weights, held_out.sample_weight)
         early_stopping = EarlyStopping(
             rows, targets, predict_logits, self.n_iter_no_change, self.n_frozen_epochs
         )
@@ -226,7 +231,7 @@ class BaseFineTuning(TrainedEstimator):
 
     def _initialize(self, records, data, labels, groups, seed, context, with_forest):
         """Pretrain, put a linear head fitted to the latents on the encoder, fit the forest."""
-        _, codes, classes = labels
+        codes, classes = labels.codes, labels.classes
         weights = class_weights(self.class_weight, codes, classes)
         X, defaults = records.source, {"random_state": seed, "checkpoint": self.checkpoint}
         with fit_context(self, 0, X, "pretrain", context) as task:
@@ -238,9 +243,11 @@ class BaseFineTuning(TrainedEstimator):
         batches = forward_batches(net.module_.eval().latents, records, self.batch_size, net.device)
         center, scale = latent_mean_std(torch.from_numpy(latents) for _, latents in batches)
         latents = (self._forward("latents", data, net.module_) - center.numpy()) / scale.numpy()
-        net.module_.set_head(center, scale, *fit_linear_head(latents, codes, weights, self.C))
+        head = fit_linear_head(latents, codes, weights, self.C, labels.sample_weight)
+        net.module_.set_head(center, scale, *head)
         if features is not None:
-            features.fit(self._restore_ndim(data[rows_to_fit(len(data))]))
+            with checked_outside():
+                features.fit(self._restore_ndim(data[rows_to_fit(len(data))]))
         self.features_, self._weights = features, weights
         self._fit_feature_forest(data, labels, seed)
         self._net = net  # only now, so a failed fit does not look fitted

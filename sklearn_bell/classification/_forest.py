@@ -31,9 +31,11 @@ class Forest:
         self._roots, self._next = _find_next(inside)
 
     @classmethod
-    def fit(cls, X, codes, weights, n_trees, seed):
+    def fit(cls, X, codes, weights, n_trees, seed, record_weight=None):
         """Fit to codes and weights, which are those of ``fit_linear_head``."""
         sample_weight = weights[codes] if codes.ndim == 1 else _row_weights(codes, weights)
+        if record_weight is not None:
+            sample_weight = sample_weight * record_weight
         forest = ExtraTreesClassifier(
             n_trees,
             max_features="sqrt" if len(X) < _N_MANY else _MAX_FEATURES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage, signal
 
-from sklearn_bell.feature_extraction._qrs import RATE
+from sklearn_bell._utils.beats import RATE
 
 FINE_RATE = 250  # Hz of the typical beat: boundaries lie on a grid of 4 ms
 START, STOP = -125, 175  # its samples from the summit of QRS: -500 ms to +696 ms

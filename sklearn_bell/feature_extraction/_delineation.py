@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from sklearn_bell._utils.beats import RATE, find_beats
 from sklearn_bell.feature_extraction._beats import (
     FINE_RATE,
     N_P_WINDOW,
@@ -15,7 +16,6 @@ from sklearn_bell.feature_extraction._beats import (
     STOP,
     find_typical_beats,
 )
-from sklearn_bell.feature_extraction._qrs import RATE, find_beats
 
 BOUNDARIES = ("p_onset", "p_offset", "qrs_onset", "qrs_offset", "t_onset", "t_offset")
 TIME = 1000 / FINE_RATE * np.arange(START, STOP)  # ms from the summit of QRS

@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from sklearn_bell._utils.beats import clean
 from sklearn_bell._utils.leads import STANDARD_LEADS, check_lead_names
 from sklearn_bell._utils.validation import check_ecg
 from sklearn_bell.feature_extraction._delineation import BOUNDARIES, TIME, delineate
 from sklearn_bell.feature_extraction._measurements import measure
-from sklearn_bell.feature_extraction._qrs import HZ, clean
+from sklearn_bell.feature_extraction._qrs import HZ
 from sklearn_bell.preprocessing._base import RecordTransformer
 
 if TYPE_CHECKING:
@@ -158,10 +159,19 @@ class ECGFeatures(RecordTransformer):
             times=TIME.copy(),
         )
 
-    def _prepare(self):
+    _expects_millivolts = True
+
+    @property
+    def _known_lead_names(self):
         is_standard = self.lead_names is None and self.n_leads_in_ == len(STANDARD_LEADS)
-        names = STANDARD_LEADS if is_standard else self.lead_names
-        self.lead_names_ = check_lead_names(names, self.n_leads_in_)
+        return STANDARD_LEADS if is_standard else self.lead_names
+
+    @property
+    def _expected_rate(self):
+        return self.sampling_rate
+
+    def _prepare(self):
+        self.lead_names_ = check_lead_names(self._known_lead_names, self.n_leads_in_)
 
     def _transform(self, x):
         of_records, of_leads = measure(clean(x, self.sampling_rate), self.lead_names_)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from sklearn_bell._utils.beats import RATE
 from sklearn_bell._utils.leads import standard_name
 from sklearn_bell.feature_extraction._beats import FINE_RATE, MIN_SIMILARITY
 from sklearn_bell.feature_extraction._delineation import TIME, delineate, inside, mean_at
-from sklearn_bell.feature_extraction._qrs import RATE
 
 _PREMATURE = 0.8  # of the typical RR interval, at most
 _R_HEIGHT = 0.05  # mV: lower deflections are no R wave

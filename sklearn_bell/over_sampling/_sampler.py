@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell._utils import types
 from sklearn_bell._utils.labels import read_labels
+from sklearn_bell._utils.plausibility import checked_outside
 from sklearn_bell._utils.validation import ECGInputMixin, check_groups
 from sklearn_bell._utils.warn import warn_caller
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
@@ -167,6 +168,7 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         **{name: BaseVQVAE._parameter_constraints[name] for name in ("verbose", "checkpoint")},
     }
 
+    _expects_millivolts = True  # unless vqvae is of images
     # private hooks, which benchmarks replace on an instance
     _synthesizer_class, _prior_fitter = LatentSynthesizer, staticmethod(fit_prior)
 
@@ -261,7 +263,8 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
 
         if not isinstance(self.vqvae, FrozenEstimator):
             set_missing_params(self.vqvae_, random_state=seed, checkpoint=self.checkpoint)
-            self.vqvae_.fit(X)
+            with checked_outside():
+                self.vqvae_.fit(X)
         vqvae = self.vqvae_.vqvae_
         sampling_rate = self.sampling_rate if vqvae.n_dimensions == 1 else None
         synthesizer = self._synthesizer_class(vqvae, X, seed, sampling_rate)

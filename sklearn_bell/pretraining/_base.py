@@ -91,6 +91,8 @@ missing, device, precision, verbose, checkpoint, random_state
     missing: types.Missing = "error"
     precision: types.Precision = "float32"
 
+    _expects_millivolts = True
+
     _parameter_constraints = {
         **TrainedEstimator._parameter_constraints,
         "encoder": [callable],
@@ -105,6 +107,10 @@ missing, device, precision, verbose, checkpoint, random_state
     _is_joint = False
     _default_augmentation: ClassVar[type[nn.Module]] = RandomCrop
     __metadata_request__transform = {"out": metadata_routing.UNUSED}  # not of the records
+
+    @property
+    def _known_lead_names(self):
+        return self.lead_names
 
     @property
     def encoder_(self) -> nn.Sequential:

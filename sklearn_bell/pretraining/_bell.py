@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sklearn_bell._utils.plausibility import checked_outside
 from sklearn_bell._utils.validation import check_ecg
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.ema import make_target, update_target
@@ -365,6 +366,10 @@ class BELLPretrainer(BasePretrainer):
                 total = total + len(x) * errors.double()
         return (total / len(records)).cpu().numpy()
 
+    @property
+    def _expected_rate(self):
+        return None if self.weights is None else self.sampling_rate
+
     def _initialize(self, records, seed):
         super()._initialize(records, seed)
         self._heads_are_new = self.weights is not None
@@ -400,7 +405,8 @@ class BELLPretrainer(BasePretrainer):
         def read(rows):
             return self._restore_ndim(records[rows])
 
-        return records, self._measured.measure(read, len(records))
+        with checked_outside():
+            return records, self._measured.measure(read, len(records))
 
     def _make_measured(self, **scale):
         if self.measurements is None:

@@ -97,6 +97,7 @@ class VQVAETransformer(BaseVQVAE):
     _parameter_constraints = BaseVQVAE._parameter_constraints | {"lead_names": ["array-like", None]}
 
     _check_X = staticmethod(check_ecg)
+    _expects_millivolts = True
 
     def _make_network(self, **settings):
         self.lead_names_ = check_lead_names(self.lead_names, self.n_leads_in_)

@@ -1,0 +1,130 @@
+"""Warnings about records that are valid arrays, but hardly what was meant.
+
+Every public method checks once, on at most 256 records; calls inside of it do not check again.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
+
+from sklearn_bell._utils.beats import heart_rates
+from sklearn_bell._utils.leads import STANDARD_LEADS, standard_name
+from sklearn_bell._utils.warn import warn_caller
+from sklearn_bell.exceptions import InvalidECGError, RecordWarning
+
+_MOST_LEADS = 64
+_MOST_RECORDS, _MOST_SAMPLES = 256, 2000  # of each record, that are looked at
+_N_SLICES, _ROWS_OF_SLICE = 4, 16  # of sources in chunks, which are slow to read record by record
+_LEAST, _MOST = 0.005, 20.0  # mV, of the median standard deviation of leads
+_UNLIKE_EINTHOVEN = 0.2  # of the size of the leads
+_HEART_RATES = 30, 220  # per minute
+_LEAST_DURATION, _MOST_RATES = 4.0, 64  # s of a record, and records, for heart rates
+
+_is_inside: ContextVar[bool] = ContextVar("is_inside", default=False)
+
+
+@contextmanager
+def checked_outside() -> Iterator[None]:
+    """Leave the checks out: the records have been checked by the method that calls."""
+    token = _is_inside.set(True)
+    try:
+        yield
+    finally:
+        _is_inside.reset(token)
+
+
+def check_axes(records):
+    """Raise InvalidECGError if leads and samples are exchanged; warn about very many leads."""
+    _, n_leads, n_samples = records.shape
+    if n_leads > n_samples:
+        raise InvalidECGError(
+            f"X has {n_leads} leads of {n_samples} samples, but expected the shape (n_records, "
+            "n_leads, n_samples). If the axes are exchanged, as wfdb.rdsamp returns them, pass "
+            "X.transpose(0, 2, 1)."
+        )
+    if n_leads > _MOST_LEADS and not _is_inside.get():
+        warn_caller(
+            f"X has {n_leads} leads of {n_samples} samples. If the axes are exchanged, pass "
+            "X.transpose(0, 2, 1).",
+            RecordWarning,
+        )
+
+
+def check_values(records, lead_names=None, sampling_rate=None):
+    """Warn about values that are not millivolts, or do not fit the leads or the sampling rate."""
+    if _is_inside.get() or not len(records):
+        return
+    x = np.nan_to_num(_sample(records).astype(np.float64))
+    deviations = x.std(axis=-1)  # (n, n_leads)
+    _check_unit(deviations)
+    _check_limb_leads(x, deviations, lead_names)
+    if sampling_rate is not None and x.shape[-1] >= _LEAST_DURATION * sampling_rate:
+        _check_heart_rates(x[:: max(1, len(x) // _MOST_RATES)], sampling_rate)
+
+
+def _sample(records):
+    """Return an even sample of the records, or of a part of each if they are long."""
+    n_records, _, n_samples = records.shape
+    start = max(0, (n_samples - _MOST_SAMPLES) // 2)
+    part = slice(start, start + _MOST_SAMPLES)
+    source = records.source
+    if isinstance(source, np.ndarray):
+        rows = np.unique(np.linspace(0, n_records - 1, _MOST_RECORDS).astype(int))
+        x = np.stack([source[row, ..., part] for row in rows])
+    else:
+        last = max(0, n_records - _ROWS_OF_SLICE)
+        starts = np.unique(np.linspace(0, last, _N_SLICES).astype(int))
+        slices = [np.asarray(source[first : first + _ROWS_OF_SLICE]) for first in starts]
+        x = np.concatenate(slices)[..., part]
+    return x.reshape(len(x), records.shape[1], -1)
+
+
+def _check_unit(deviations):
+    deviations = deviations[deviations > 1e-9]
+    if not deviations.size:
+        return
+    typical = np.median(deviations)
+    if _LEAST <= typical <= _MOST:
+        return
+    unit = "microvolts, or values of an ADC" if typical > _MOST else "volts"
+    factor = "X / 1000" if typical > _MOST else "X * 1000"
+    warn_caller(
+        f"Expected millivolts, but the leads of X have a typical standard deviation of "
+        f"{typical:.3g}: these are probably {unit}. Pass {factor}, or read the files with units=.",
+        RecordWarning,
+    )
+
+
+def _check_limb_leads(x, deviations, lead_names):
+    names = [standard_name(name) for name in lead_names] if lead_names is not None else []
+    if len(names) != x.shape[1] or not set(STANDARD_LEADS) <= set(names):
+        return
+    if np.ptp(deviations, axis=1).max() < 0.01 * deviations.max():  # scaled lead by lead
+        return
+    i, ii, iii, avr, avl, avf = (x[:, names.index(lead)] for lead in STANDARD_LEADS[:6])
+    size = np.abs(np.stack([i, ii, iii])).mean(axis=(0, 2))
+    errors = [ii - i - iii, avr + (i + ii) / 2, avl - i + ii / 2, avf - ii + i / 2]
+    worst = np.max([np.abs(error).mean(axis=1) for error in errors], axis=0)
+    is_wrong = worst > _UNLIKE_EINTHOVEN * size
+    if is_wrong.mean() > 0.5:
+        warn_caller(
+            f"In most records the limb leads contradict each other (II is not I + III, or an "
+            f"augmented lead is not their mean). Is {', '.join(names)} the order of the leads of "
+            "X, and are the electrodes not exchanged?",
+            RecordWarning,
+        )
+
+
+def _check_heart_rates(x, sampling_rate):
+    rates, (low, high) = heart_rates(x, sampling_rate), _HEART_RATES
+    if ((rates >= low) & (rates <= high)).mean() < 0.5:
+        has_beats = np.isfinite(rates)
+        typical = f"{np.median(rates[has_beats]):.0f} beats per minute" if has_beats.any() else ""
+        warn_caller(
+            f"Most records have {typical or 'no regular beats'} at a sampling rate of "
+            f"{sampling_rate:g} Hz. Is it that of X? Set sampling_rate, or convert X with "
+            "Resampler.",
+            RecordWarning,
+        )

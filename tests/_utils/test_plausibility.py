@@ -1,0 +1,190 @@
+"""Warnings about records that are hardly what was meant."""
+
+import time
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from sklearn_bell import (
+    BELLPretrainer,
+    ECGClassifier,
+    ECGFeatures,
+    VQVAEOverSampler,
+    VQVAETransformer,
+)
+from sklearn_bell.datasets import make_ecg
+from sklearn_bell.exceptions import InvalidECGError, RecordWarning
+from sklearn_bell.preprocessing import (
+    STANDARD_LEADS,
+    BandpassFilter,
+    Cropper,
+    LeadSelector,
+    RecordScaler,
+    Resampler,
+)
+
+ECG = make_ecg(16, classes=["normal", "lbbb"], random_state=0)
+X, Y, NAMES = ECG.data, ECG.target, list(STANDARD_LEADS)
+SMALL = {"max_epochs": 0, "random_state": 0, "device": "cpu"}
+VQVAE = VQVAETransformer(
+    max_epochs=1, width=8, n_codes=8, n_codebooks=2, n_features=4, random_state=0, device="cpu"
+)
+LEARNERS = {
+    "BELLPretrainer": lambda X: BELLPretrainer(lead_names=NAMES, **SMALL).fit(X),
+    "BELLPretrainer.transform": lambda X: fitted(BELLPretrainer(lead_names=NAMES, **SMALL), X),
+    "ECGClassifier": lambda X: ECGClassifier(
+        BELLPretrainer(lead_names=NAMES, max_epochs=0), n_trees=2, **SMALL
+    ).fit(X, Y),
+    "ECGClassifier on frozen": lambda X: ECGClassifier(
+        FrozenEstimator(BELLPretrainer(lead_names=NAMES, **SMALL).fit(ECG.data)), n_trees=2, **SMALL
+    ).fit(X, Y),
+    "ECGFeatures": lambda X: ECGFeatures().fit(X),
+    "ECGFeatures.transform": lambda X: fitted(ECGFeatures(), X),
+    "pretrained": lambda X: BELLPretrainer.from_pretrained(device="cpu").transform(X),
+}
+OTHERS = {
+    "VQVAETransformer": lambda X: VQVAE.fit(X),
+    "VQVAEOverSampler": lambda X: VQVAEOverSampler(
+        vqvae=VQVAE, sampling_strategy="all", random_state=0
+    ).fit_resample(X, Y),
+    "BandpassFilter": lambda X: BandpassFilter().fit(X),
+    "Cropper": lambda X: Cropper().fit(X),
+    "LeadSelector": lambda X: LeadSelector().fit(X),
+    "RecordScaler": lambda X: RecordScaler().fit(X),
+    "Resampler": lambda X: Resampler(500, 100).fit(X),
+}
+
+
+def fitted(transformer, X):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        transformer.fit(ECG.data)
+    return transformer.transform(X)
+
+
+def warned(act, X):
+    """Return the messages of RecordWarning."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        act(X)
+    return [str(w.message) for w in caught if issubclass(w.category, RecordWarning)]
+
+
+@pytest.mark.parametrize("act", [*LEARNERS.values(), *OTHERS.values()], ids=[*LEARNERS, *OTHERS])
+def test_records_of_the_right_kind_do_not_warn(act):
+    assert warned(act, X) == []
+
+
+@pytest.mark.parametrize("act", [*LEARNERS.values(), *OTHERS.values()], ids=[*LEARNERS, *OTHERS])
+def test_exchanged_axes_raise_with_the_remedy(act):
+    with pytest.raises(InvalidECGError, match=r"X\.transpose\(0, 2, 1\)"):
+        act(X.transpose(0, 2, 1))
+
+
+@pytest.mark.parametrize("act", LEARNERS.values(), ids=LEARNERS)
+@pytest.mark.parametrize(("factor", "unit"), [(1000, "microvolts"), (0.001, "volts")])
+def test_other_units_warn_once(act, factor, unit):
+    messages = warned(act, X * np.float32(factor))
+    assert len(messages) == 1
+    assert unit in messages[0]
+    assert "units=" in messages[0]
+
+
+@pytest.mark.parametrize("act", LEARNERS.values(), ids=LEARNERS)
+def test_leads_in_another_order_warn_once(act):
+    order = [0, 1, 6, 7, 8, 9, 10, 11, 2, 3, 4, 5]  # I, II, V1 to V6, then the others
+    (message,) = warned(act, X[:, order])
+    assert "order of the leads" in message
+
+
+def test_reversed_electrodes_of_most_records_warn():
+    reversed_arms = X.copy()
+    reversed_arms[:, 0] *= -1  # I, but not the leads that follow from it
+    (message,) = warned(lambda X: ECGFeatures().fit(X), reversed_arms)
+    assert "electrodes" in message
+    few = np.concatenate([reversed_arms[:4], X[:12]])
+    assert warned(lambda X: ECGFeatures().fit(X), few) == []
+
+
+@pytest.mark.parametrize("name", ["ECGFeatures", "ECGFeatures.transform", "pretrained"])
+def test_another_sampling_rate_warns_once(name):
+    fast = make_ecg(16, duration=2, sampling_rate=500, random_state=0).data  # 1,000 samples
+    (message,) = warned(LEARNERS[name], fast)
+    assert "Resampler" in message
+    assert "100 Hz" in message
+
+
+def test_pretrained_classifier_warns_of_another_rate():
+    fast = make_ecg(16, duration=2, sampling_rate=500, random_state=0).data
+    classifier = ECGClassifier.from_pretrained(max_epochs=0, n_trees=2, random_state=0).fit(X, Y)
+    (message,) = warned(classifier.predict_proba, fast)
+    assert "sampling rate" in message
+
+
+def test_warnings_can_be_errors():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RecordWarning)
+        with pytest.raises(RecordWarning, match="microvolts"):
+            ECGFeatures().fit(X * 1000)
+
+
+def test_pipeline_warns_once_in_each_call():
+    pipeline = make_pipeline(
+        Resampler(100, 50), BELLPretrainer(sampling_rate=50, **SMALL), LogisticRegression()
+    )
+    assert len(warned(lambda X: pipeline.fit(X, Y), X * 1000)) == 2  # fit and transform of BELL
+    assert len(warned(pipeline.predict, X * 1000)) == 1
+
+
+def test_scaled_leads_do_not_contradict_each_other():
+    scaled = RecordScaler().fit_transform(X)
+    assert warned(lambda X: BELLPretrainer(lead_names=NAMES, **SMALL).fit(X), scaled) == []
+
+
+def test_flat_or_missing_leads_do_not_warn():
+    broken = X.copy()
+    broken[:, 7] = np.nan
+    broken[:4] = 0
+    options = {"missing": "zero", "lead_names": NAMES}
+    assert warned(lambda X: BELLPretrainer(**options, **SMALL).fit(X), broken) == []
+    assert warned(lambda X: BELLPretrainer(**options, **SMALL).fit(X), np.zeros_like(X)) == []
+
+
+def test_very_many_leads_warn():
+    noise = np.random.default_rng(0).normal(0, 0.2, (4, 80, 100))
+    (message,) = warned(lambda X: BandpassFilter().fit(X), noise)
+    assert "80 leads" in message
+
+
+def test_one_record_and_exchanged_axes_are_named_after_fit():
+    features = ECGFeatures().fit(X)
+    with pytest.raises(InvalidECGError, match=r"one record. Pass X\[None\]"):
+        features.transform(X[0])
+    with pytest.raises(InvalidECGError, match=r"axes are exchanged. Pass X.transpose"):
+        features.transform(X.transpose(0, 2, 1))
+
+
+def test_bunch_is_named():
+    with pytest.raises(InvalidECGError, match=r"Pass its data"):
+        ECGFeatures().fit(ECG)
+
+
+@pytest.mark.parametrize("kind", ["memory map", "h5py"])
+def test_check_of_a_large_array_is_fast(tmp_path, kind):
+    shape = 20_000, 12, 1000
+    if kind == "memory map":
+        large = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, shape)
+    else:
+        h5py = pytest.importorskip("h5py")
+        file = h5py.File(tmp_path / "x.h5", "w")
+        large = file.create_dataset("x", shape, np.float32, chunks=(16, 12, 1000))
+    from sklearn_bell._utils.plausibility import check_values
+    from sklearn_bell._utils.validation import Records
+
+    start = time.process_time()
+    check_values(Records(large, (np.float32,)), NAMES, 100)
+    assert time.process_time() - start < 0.6  # 0.3 s on a free processor
