@@ -57,11 +57,14 @@ def check_values(records, lead_names=None, sampling_rate=None):
     if _is_inside.get() or not len(records):
         return
     x = np.nan_to_num(_sample(records).astype(np.float64))
+    x -= x.mean(axis=-1, keepdims=True)
     deviations = x.std(axis=-1)  # (n, n_leads)
     _check_unit(deviations)
     _check_limb_leads(x, deviations, lead_names)
-    if sampling_rate is not None and x.shape[-1] >= _LEAST_DURATION * sampling_rate:
-        _check_heart_rates(x[:: max(1, len(x) // _MOST_RATES)], sampling_rate)
+    x = x[(deviations > 1e-9).any(axis=1)]
+    is_long = sampling_rate is not None and x.shape[-1] >= _LEAST_DURATION * sampling_rate
+    if is_long and len(x):
+        _check_heart_rates(x[:: -(-len(x) // _MOST_RATES)], sampling_rate)
 
 
 def _sample(records):

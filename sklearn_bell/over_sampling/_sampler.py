@@ -243,7 +243,8 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         if y is not None:
             y = y.toarray() if sparse.issparse(y) else np.asarray(y)
             y = y.ravel() if y.shape[1:] == (1,) else y
-        rows, codes, self._classes = read_labels(y, len(X))
+        labels = read_labels(y, len(X))
+        rows, codes, self._classes = labels.rows, labels.codes, labels.classes
         indicator = np.zeros((len(X), len(self._classes)), bool)
         indicator[rows] = codes if codes.ndim == 2 else np.eye(len(self._classes))[codes]
         strategy = self.sampling_strategy
