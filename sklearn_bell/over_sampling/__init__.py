@@ -1,5 +1,6 @@
-"""Synthetic records of rare classes from the latent space of a VQ-VAE."""
+"""Over-sampling of rare classes: synthetic records of a VQ-VAE, and random ones to compare."""
 
+from sklearn_bell.over_sampling._random import RandomOverSampler, RandomUnderSampler
 from sklearn_bell.over_sampling._sampler import VQVAEOverSampler
 
-__all__ = ["VQVAEOverSampler"]
+__all__ = ["RandomOverSampler", "RandomUnderSampler", "VQVAEOverSampler"]
