@@ -78,7 +78,42 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclas
 
 
 class SignalTransformer(RecordTransformer):
-    """Template for transformers of signals to signals."""
+    """Template for transformers of signals to signals.
+
+    Records of several leads remain arrays whatever `set_output` asks for: no table is 3-D.
+    """
+
+    _sklearn_output_config: dict[str, str]
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Check parameters and the shape of X; learn nothing from its values, and return self.
+
+        It sets ``n_features_in_`` (length of axis 1), ``n_leads_in_`` and ``n_samples_in_``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Records in mV, in memory or on disk.
+        y : None
+            Ignored.
+        """
+        super().fit(X, y)
+        return self.set_output()
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Set the container of the output of records of one lead (2-D), and return self.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, default=None
+            The container. None keeps it.
+        """
+        config = getattr(self, "_sklearn_output_config", {})  # scikit-learn clones it
+        container = transform or config.get("container")
+        is_table = getattr(self, "_n_dimensions_in", None) != 3
+        config = {"container": container, "transform": container if is_table else "default"}
+        self._sklearn_output_config = {key: value for key, value in config.items() if value}
+        return self
 
     def get_feature_names_out(self, input_features: types.Names | None = None) -> np.ndarray:
         """Return names along the second axis of the output: leads in 3-D, samples in 2-D.

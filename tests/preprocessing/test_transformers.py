@@ -1,14 +1,21 @@
 """Transformers of signals, compared with slow, obvious versions."""
 
+import itertools
+
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 
+from sklearn_bell.datasets import make_ecg
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.preprocessing import (
     INDEPENDENT_LEADS,
+    STANDARD_LEADS,
     BandpassFilter,
     Cropper,
+    GapFiller,
     LeadSelector,
     RecordScaler,
     Resampler,
@@ -250,3 +257,68 @@ def test_new_samples_get_numbered_names():
     assert Cropper().fit(X).get_feature_names_out().tolist() == ["x0", "x1", "x2", "x3"]
     leads = Cropper(2).fit(np.ones((2, 3, 4)))
     assert leads.get_feature_names_out(["I", "II", "III"]).tolist() == ["I", "II", "III"]
+
+
+# set_output
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+def test_records_of_several_leads_stay_arrays(X, kind):
+    pytest.importorskip(kind)
+    expected = Cropper(5).fit_transform(X)
+    cropper = Cropper(5).set_output(transform=kind)
+    for transformer in (cropper, clone(cropper), clone(cropper.fit(X)), cropper.set_output()):
+        np.testing.assert_array_equal(transformer.fit_transform(X), expected)
+    with config_context(transform_output=kind):
+        np.testing.assert_array_equal(Cropper(5).fit_transform(X), expected)
+
+
+def test_records_of_one_lead_become_tables(X):
+    cropper = Cropper(5).set_output(transform="pandas").fit(X)
+    table = clone(cropper).fit_transform(X[:, 0])
+    assert isinstance(table, pd.DataFrame)
+    np.testing.assert_array_equal(table, Cropper(5).fit_transform(X[:, 0]))
+
+
+# GapFiller
+
+
+def test_gap_filler_interpolates_short_gaps(X):
+    gappy = X.copy()
+    gappy[0, 0, 50:55] = gappy[1, 2, :3] = gappy[2, 1, -4:] = np.nan
+    gappy[3, 1] = np.nan  # a missing lead
+    filled = GapFiller(max_gap=0.05).fit_transform(gappy)
+    expected = X.copy()
+    expected[0, 0, 50:55] = np.linspace(X[0, 0, 49], X[0, 0, 55], 7)[1:-1]
+    expected[1, 2, :3], expected[2, 1, -4:], expected[3, 1] = X[1, 2, 3], X[2, 1, -5], np.nan
+    np.testing.assert_allclose(filled, expected)
+
+
+def test_gap_filler_refuses_long_gaps_and_infinity(X):
+    X[2, 1, 50:56] = np.nan
+    with pytest.raises(InvalidECGError, match=r"0.06 s in lead 1 .*longer than max_gap=0.05"):
+        GapFiller(max_gap=0.05).fit(X).transform(X)
+    X[0, 0, 0] = np.inf
+    with pytest.raises(InvalidECGError, match="infinity"):
+        GapFiller().fit(X)
+
+
+# LeadSelector with leads that follow from others
+
+
+def test_lead_selector_computes_limb_leads():
+    i, ii, v1 = np.random.default_rng(0).normal(size=(3, 5, 200))
+    X = np.stack([v1, ii, i], axis=1)
+    selector = LeadSelector(["I", "III", "aVR", "aVL", "aVF", "V1"], lead_names=["V1", "II", "I"])
+    expected = [i, ii - i, -(i + ii) / 2, i - ii / 2, ii - i / 2, v1]
+    np.testing.assert_allclose(selector.fit_transform(X), np.stack(expected, axis=1))
+    assert list(selector.derived_leads_) == ["III", "aVR", "aVL", "aVF"]
+    assert selector.get_feature_names_out().tolist() == ["I", "III", "aVR", "aVL", "aVF", "V1"]
+
+
+@pytest.mark.parametrize("pair", [*itertools.combinations(STANDARD_LEADS[:6], 2)])
+def test_lead_selector_computes_all_limb_leads_from_any_two(pair):
+    X = make_ecg(3, random_state=0).data.astype(np.float64)
+    rows = [STANDARD_LEADS.index(lead) for lead in pair]
+    selector = LeadSelector(STANDARD_LEADS[:6], lead_names=pair)
+    np.testing.assert_allclose(selector.fit_transform(X[:, rows]), X[:, :6], atol=1e-6)
