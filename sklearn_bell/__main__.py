@@ -219,13 +219,12 @@ def _demo(options):
 
 
 def _check_device(name):
-    import torch
+    from sklearn_bell.training._device import resolve_device
 
     try:
-        torch.zeros(1, device=None if name == "auto" else name)
-    except (AssertionError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"--device {name} is not available ({reason}); use auto or cpu") from error
+        resolve_device(name)
+    except ValueError as error:
+        raise ValueError(f"--device {name} is not available. {error}") from error
 
 
 @contextlib.contextmanager

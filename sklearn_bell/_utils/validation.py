@@ -206,6 +206,7 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, names=
             f"{type(estimator).__name__} expected an array of records, but got a "
             f"{type(X).__name__}. Pass its data, such as X.data of a Bunch."
         )
+    X = _stack(X)
     if np.ma.is_masked(X):  # NumPy would return the values behind the mask
         X = np.ma.filled(X.astype(float), np.nan)
     by_slices = _is_read_by_slices(X)
@@ -264,6 +265,18 @@ def _is_read_by_slices(X):
     has_slices = hasattr(X, "shape") and hasattr(X, "__getitem__") and not hasattr(X, "iloc")
     has_dtype = isinstance(getattr(X, "dtype", None), np.dtype)
     return has_dtype and has_slices and not sparse.issparse(X)
+
+
+def _stack(X):
+    """Return one array of records in a list, an object array, a Series or a column of a table."""
+    if getattr(X, "ndim", None) == 2 and hasattr(X, "iloc") and X.shape[1] == 1:
+        X = X.iloc[:, 0] if X.dtypes.iloc[0].kind == "O" else X
+    dtype = getattr(X, "dtype", None)
+    if getattr(X, "ndim", None) != 1 or getattr(dtype, "kind", None) != "O" or not len(X):
+        return X
+    records = [np.asarray(record) for record in X]
+    is_equal = len({record.shape for record in records}) == 1
+    return np.stack(records) if is_equal and records[0].ndim in (1, 2) else X
 
 
 def _match_dimensions(estimator, X, names):

@@ -21,6 +21,7 @@ from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.pretraining import BELLPretrainer
 from sklearn_bell.training._checkpoint import make_checkpoint_manager
 from sklearn_bell.training._data import Rows
+from sklearn_bell.training._device import resolve_device
 from sklearn_bell.training._loop import fit_context, load_state, newest_state
 from sklearn_bell.training._random import resolve_seed
 
@@ -233,6 +234,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         if is_first:
             self._reset()
         records = check_ecg(self, X, reset=is_first, min_records=2)
+        resolve_device(self.device)  # fail before the work
         labels = self._read_labels(y, len(records), is_first).weighed(sample_weight, len(records))
         if sample_weight is not None and self.sampler is not None:
             raise InvalidECGError(

@@ -9,15 +9,28 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
+from sklearn_bell.exceptions import InvalidECGError
+
 _ROWS_PER_COPY = 1024
 _autocast_lock = threading.RLock()
 
 
 def resolve_device(device):
-    """Return the torch device of that name; ``"auto"`` is a CUDA GPU if there is one."""
+    """Return the torch device of that name; ``"auto"`` is a CUDA GPU if there is one.
+
+    InvalidECGError is raised if there is no such device.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
+    try:
+        return torch.zeros(1, device=device).device
+    except (AssertionError, RuntimeError) as error:
+        n_gpus = torch.cuda.device_count()
+        names = ", ".join(["'cpu'", *(f"'cuda:{i}'" for i in range(n_gpus))])
+        raise InvalidECGError(
+            f"Expected device to be 'auto' or one of {names}, got {device!r} "
+            f"({str(error).splitlines()[0]})."
+        ) from error
 
 
 def resolve_dtype(precision, device):
