@@ -19,7 +19,7 @@ _MOST_RECORDS, _MOST_SAMPLES = 256, 2000  # of each record, that are looked at
 _N_SLICES, _ROWS_OF_SLICE = 4, 16  # of sources in chunks, which are slow to read record by record
 _LEAST, _MOST = 0.005, 20.0  # mV, of the median standard deviation of leads
 _UNLIKE_EINTHOVEN = 0.2  # of the size of the leads
-_HEART_RATES = 30, 220  # per minute
+HEART_RATES = 30, 220  # per minute
 _LEAST_DURATION, _MOST_RATES = 4.0, 64  # s of a record, and records, for heart rates
 
 _is_inside: ContextVar[bool] = ContextVar("is_inside", default=False)
@@ -84,12 +84,28 @@ def _sample(records):
     return x.reshape(len(x), records.shape[1], -1)
 
 
+def guess_unit(deviation):
+    """Return the unit of records whose leads have this typical standard deviation."""
+    return "mV" if _LEAST <= deviation <= _MOST else "uV" if deviation > _MOST else "V"
+
+
+def is_contradictory(x, names):
+    """Return whether the limb leads of each record (n, n_leads, n_samples) contradict each other.
+
+    `x` has mean zero, and `names` have all limb leads.
+    """
+    i, ii, iii, avr, avl, avf = (x[:, names.index(lead)] for lead in STANDARD_LEADS[:6])
+    errors = [ii - i - iii, avr + (i + ii) / 2, avl - i + ii / 2, avf - ii + i / 2]
+    worst = np.max([np.abs(error).mean(axis=1) for error in errors], axis=0)
+    return worst > _UNLIKE_EINTHOVEN * np.abs(np.stack([i, ii, iii])).mean(axis=(0, 2))
+
+
 def _check_unit(deviations):
     deviations = deviations[deviations > 1e-9]
     if not deviations.size:
         return
     typical = np.median(deviations)
-    if _LEAST <= typical <= _MOST:
+    if guess_unit(typical) == "mV":
         return
     unit = "microvolts, or values of an ADC" if typical > _MOST else "volts"
     factor = "X / 1000" if typical > _MOST else "X * 1000"
@@ -106,12 +122,7 @@ def _check_limb_leads(x, deviations, lead_names):
         return
     if np.ptp(deviations, axis=1).max() < 0.01 * deviations.max():  # scaled lead by lead
         return
-    i, ii, iii, avr, avl, avf = (x[:, names.index(lead)] for lead in STANDARD_LEADS[:6])
-    size = np.abs(np.stack([i, ii, iii])).mean(axis=(0, 2))
-    errors = [ii - i - iii, avr + (i + ii) / 2, avl - i + ii / 2, avf - ii + i / 2]
-    worst = np.max([np.abs(error).mean(axis=1) for error in errors], axis=0)
-    is_wrong = worst > _UNLIKE_EINTHOVEN * size
-    if is_wrong.mean() > 0.5:
+    if is_contradictory(x, names).mean() > 0.5:
         warn_caller(
             f"In most records the limb leads contradict each other (II is not I + III, or an "
             f"augmented lead is not their mean). Is {', '.join(names)} the order of the leads of "
@@ -121,7 +132,7 @@ def _check_limb_leads(x, deviations, lead_names):
 
 
 def _check_heart_rates(x, sampling_rate):
-    rates, (low, high) = heart_rates(x, sampling_rate), _HEART_RATES
+    rates, (low, high) = heart_rates(x, sampling_rate), HEART_RATES
     if ((rates >= low) & (rates <= high)).mean() < 0.5:
         has_beats = np.isfinite(rates)
         typical = f"{np.median(rates[has_beats]):.0f} beats per minute" if has_beats.any() else ""

@@ -166,13 +166,19 @@ class Records:
 
 def check_signals(X: ArrayLike) -> np.ndarray:
     """Validate the X of a function and return it as 3-D float32, or raise InvalidECGError."""
-    X = np.asarray(X)
-    if X.ndim not in (2, 3) or 0 in X.shape or X.dtype.kind not in "iuf":
+    return open_signals(X)[:]
+
+
+def open_signals(X, missing=None):
+    """Validate the shape of the X of a function and return it as :class:`Records` of float32."""
+    X = _stack(X)
+    X = X if _is_read_by_slices(X) else np.asarray(X)
+    if len(X.shape) not in (2, 3) or 0 in X.shape or X.dtype.kind not in "iuf":
         raise InvalidECGError(
             "Expected numbers of shape (n_records, n_leads, n_samples) or (n_records, n_samples), "
             f"each at least 1, but got {X.dtype} of shape {X.shape}."
         )
-    return Records(X, (np.float32,))[:]
+    return Records(X, (np.float32,), missing=missing)
 
 
 def check_groups(groups, n_records, remedy="Give the patient of each record."):

@@ -52,8 +52,7 @@ def parse_header(path: str, parse, policy: ReadPolicy):
         return parse(resolve_inside(folder, f"{name}.hea", policy))
     except OSError as error:
         problem = f"its header {name}.hea cannot be read ({error.strerror})"
-        other = ". It is a file of another format than WFDB: use read_ecg"
-        raise InvalidECGError(f"{problem}{other if os.path.isfile(path) else ''}.") from error
+        raise InvalidECGError(f"{problem}. Read other formats than WFDB by read_ecg.") from error
 
 
 def open_wfdb(path: str, policy: ReadPolicy, adc_gain: float | None = None) -> Recording:
