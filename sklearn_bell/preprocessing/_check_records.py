@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Chosen on every second record of CinC 2011 (Silva et al. 2011), which human readers judged
 _FLAT, _FLAT_SHARE = 0.02, 0.5  # mV within a second, and share of the seconds
-_LIKE_MEDIAN_BEAT = 0.5  # correlation of the typical beat with the median beat of a clean lead
+_LIKENESS, _QUANTILE = 0.5, 0.75  # correlation of beats of a clean lead, of three quarters of pairs
 _DRIFT, _DRIFT_FREQUENCY = 2.0, 0.5  # mV from lowest to highest baseline, and Hz below
 _SHARE_OF_BAD_LEADS = 0.25  # noisy or drifting leads of an unacceptable record
 _CLIPPED = 0.05  # s at the highest or lowest value at once
@@ -108,11 +108,16 @@ def check_records(
     table = pd.concat(batches, ignore_index=True)
     same = table.index.to_series().groupby(table["duplicate_of"])
     table["duplicate_of"] = same.transform("min").astype("Int64").where(same.cumcount() > 0)
+    is_good = (table["missing"] == 0) & (table["unit"] == "mV") & table["duplicate_of"].isna()
+    is_good &= (table[["clipped", "noisy", "drifting", "limb_leads"]] == "").all(axis=1)
+    is_good &= table["heart_rate"].between(*HEART_RATES)
+    verdicts = np.where(is_good, "acceptable", "questionable")
+    table.insert(0, "verdict", np.where(table.pop("is_bad"), "unacceptable", verdicts))
     return table
 
 
 def _check_batch(x, sampling_rate, names):
-    """Return the table of some records, with hashes in the column ``duplicate_of``."""
+    """Return the table of some records, with hashes for ``duplicate_of`` and without verdict."""
     hashes = [hashlib.sha256(record).hexdigest() for record in x]
     is_missing = np.isnan(x)
     x = np.nan_to_num(fill_gaps(x.astype(np.float64), x.shape[-1])[0])
@@ -121,10 +126,11 @@ def _check_batch(x, sampling_rate, names):
     is_flat = _share_of_flat_seconds(x, sampling_rate) >= _FLAT_SHARE
     beating = clean(x * ~is_flat[..., None], sampling_rate)
     median_beat, likeness, heart_rate = _compare_beats(beating)
-    is_noisy = ~is_flat & (likeness < _LIKE_MEDIAN_BEAT)
+    is_noisy = ~is_flat & (likeness < _LIKENESS)
     is_drifting = _baseline_range(x, sampling_rate) > _DRIFT
     typical = [np.median(d[d > 0]) if d.any() else np.nan for d in deviations]
-    table = pd.DataFrame(
+    share = np.maximum(is_noisy.mean(axis=1), is_drifting.mean(axis=1))
+    return pd.DataFrame(
         {
             "missing": is_missing.mean(axis=(1, 2)),
             "flat": _name_leads(is_flat, names),
@@ -135,18 +141,9 @@ def _check_batch(x, sampling_rate, names):
             "unit": ["mV" if np.isnan(d) else guess_unit(d) for d in typical],
             "heart_rate": heart_rate,
             "duplicate_of": hashes,
+            "is_bad": is_flat.any(axis=1) | np.isnan(heart_rate) | (share >= _SHARE_OF_BAD_LEADS),
         }
     )
-    share = np.maximum(is_noisy.mean(axis=1), is_drifting.mean(axis=1))
-    is_bad = is_flat.any(axis=1) | np.isnan(heart_rate) | (share >= _SHARE_OF_BAD_LEADS)
-    nothing = {"missing": 0, "unit": "mV"} | dict.fromkeys(
-        ("clipped", "noisy", "drifting", "limb_leads"), ""
-    )
-    is_doubtful = (table[[*nothing]] != pd.Series(nothing)).any(axis=1)
-    is_doubtful |= ~table["heart_rate"].between(*HEART_RATES)
-    verdict = np.select([is_bad, is_doubtful], ["unacceptable", "questionable"], "acceptable")
-    table.insert(0, "verdict", verdict)
-    return table
 
 
 def _name_leads(chosen, names):
@@ -169,7 +166,11 @@ def _baseline_range(x, sampling_rate):
 
 
 def _is_clipped(x, sampling_rate):
-    """Return whether each lead stays at its highest or lowest value, (n, n_leads)."""
+    """Return whether each lead stays at its highest or lowest value, (n, n_leads).
+
+    That value is more than two standard deviations from the mean: the baseline of coarse samples
+    is constant, too.
+    """
     n = max(3, round(_CLIPPED * sampling_rate))
     is_clipped = np.zeros(x.shape[:2], bool)
     for end in (x.max(axis=-1, keepdims=True), x.min(axis=-1, keepdims=True)):
@@ -177,7 +178,7 @@ def _is_clipped(x, sampling_rate):
         is_long = is_at_end[..., : x.shape[-1] - n + 1].copy()
         for shift in range(1, n):
             is_long &= is_at_end[..., shift : x.shape[-1] - n + 1 + shift]
-        is_clipped |= is_long.any(axis=-1)
+        is_clipped |= is_long.any(axis=-1) & (np.abs(end[..., 0]) > 2 * x.std(axis=-1))
     return is_clipped
 
 
@@ -193,10 +194,13 @@ def _compare_beats(x):
         if len(beats) < _FEWEST_BEATS:
             likeness[i] = 1
             continue
-        windows = np.stack([x[i, :, beat - _FROM_BEAT : beat + _TO_BEAT] for beat in beats])
-        windows -= windows.mean(axis=-1, keepdims=True)
-        median[i] = np.median(windows, axis=0)
-        likeness[i] = np.median(_correlate(windows, median[i]), axis=0)
+        windows = np.stack([x[i, :, beat - _FROM_BEAT : beat + _TO_BEAT] for beat in beats], axis=1)
+        windows -= windows.mean(axis=-1, keepdims=True)  # (n_leads, n_beats, n_samples)
+        median[i] = np.median(windows, axis=1)
+        size = np.sqrt((windows**2).sum(axis=-1, keepdims=True))
+        shapes = windows / np.where(size > 0, size, 1)
+        pairs = (shapes @ shapes.swapaxes(1, 2))[:, *np.triu_indices(len(beats), 1)]
+        likeness[i] = np.quantile(pairs, _QUANTILE, axis=1)
     return median, likeness, heart_rate
 
 
