@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import StrOptions, validate_params
 
-from sklearn_bell.datasets._base import Loaded, Source, binarize, get_data_home
+from sklearn_bell.datasets._base import Loaded, Source, binarize, get_data_home, warn_about_records
 from sklearn_bell.datasets._download import download_if_absent
 from sklearn_bell.datasets._files import ReadPolicy
 from sklearn_bell.datasets._reading import CONSTRAINTS, check_leads
@@ -57,6 +58,7 @@ _CLASSES = {code: name for name, *codes in map(str.split, _CODES.split(",")) for
 _CLASSES_2020 = {
     code: name for code, name in _CLASSES.items() if name not in ("BBB", "CLBBB|LBBB", "PRWP")
 } | {"164909002": "LBBB"}
+_SEPARATORS = re.compile(r"[\s,;|/]+")  # of codes
 _TASKS = {"challenge2020": _CLASSES_2020, "challenge2021": _CLASSES, "all": None}
 
 
@@ -160,7 +162,10 @@ def load_challenge(
     is_readable = np.array([isinstance(result, dict) for result in results])
     comments = [result if isinstance(result, dict) else {} for result in results]
     metadata = pd.DataFrame(comments, index=names, dtype=str).fillna("")
-    codes = [entry.get("Dx", "").replace(",", " ").split() for entry in comments]
+    codes = [
+        [part for part in _SEPARATORS.split(entry.get("Dx", "")) if part] for entry in comments
+    ]
+    _warn_about_text(names, codes)
     target, target_names = binarize(codes, _TASKS[task])
 
     labelled = target.any(axis=1) | ~is_readable  # read_records reports the unreadable ones
@@ -213,6 +218,16 @@ def fetch_georgia(data_home: str | os.PathLike[str] | None = None, **options: An
     >>> ecg = fetch_georgia(sampling_rate=100)  # doctest: +SKIP
     """
     return load_challenge(data_home, sources=["georgia"], download_if_missing=True, **options)
+
+
+def _warn_about_text(names, codes):
+    """Warn about parts of the comment Dx that are neither codes nor "Unknown"."""
+    texts = (" ".join(part for part in parts if not part.isdigit()) for parts in codes)
+    found = [f"{name} ({text})" for name, text in zip(names, texts, strict=True)
+             if text.lower() not in ("", "unknown", "none", "nan")]  # fmt: skip
+    if found:
+        problem = "records have text in Dx that is no code of SNOMED CT, and is ignored"
+        warn_about_records(problem, found, "Correct their headers, or give labels of your own.")
 
 
 def _list_records(root: Path, sources: Sequence[str] | None) -> np.ndarray:

@@ -39,6 +39,7 @@ _SIGNAL_LINE = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
+_COMMENTS = {name.lower(): name for name in ("Age", "Sex", "Dx", "Rx", "Hx", "Sx")}  # in any case
 
 
 class Signal(NamedTuple):
@@ -91,10 +92,19 @@ def read_header(path: str) -> Header:
 
 
 def read_comments(path: str) -> dict[str, str]:
-    """Return the named comments of a header file, such as ``# Age: 74``."""
-    comments = [line.lstrip("# ") for line in _read_lines(path) if line.startswith("#")]
-    pairs = [comment.partition(":")[::2] for comment in comments if ":" in comment]
-    return {name.strip(): value.strip() for name, value in pairs}
+    """Return the named comments of a header file, such as ``# Age: 74``.
+
+    Several comments of one name are joined by commas.
+    """
+    comments: dict[str, str] = {}
+    for line in _read_lines(path):
+        name, colon, value = line.lstrip("# ").partition(":")
+        if line.startswith("#") and colon:
+            name = _COMMENTS.get(name.strip().lower(), name.strip())
+            comments[name] = (
+                f"{comments[name]},{value.strip()}" if name in comments else value.strip()
+            )
+    return comments
 
 
 def _read_lines(path: str) -> list[str]:

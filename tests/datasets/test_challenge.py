@@ -190,3 +190,28 @@ def test_sources_select_folders(folder):
     assert bunch.record_names.tolist() == ["georgia/g1/E00001"]
     with pytest.raises(FileNotFoundError, match=r"no folder .*ptb\..*fetch_chapman"):
         load_challenge(folder, sources=["georgia", "ptb"])
+
+
+@pytest.mark.parametrize(
+    "comments",
+    [
+        ["#Dx: 164889003,426783006"],
+        ["# dx: 426783006", "# DX: 164889003"],
+        ["#Dx: 426783006;164889003 | 426783006"],
+        ["#Dx:426783006/164889003,"],
+    ],
+)
+def test_codes_are_found_however_they_are_written(tmp_path, comments):
+    write(tmp_path, "A1", seed=0, comments=["# age: 71", *comments])
+    bunch = load_challenge(tmp_path)
+    assert labels_of(bunch) == [["AF", "NSR"]]
+    assert bunch.metadata["Age"].tolist() == ["71"]
+
+
+def test_text_in_place_of_codes_warns(tmp_path):
+    write(tmp_path, "A1", seed=0, comments=["#Dx: 426783006, sinus rhythm"])
+    write(tmp_path, "A2", seed=1, comments=["#Dx: 426783006"])
+    write(tmp_path, "A3", seed=2, comments=["#Dx: Unknown"])
+    with pytest.warns(RecordWarning, match=r"^1 records have text .* A1 \(sinus rhythm\)\."):
+        bunch = load_challenge(tmp_path, unlabelled=True)
+    assert labels_of(bunch) == [["NSR"], ["NSR"], []]
