@@ -225,8 +225,9 @@ def latent_shape(
     except RuntimeError as error:
         raise InvalidECGError(
             f"The encoder cannot take records of {n_samples} samples or views of "
-            f"{views[0].shape[-1]} samples. Give longer records, or an augmentation with longer "
-            f"views: Compose() leaves records as they are. {error}"
+            f"{views[0].shape[-1]} samples. If it takes records of one length only, pass "
+            "augmentation=Compose() of sklearn_bell.nn.augmentation, which leaves them whole; "
+            f"otherwise give longer records. {error}"
         ) from error
     if latent.ndim < 2 or len(latent) != 2 or not latent.is_floating_point():
         raise InvalidECGError(

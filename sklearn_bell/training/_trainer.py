@@ -13,6 +13,7 @@ from sklearn_bell.exceptions import DivergenceError
 from sklearn_bell.training._data import RowDataset, ShuffledBatches
 from sklearn_bell.training._device import prefetch
 from sklearn_bell.training._distributed import SINGLE_PROCESS
+from sklearn_bell.training._parametrized import allow_pickling
 from sklearn_bell.training._random import default_generators_seeded, derived_seed
 
 
@@ -144,4 +145,6 @@ class Trainer(NeuralNet):
         return [weight for group in self.optimizer_.param_groups for weight in group["params"]]
 
     def __getstate__(self):
+        if self.initialized_:
+            allow_pickling(self.module_)
         return {**super().__getstate__(), "module": None}  # module_ is the same network
