@@ -43,6 +43,7 @@ _BINARY = (  # offset, bytes, name
 _SCP_VERSIONS = {bytes([version, version]) for version in range(10, 31)}  # of section, protocol
 #: Formats of hospital exports, which need the extra ``formats``.
 EXPORTS = {*_XML.values(), "DICOM", "SCP-ECG", _EDF, _BDF, "ISHNE"} - {"GE CardioSoft XML"}
+_DAMAGE = re.compile("checksum|crc|truncated", re.IGNORECASE)  # in warnings of ecgdatakit
 _INSTALL = "Install it with: pip install sklearn_bell[formats]"
 
 
@@ -76,14 +77,20 @@ def open_export(path: str, policy: ReadPolicy, name: str) -> Recording:
     module = "pyedflib" if is_edf else "ecgdatakit"
     if find_spec(module) is None:
         raise InvalidECGError(f"it is {name}, which needs the package {module}. {_INSTALL}.")
-    return _quietly(_open_edf if is_edf else _open_by_ecgdatakit, path, name)
+    recording, cautions = _quietly(_open_edf if is_edf else _open_by_ecgdatakit, path, name)
+    damage = next((text for text in cautions if _DAMAGE.search(text)), None)
+    if damage and policy.verify:
+        problem = f"it is {name}, but it is damaged ({damage})"
+        remedy = "Export it again, or pass verify=False where the reader has this option"
+        raise InvalidECGError(f"{problem}. {remedy}.")
+    return recording
 
 
-def _quietly(open_file: Callable, path: str, name: str) -> Recording:
-    """Open without warnings of other packages; their errors become InvalidECGError."""
+def _quietly(open_file: Callable, path: str, name: str) -> tuple[Recording, list[str]]:
+    """Open a file; warnings of other packages become text, and their errors InvalidECGError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             recording = open_file(path)
     except InvalidECGError:
         raise
@@ -94,7 +101,7 @@ def _quietly(open_file: Callable, path: str, name: str) -> Recording:
         raise InvalidECGError(f"{problem}. Export it again.") from error
     if not recording.names:
         raise InvalidECGError(f"it is {name}, but has no leads.")
-    return recording
+    return recording, [str(warning.message) for warning in caught]
 
 
 def _open_by_ecgdatakit(path: str) -> Recording:

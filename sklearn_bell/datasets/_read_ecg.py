@@ -74,7 +74,7 @@ def read_ecg(
         taken for tables and left out.
     leads, sampling_rate, duration, step, max_gap, rename, n_jobs, out, on_error, verify, \
             allow_links
-        As in :func:`read_wfdb`; `verify` concerns WFDB. For a ``.npy`` file of shape ``(n_records,
+        As in :func:`read_wfdb`. For a ``.npy`` file of shape ``(n_records,
         n_leads, n_samples)`` `leads` name its leads, and it is not converted but for `units`.
     sampling_rate_in : float, default=None
         Sampling rate in Hz of CSV and ``.npy`` files, which do not state it.
@@ -167,9 +167,9 @@ def _file(path: str) -> _File:
     if os.path.exists(f"{path}.hea"):
         return _File(path, path, "WFDB")
     try:
-        name = recognize(path)
+        name = recognize(path) if os.path.isfile(path) else None  # opening a pipe would block
     except OSError:
-        return _File(path, path, None)  # the error follows when it is read
+        name = None  # the error follows when it is read
     return _File(stem if name == "CSV" else path, path, name)
 
 
