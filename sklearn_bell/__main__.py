@@ -282,7 +282,7 @@ def _read(options, leads, sampling_rate, duration, out=None):
         sampling_rate_in=sampling_rate, units=options.units, n_jobs=-1,
         on_error="skip" if path.is_dir() else "raise",
     )  # fmt: skip
-    notes = [f"column {name or 'without a name'} is not a lead" for name in ecg.left_out]
+    notes = [f"column {name or 'without a name'} is not a lead" for name in ecg.get("left_out", ())]
     notes += [f"lead {lead} is {formula}" for lead, formula in ecg.derived_leads.items()]
     for note in notes:
         print(f"sklearn-bell: note: {note}", file=sys.stderr)

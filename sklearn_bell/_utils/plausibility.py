@@ -92,12 +92,13 @@ def guess_unit(deviation):
 def is_contradictory(x, names):
     """Return whether the limb leads of each record (n, n_leads, n_samples) contradict each other.
 
-    `x` has mean zero, and `names` have all limb leads.
+    `x` has mean zero, and `names` have all limb leads. A flat limb lead is no contradiction.
     """
     i, ii, iii, avr, avl, avf = (x[:, names.index(lead)] for lead in STANDARD_LEADS[:6])
+    has_all = np.all([lead.any(axis=-1) for lead in (i, ii, iii, avr, avl, avf)], axis=0)
     errors = [ii - i - iii, avr + (i + ii) / 2, avl - i + ii / 2, avf - ii + i / 2]
     worst = np.max([np.abs(error).mean(axis=1) for error in errors], axis=0)
-    return worst > _UNLIKE_EINTHOVEN * np.abs(np.stack([i, ii, iii])).mean(axis=(0, 2))
+    return has_all & (worst > _UNLIKE_EINTHOVEN * np.abs(np.stack([i, ii, iii])).mean(axis=(0, 2)))
 
 
 def _check_unit(deviations):

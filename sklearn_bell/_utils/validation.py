@@ -207,7 +207,7 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, names=
     checked at once; the values of an array on disk (memory map, h5py, zarr) when they are read. An
     estimator may have a parameter ``missing``; for it and `dtype` see :class:`Records`.
     """
-    if isinstance(X, Mapping):
+    if isinstance(X, Mapping) and not sparse.issparse(X):
         raise InvalidECGError(
             f"{type(estimator).__name__} expected an array of records, but got a "
             f"{type(X).__name__}. Pass its data, such as X.data of a Bunch."

@@ -89,7 +89,7 @@ def read_ecg(
         formats : ndarray of shape (n_records,)
             Name of the format of each record.
         left_out : list of str
-            Names of columns of CSV files that are no leads.
+            Of CSV files: names of the columns that are no leads.
 
     Raises
     ------
@@ -154,8 +154,10 @@ def _list_files(records) -> tuple[list[_File], Path | None]:
     if path.is_dir() and not path.with_name(f"{path.name}.hea").exists():
         return _list_folder(path), path
     if glob.has_magic(str(path)) and not path.exists():
-        paths = sorted(glob.glob(str(path), recursive=True))
-        return list(dict.fromkeys(_file(name) for name in paths if os.path.isfile(name))), None
+        paths = filter(os.path.isfile, sorted(glob.glob(str(path), recursive=True)))
+        if not (files := list(dict.fromkeys(map(_file, paths)))):
+            raise InvalidECGError(f"No file matches the pattern {path}. Check it.")
+        return files, None
     return [_file(str(path))], None
 
 
@@ -220,7 +222,6 @@ def _read_npy(file: _File, leads, sampling_rate, sampling_rate_in, units) -> Bun
         formats=np.full(len(data), file.format),
         derived_leads={},
         filled={},
-        left_out=[],
         skipped={},
         padded=[],
     )

@@ -117,10 +117,12 @@ def _bunch(data, target, found, skipped):
         record_names=np.repeat(np.array([*found], dtype=str), n_windows),
         derived_leads={k: v for record in found.values() for k, v in record.derived.items()},
         filled={name: record.n_filled for name, record in found.items() if record.n_filled},
-        left_out=sorted({name for record in found.values() for name in record.left_out}),
         skipped=skipped,
         padded=padded,
     )
+    left_out = [record.left_out for record in found.values() if record.left_out is not None]
+    if left_out:
+        bunch.left_out = sorted({*chain.from_iterable(left_out)})
     if target.step is not None:
         starts = [target.step * np.arange(n) for n in n_windows]
         bunch.start = np.concatenate(starts)

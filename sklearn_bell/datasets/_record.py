@@ -25,7 +25,7 @@ class Recording(NamedTuple):
     names: Sequence[str]  # of the leads, as in the file
     rates: Sequence[float]  # of each lead, Hz
     read: Callable[[Sequence[int]], Sequence[np.ndarray]]
-    left_out: tuple[str, ...] = ()  # columns that are no leads
+    left_out: tuple[str, ...] | None = None  # columns that are no leads, of tables
     keeps_missing: bool = False  # leads without any sample stay NaN, instead of an error
 
 
@@ -53,7 +53,7 @@ class DecodedRecord(NamedTuple):
     padded: bool
     n_filled: int  # samples
     derived: dict[str, str]  # formulas of leads that the record does not have
-    left_out: tuple[str, ...]  # columns that are no leads
+    left_out: tuple[str, ...] | None  # columns that are no leads, of tables
 
 
 def try_read(read, path, *args):

@@ -70,7 +70,8 @@ class _RandomSampler(ECGInputMixin):
 
     def _read(self, X, y):
         """Return X, y and an indicator; set `sampling_strategy_`, by class."""
-        X = self._restore_ndim(check_ecg(self, X, reset=True, dtype=(np.float32, np.float64))[:])
+        options = {"dtype": (np.float32, np.float64), "min_records": 2}
+        X = self._restore_ndim(check_ecg(self, X, reset=True, **options)[:])
         if y is not None:
             y = y.toarray() if sparse.issparse(y) else np.asarray(y)
             y = y.ravel() if y.shape[1:] == (1,) else y

@@ -25,9 +25,12 @@ from sklearn_bell.persistence._params import (
 TRUSTED_TYPES = (
     "sklearn_bell.classification._classifier.ECGClassifier",
     "sklearn_bell.feature_extraction._features.ECGFeatures",
+    "sklearn_bell.over_sampling._random.RandomOverSampler",
+    "sklearn_bell.over_sampling._random.RandomUnderSampler",
     "sklearn_bell.over_sampling._sampler.VQVAEOverSampler",
     "sklearn_bell.preprocessing._transformers.BandpassFilter",
     "sklearn_bell.preprocessing._transformers.Cropper",
+    "sklearn_bell.preprocessing._transformers.GapFiller",
     "sklearn_bell.preprocessing._transformers.LeadSelector",
     "sklearn_bell.preprocessing._transformers.RecordScaler",
     "sklearn_bell.preprocessing._transformers.Resampler",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Real
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
 from sklearn_bell._utils.validation import check_signals
 from sklearn_bell.exceptions import InvalidECGError
@@ -16,8 +16,8 @@ from sklearn_bell.exceptions import InvalidECGError
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 
 
-@dataclass(eq=False, repr=False)
-class Windows(BaseEstimator):
+@dataclass
+class Windows:
     """Cut records into windows, and pool predictions of windows by record.
 
     A transformer cannot change the number of records, so this is none: call `cut` before `fit` and
@@ -50,7 +50,7 @@ class Windows(BaseEstimator):
     step: float | None = None
     sampling_rate: float = 100
 
-    _parameter_constraints = {
+    _constraints: ClassVar[dict] = {
         "duration": [_POSITIVE],
         "step": [_POSITIVE, None],
         "sampling_rate": [_POSITIVE],
@@ -72,7 +72,7 @@ class Windows(BaseEstimator):
         record : ndarray of shape (n_windows,)
             Row of X of each window.
         """
-        self._validate_params()
+        validate_parameter_constraints(self._constraints, vars(self), type(self).__name__)
         n_dimensions = np.ndim(X)
         X = check_signals(X)
         X = X if X.ndim == 3 else X[:, None]
@@ -101,6 +101,7 @@ class Windows(BaseEstimator):
         Returns
         -------
         means : ndarray of shape (n_records, ...)
+            NaN for records without windows, before the last one.
         """
         values, record = np.asarray(values, float), np.asarray(record)
         if len(values) != len(record):
@@ -110,7 +111,8 @@ class Windows(BaseEstimator):
         sums = np.zeros((record.max() + 1, *values.shape[1:]))
         np.add.at(sums, record, values)
         counts = np.bincount(record).reshape(-1, *[1] * (values.ndim - 1))
-        return sums / np.maximum(counts, 1)
+        with np.errstate(invalid="ignore"):
+            return sums / counts
 
     @property
     def _step(self):

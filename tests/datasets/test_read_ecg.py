@@ -279,7 +279,7 @@ def test_format_that_is_not_read_is_named(tmp_path, content, name):
 def test_missing_file_raises(tmp_path):
     with pytest.raises(InvalidECGError, match="there is no such file"):
         read_ecg(tmp_path / "none.xml")
-    with pytest.raises(InvalidECGError, match=r"no such file|no file"):
+    with pytest.raises(InvalidECGError, match="No file matches the pattern"):
         read_ecg(tmp_path / "*.xml")
 
 

@@ -89,6 +89,7 @@ def test_boundaries_are_in_order():
 
 
 @pytest.mark.parametrize("rate", [40, 120, 180, 210, 230])
+@pytest.mark.filterwarnings("ignore:Most records have 231 beats")
 def test_boundaries_are_in_order_at_any_heart_rate(rate):
     qt = 400 * (60 / rate) ** (1 / 3)
     X = waves(np.arange(0.6, 9.5, 60 / rate), pr=120, qrs=60, qt=qt, gains=((0.05, 1.0, 0.1),))
@@ -130,6 +131,7 @@ def test_qrs_boundaries_equal_a_slow_version():
     ],
     ids=["offset", "scale", "sign", "order of leads", "flat lead"],
 )
+@pytest.mark.filterwarnings("ignore:In most records the limb leads")
 def test_boundaries_are_invariant(change):
     X = make_ecg(4, classes=["normal", "lbbb"], noise=0.5, random_state=0).data
     actual, expected = (delineate(x).boundaries.to_numpy() for x in (change(X), X))

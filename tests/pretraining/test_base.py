@@ -328,6 +328,7 @@ class TestTransform:
             np.testing.assert_array_equal(pretrainer.transform(X[rows]), expected[rows])
 
     @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i2"])
+    @pytest.mark.filterwarnings("ignore:Expected millivolts")
     def test_latents_are_float32_for_any_dtype(self, make, X, dtype):
         pretrainer, records = make().fit(X), (100 * X).astype(dtype)
         latents = pretrainer.transform(records)
@@ -348,6 +349,7 @@ class TestTransform:
             with pytest.raises(InvalidECGError, match=r"Expected out to be a floating-point array"):
                 pretrainer.transform(X, out=out)
 
+    @pytest.mark.filterwarnings("ignore:Expected millivolts")
     def test_unit_of_the_records_hardly_matters(self, make, X):
         latents = make(max_epochs=20).fit_transform(X)
         in_microvolts = make(max_epochs=20).fit_transform(1000 * X)
