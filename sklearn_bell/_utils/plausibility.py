@@ -16,7 +16,7 @@ from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 
 _MOST_LEADS = 64
 _MOST_RECORDS, _MOST_SAMPLES = 256, 2000  # of each record, that are looked at
-_N_SLICES, _ROWS_OF_SLICE = 4, 16  # of sources in chunks, which are slow to read record by record
+_N_SLICES, _ROWS_OF_SLICE = 4, 16  # chunks of other sources than arrays, and rows of each
 _LEAST, _MOST = 0.005, 20.0  # mV, of the median standard deviation of leads
 _UNLIKE_EINTHOVEN = 0.2  # of the size of the leads
 HEART_RATES = 30, 220  # per minute
@@ -77,9 +77,10 @@ def _sample(records):
         rows = np.unique(np.linspace(0, n_records - 1, _MOST_RECORDS).astype(int))
         x = np.stack([source[row, ..., part] for row in rows])
     else:
-        last = max(0, n_records - _ROWS_OF_SLICE)
-        starts = np.unique(np.linspace(0, last, _N_SLICES).astype(int))
-        slices = [np.asarray(source[first : first + _ROWS_OF_SLICE]) for first in starts]
+        n_rows = records.rows_of_block
+        blocks = np.unique(np.linspace(0, (n_records - 1) // n_rows, _N_SLICES).astype(int))
+        n_read = max(1, min(n_rows, _ROWS_OF_SLICE))
+        slices = [np.asarray(source[i * n_rows : i * n_rows + n_read]) for i in blocks]
         x = np.concatenate(slices)[..., part]
     return x.reshape(len(x), records.shape[1], -1)
 

@@ -53,6 +53,11 @@ class _RandomSampler(ECGInputMixin):
         Returns
         -------
         X_resampled, y_resampled : array-like of the types of X and y
+
+        Raises
+        ------
+        InvalidECGError
+            If X or y are invalid, or if `sampling_strategy` does not fit the classes.
         """
         input_types = ArraysTransformer(X, y)
         return input_types.transform(*self._fit_resample(*self._read(X, y)))

@@ -52,12 +52,13 @@ class LeadSelector(SignalTransformer):
     Examples
     --------
     >>> from sklearn_bell.preprocessing import LeadSelector
-    >>> LeadSelector(["v1", "AVR"], lead_names=["II", "aVR", "V1"]).fit_transform([[[1], [2], [3]]])
-    array([[[3.],
-            [2.]]], dtype=float32)
-    >>> selector = LeadSelector(["III"], lead_names=["I", "II"]).fit([[[1], [3]]])
-    >>> selector.derived_leads_, selector.transform([[[1], [3]]]).item()
-    ({'III': 'II - I'}, 2.0)
+    >>> X = [[[1, 1, 1], [2, 2, 2], [3, 3, 3]]]
+    >>> LeadSelector(["v1", "AVR"], lead_names=["II", "aVR", "V1"]).fit_transform(X)
+    array([[[3., 3., 3.],
+            [2., 2., 2.]]], dtype=float32)
+    >>> selector = LeadSelector(["III"], lead_names=["I", "II", "V1"]).fit(X)
+    >>> selector.derived_leads_, selector.transform(X)
+    ({'III': 'II - I'}, array([[[1., 1., 1.]]], dtype=float32))
     """
 
     leads: types.Names | None = None

@@ -71,6 +71,11 @@ class Windows:
             ``groups[record]``.
         record : ndarray of shape (n_windows,)
             Row of X of each window.
+
+        Raises
+        ------
+        InvalidECGError
+            If X is invalid, or if a window is longer than the records.
         """
         validate_parameter_constraints(self._constraints, vars(self), type(self).__name__)
         n_dimensions = np.ndim(X)
@@ -102,6 +107,11 @@ class Windows:
         -------
         means : ndarray of shape (n_records, ...)
             NaN for records without windows, before the last one.
+
+        Raises
+        ------
+        InvalidECGError
+            If `values` and `record` differ in length.
         """
         values, record = np.asarray(values, float), np.asarray(record)
         if len(values) != len(record):
