@@ -17,6 +17,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 import sklearn_bell
+from sklearn_bell.classification import ECGClassifier
 from sklearn_bell.feature_extraction import ECGFeatures
 from sklearn_bell.preprocessing import BandpassFilter, RecordScaler
 from sklearn_bell.preprocessing._base import SignalTransformer
@@ -113,7 +114,15 @@ def transformed(estimator, X):
     return estimator.fit(X).transform(X)
 
 
-@checks.parametrize_with_checks(ESTIMATORS)
+def expected_to_fail(estimator):
+    """Return the checks of scikit-learn that cannot hold, with the reason."""
+    if isinstance(estimator, ECGClassifier):
+        reason = "mini-batches and trees draw rows, so a weight of 2 is not a row given twice"
+        return {"check_sample_weight_equivalence_on_dense_data": reason}
+    return {}
+
+
+@checks.parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_to_fail)
 def test_estimator_passes_scikit_learn_checks(estimator, check):
     check(estimator)
 

@@ -27,6 +27,7 @@ from sklearn_bell import (
 
 ROOT = os.path.dirname(os.path.dirname(__file__))
 X = np.random.default_rng(0).normal(0, 0.2, (24, 2, 400)).astype(np.float32).cumsum(axis=-1) / 10
+X[..., 40::80] += 1  # beats
 y = np.r_[np.zeros(16, int), np.ones(8, int)]
 SMALL = {"max_epochs": 2, "batch_size": 8, "random_state": 0, "device": "cpu"}
 VQVAE = VQVAETransformer(n_codes=8, n_codebooks=2, n_features=4, width=8, **SMALL)
@@ -155,7 +156,8 @@ def shared_state():
         "device": torch.get_default_device(),
         "gradients": torch.is_grad_enabled(),
         "determinism": torch.are_deterministic_algorithms_enabled(),
-        "environment": dict(os.environ),
+        # torch adds this name at the first optimizer of a process
+        "environment": {**os.environ, "TORCHINDUCTOR_CACHE_DIR": None},
         "warnings": list(warnings.filters),
         "errors of numpy": np.geterr(),
         "signals": signal.getsignal(signal.SIGINT),

@@ -167,6 +167,11 @@ class RandomUnderSampler(_RandomSampler, BaseUnderSampler):
     sampling_strategy: Any = "auto"
     random_state: types.RandomState = None
 
+    _parameter_constraints = {
+        **BaseUnderSampler._parameter_constraints,
+        "random_state": ["random_state"],
+    }
+
     def _read_strategy(self, y, indicator):
         classes = y if y.ndim == 1 else np.nonzero(indicator)[1]
         try:

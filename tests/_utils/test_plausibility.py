@@ -185,6 +185,6 @@ def test_check_of_a_large_array_is_fast(tmp_path, kind):
     from sklearn_bell._utils.plausibility import check_values
     from sklearn_bell._utils.validation import Records
 
-    start = time.process_time()
+    start = time.thread_time()
     check_values(Records(large, (np.float32,)), NAMES, 100)
-    assert time.process_time() - start < 0.6  # 0.3 s on a free processor
+    assert time.thread_time() - start < 0.6  # 0.3 s on a free processor
