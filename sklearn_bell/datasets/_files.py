@@ -18,14 +18,23 @@ class ReadPolicy(NamedTuple):
 
 
 def resolve_inside(folder: str | os.PathLike[str], name: str, policy: ReadPolicy) -> str:
-    """Return the path of a regular file, inside the root of the policy once links are followed."""
+    """Return the path of a file that a header in the folder names, and that may be opened."""
     if name in (".", "..") or any(separator in name for separator in "/\\:\0"):
         raise InvalidECGError(f"its header points outside its own folder, to {name}.")
     path = os.path.join(folder, name)
+    check_file(path, policy)
+    return path
+
+
+def check_file(path: str, policy: ReadPolicy) -> None:
+    """Raise unless this is a regular file, inside the root of the policy once links are followed.
+
+    Without a root, it is the folder of the file.
+    """
+    folder, name = os.path.split(path)
     root = os.path.realpath(policy.root or folder)
     if not policy.allow_links and os.path.commonpath([os.path.realpath(path), root]) != root:
         problem = f"its file {name} is a link out of {root}"
         raise InvalidECGError(f"{problem}. Pass allow_links=True if you trust it.")
     if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would block
         raise InvalidECGError(f"its file {name} is not a regular file.")
-    return path

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from sklearn_bell.datasets._files import ReadPolicy, resolve_inside
+from sklearn_bell.datasets._files import ReadPolicy, check_file
 from sklearn_bell.datasets._record import MILLIVOLTS, Recording, check_size
 from sklearn_bell.exceptions import InvalidECGError
 
@@ -69,8 +69,7 @@ def recognize(path: str | os.PathLike[str]) -> str | None:
 
 def open_export(path: str, policy: ReadPolicy, name: str) -> Recording:
     """Open a file of one of the `EXPORTS`. Errors state the cause only."""
-    folder, file = os.path.split(path)
-    resolve_inside(folder, file, policy)
+    check_file(path, policy)
     if (size := os.path.getsize(path)) > _MAX_BYTES:
         raise InvalidECGError(f"expected at most {_MAX_BYTES} bytes of {name}, got {size}.")
     is_edf = name in (_EDF, _BDF)

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 
 from sklearn_bell.datasets._base import warn_about_records
 from sklearn_bell.datasets._csv import UNITS, CSVFormat, open_csv, read_npy
-from sklearn_bell.datasets._files import ReadPolicy
+from sklearn_bell.datasets._files import ReadPolicy, check_file
 from sklearn_bell.datasets._formats import EXPORTS, open_export, recognize
 from sklearn_bell.datasets._reading import CONSTRAINTS, local_paths, make_target, read_records
 from sklearn_bell.datasets._record import MILLIVOLTS, Recording
@@ -24,6 +24,7 @@ from sklearn_bell.datasets._wfdb_record import open_wfdb
 from sklearn_bell.exceptions import InvalidECGError
 
 _WFDB_PARTS = {".hea", ".dat", ".mat"}
+_REFUSED = "not allowed"  # links out of the folder, pipes: the error follows when it is read
 _COMPANIONS = {".atr", ".md", ".txt", ".pdf", ".html", ".png", ".jpg", ".json", ".py"}
 
 
@@ -108,12 +109,13 @@ def read_ecg(
     >>> ecg.data.shape, ecg.derived_leads, ecg.formats
     ((1, 2, 1000), {'III': 'II - I'}, array(['WFDB'], dtype='<U4'))
     """
-    files, folder = _list_files(records)
+    folder = Path(records) if _is_folder(records) else None
+    policy = ReadPolicy(folder, verify, allow_links)
+    files = _list_files(records, policy)
     if [file.format for file in files] == ["NumPy"]:
         return _read_npy(files[0], leads, sampling_rate, sampling_rate_in, units)
     target = make_target(leads, sampling_rate, duration, step, max_gap, rename)
     csv_format = None if sampling_rate_in is None else CSVFormat(sampling_rate_in, units)
-    policy = ReadPolicy(folder, verify, allow_links)
     open_record = partial(_open, policy=policy, csv_format=csv_format, target=target)
     names = [file.name for file in files]
     local_paths([file.path for file in files], None)
@@ -140,28 +142,37 @@ def _open(file, policy, csv_format, target) -> Recording:
         return open_csv(path, csv_format, target)
     if not os.path.exists(path):
         raise InvalidECGError("there is no such file.")
+    check_file(path, policy)
     if name == "NumPy":
         raise InvalidECGError("a .npy file holds many records. Pass it alone.")
     problem = "it is of no known format" if name is None else f"it is {name}, which is not read"
     raise InvalidECGError(f"{problem}. Export it as WFDB, CSV, DICOM, SCP-ECG, EDF or XML.")
 
 
-def _list_files(records) -> tuple[list[_File], Path | None]:
-    """Return the files of records, and their folder if `records` is one."""
+def _is_folder(records) -> bool:
+    """Return whether `records` is a folder, and not a WFDB record that is a folder."""
     if not isinstance(records, str | os.PathLike):
-        return [_file(os.fsdecode(record)) for record in records], None
+        return False
     path = Path(records)
-    if path.is_dir() and not path.with_name(f"{path.name}.hea").exists():
-        return _list_folder(path), path
+    return path.is_dir() and not path.with_name(f"{path.name}.hea").exists()
+
+
+def _list_files(records, policy: ReadPolicy) -> list[_File]:
+    """Return the files of records."""
+    if not isinstance(records, str | os.PathLike):
+        return [_file(os.fsdecode(record), policy) for record in records]
+    path = Path(records)
+    if _is_folder(path):
+        return _list_folder(path, policy)
     if glob.has_magic(str(path)) and not path.exists():
         paths = filter(os.path.isfile, sorted(glob.glob(str(path), recursive=True)))
-        if not (files := list(dict.fromkeys(map(_file, paths)))):
+        if not (files := list(dict.fromkeys(_file(path, policy) for path in paths))):
             raise InvalidECGError(f"No file matches the pattern {path}. Check it.")
-        return files, None
-    return [_file(str(path))], None
+        return files
+    return [_file(str(path), policy)]
 
 
-def _file(path: str) -> _File:
+def _file(path: str, policy: ReadPolicy) -> _File:
     """Return the record that a path means."""
     stem, extension = os.path.splitext(path)
     if extension.lower() in _WFDB_PARTS and os.path.exists(f"{stem}.hea"):
@@ -169,18 +180,21 @@ def _file(path: str) -> _File:
     if os.path.exists(f"{path}.hea"):
         return _File(path, path, "WFDB")
     try:
-        name = recognize(path) if os.path.isfile(path) else None  # opening a pipe would block
+        check_file(os.path.abspath(path), policy)
+        name = recognize(path)
+    except InvalidECGError:
+        name = _REFUSED
     except OSError:
         name = None  # the error follows when it is read
     return _File(stem if name == "CSV" else path, path, name)
 
 
-def _list_folder(folder: Path) -> list[_File]:
+def _list_folder(folder: Path, policy: ReadPolicy) -> list[_File]:
     """Return the records in a folder at any depth; warn about files of no known format."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     paths = [path for path in paths if not path.name.startswith(".") and path.name != "RECORDS"]
-    files = list(dict.fromkeys(_file(str(path)) for path in paths))
-    records = [file for file in files if file.format in EXPORTS | {"WFDB"}]
+    files = list(dict.fromkeys(_file(str(path), policy) for path in paths))
+    records = [file for file in files if file.format in EXPORTS | {"WFDB", _REFUSED}]
     records = records or [file for file in files if file.format == "CSV"]
     known = {file.name for file in records}
     unknown = [

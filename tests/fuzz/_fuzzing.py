@@ -183,7 +183,7 @@ sys.addaudithook(_hook)
 
 
 @contextmanager
-def watched(folder):
+def watched(folder, most_bytes=MOST_BYTES):
     """Fail on opening files outside the folder, hanging, networking or allocating much memory.
 
     Audit events of the interpreter report every file, process and connection.
@@ -200,7 +200,7 @@ def watched(folder):
         tracemalloc.stop()
         faulthandler.cancel_dump_traceback_later()
     assert not events, events
-    assert peak < MOST_BYTES, f"{peak / 1e6:.0f} MB were allocated"
+    assert peak < most_bytes, f"{peak / 1e6:.0f} MB were allocated"
 
 
 class Outcomes(Counter):
