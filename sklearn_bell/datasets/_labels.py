@@ -18,6 +18,7 @@ from sklearn_bell.exceptions import InvalidECGError
 _DELIMITERS = ",;\t|"
 _EXTENSION = re.compile(r"\.[A-Za-z]\w{0,7}$")
 _N_NAMED = 5
+_MOST_EXACT = 2**53  # of whole numbers as floats; larger labels remain text
 _MISSING = {"", "na", "n/a", "nan", "none", "null", "<na>", "-", "?"}
 
 
@@ -156,18 +157,18 @@ def _encode(table, path):
     """Return labels (n_lines, n_columns) as numbers or text, None where they are missing."""
     values = table.astype(object).where(table.notna(), None).to_numpy()
     present = [value for value in values.ravel() if value is not None]
-    numbers = pd.to_numeric(pd.Series(present, dtype=object), errors="coerce")
-    if len(present) and numbers.notna().all():
+    numbers = pd.to_numeric(pd.Series(present, dtype=object), errors="coerce").to_numpy(float)
+    is_indicator = np.isin(numbers, (0, 1))
+    if table.shape[1] > 1 and not is_indicator.all():
+        raise InvalidECGError(
+            f"{path} has several columns of labels ({', '.join(table.columns[:5])}), so they "
+            f"must be 0 or 1, got {present[np.argmin(is_indicator)]!r}. Pass label= with one "
+            "column."
+        )
+    if len(present) and (np.abs(numbers) < _MOST_EXACT).all():  # not NaN
         kind = int if (numbers == numbers.round()).all() else float
         values = np.array([[None if v is None else kind(float(v)) for v in row] for row in values],
                           dtype=object)  # fmt: skip
-    if table.shape[1] > 1:
-        bad = [v for row in values for v in row if v is not None and v not in (0, 1)]
-        if bad:
-            raise InvalidECGError(
-                f"{path} has several columns of labels ({', '.join(table.columns[:5])}), so they "
-                f"must be 0 or 1, got {bad[0]!r}. Pass label= with one column."
-            )
     return values
 
 
