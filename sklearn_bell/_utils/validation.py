@@ -65,6 +65,10 @@ _ECG = AxisNames(
     ),
     match_shapes="Bring all to one length with read_wfdb or Cropper",
 )
+_MAKE_TWELVE = (
+    " If those of X are I, II and V1 to V6, the others follow from them: LeadSelector("
+    'STANDARD_LEADS, lead_names=["I", "II", "V1", "V2", "V3", "V4", "V5", "V6"]).'
+)
 _IMAGES = AxisNames(
     expected="grey images X of shape (n_images, height, width), or (n_images, width) of one line",
     axes=("image", "line", "column"),
@@ -311,6 +315,7 @@ def _translate(error, estimator, X, names):
             f"X has {shape[0]} {names.axes[0]}s of {n_rows} {names.axes[1]}(s), but "
             f"{type(estimator).__name__} was fitted on {n_fitted} {names.axes[1]}(s); "
             f"{names.match[0]}."
+            + (_MAKE_TWELVE if names is _ECG and (n_rows, n_fitted) == (8, 12) else "")
         )
     if "inhomogeneous" in message or "setting an array element" in message:
         return (

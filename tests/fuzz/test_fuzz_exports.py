@@ -61,9 +61,7 @@ def plain_read(content, name):
         root = ElementTree.fromstring(re.sub(r"^\s*<\?xml.*?\?>", "", text, flags=re.DOTALL))
     if name == "GE MUSE XML":
         forms = [
-            wave
-            for wave in root.iter("Waveform")
-            if wave.findtext("WaveformType") == "Rhythm"
+            wave for wave in root.iter("Waveform") if wave.findtext("WaveformType") == "Rhythm"
         ]
         units = {"MICROVOLTS": 1e-3, "MILLIVOLTS": 1}
         return [

@@ -145,7 +145,9 @@ def test_labels_are_those_of_the_lines_or_rejected(folder, data):
         stem = re.split(r"[/.]", record)[1 if "/" in record else 0].lstrip("0")
         shown = {str(label), f"{label}.0"} if isinstance(label, int) else {str(label)}
         on_lines = [line for line in lines if stem in line]
-        assert any(word in line for line in on_lines for word in shown) or _number_in(label, on_lines)
+        assert any(word in line for line in on_lines for word in shown) or _number_in(
+            label, on_lines
+        )
 
 
 def _number_in(label, lines):

@@ -1,6 +1,7 @@
 """Transformers of signals, compared with slow, obvious versions."""
 
 import itertools
+import re
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from sklearn.base import clone
 
 from sklearn_bell.datasets import make_ecg
 from sklearn_bell.exceptions import InvalidECGError
+from sklearn_bell.feature_extraction import ECGFeatures
 from sklearn_bell.preprocessing import (
     INDEPENDENT_LEADS,
     STANDARD_LEADS,
@@ -322,3 +324,16 @@ def test_lead_selector_computes_all_limb_leads_from_any_two(pair):
     rows = [STANDARD_LEADS.index(lead) for lead in pair]
     selector = LeadSelector(STANDARD_LEADS[:6], lead_names=pair)
     np.testing.assert_allclose(selector.fit_transform(X[:, rows]), X[:, :6], atol=1e-6)
+
+
+def test_error_on_eight_leads_names_a_remedy_that_works():
+    X = make_ecg(4, random_state=0).data
+    features = ECGFeatures().fit(X)
+    eight = X[:, [0, 1, 6, 7, 8, 9, 10, 11]]
+    with pytest.raises(InvalidECGError, match="fitted on 12 lead") as caught:
+        features.transform(eight)
+    remedy = re.search(r"LeadSelector\(.*\)", str(caught.value))[0]
+    selector = eval(remedy, {"LeadSelector": LeadSelector, "STANDARD_LEADS": STANDARD_LEADS})
+    np.testing.assert_allclose(selector.fit_transform(eight), X, atol=1e-5)
+    with pytest.raises(InvalidECGError, match=r"select the same leads with LeadSelector\.$"):
+        features.transform(X[:, :7])
