@@ -1,4 +1,4 @@
-"""Fuzz tests of read_csv and read_labels: values and labels are those of the cells, or it raises."""
+"""Fuzz tests of read_csv and read_labels: a value or label is that of its cell, or it raises."""
 
 import csv
 import io
@@ -48,7 +48,8 @@ LABEL_AIMS = [
     (rb"(?m)^[^,;\t\n]+", [b"7", b"13", b"12", b"x", b"./x", b"ecgs\\12", b"nan", b"", b"0",
                            b"000", b"ecgs/ecgs/12", b"../x", b" 12 ", b"'12'", b"1e400"]),
     (rb"(?m)(?<=[,;\t])[^,;\t\n]*$", [b"", b"nan", b"AF", b"0", b"1", b"2", b"1.0", b"0.5",
-                                      b"1e400", b"inf", b"-inf", b"1e300", b"9" * 30, b"TRUE", b'"A,F"',
+                                      b"1e400", b"inf", b"-inf", b"1e300", b"9" * 30, b"TRUE",
+                                      b'"A,F"',
                                       b"?", b"<NA>", b"\0"]),
     (rb"[,;\t]", [b",", b";", b"\t", b"|", b",,", b" , "]),
 ]  # fmt: skip
