@@ -1,7 +1,9 @@
 """Documentation: programs, links, API reference, and the examples of CONTRIBUTING.md."""
 
+import contextlib
 import importlib
 import inspect
+import io
 import itertools
 import os
 import pkgutil
@@ -20,11 +22,13 @@ import sklearn_bell
 from sklearn_bell.datasets import make_ecg
 from sklearn_bell.nn.augmentation import Compose, RandomCrop
 from tests.datasets import test_common as datasets_common
+from tests.datasets.test_read_ecg import LEADS, MICROVOLTS, write_dicom, write_muse
 from tests.test_readme import own_folder  # noqa: F401
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PROGRAM = re.compile(r"```python\n(.*?)```", flags=re.DOTALL)
+# a program, and what it prints if the page shows it
+PROGRAM = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", flags=re.DOTALL)
 INCLUDE = re.compile(r"```{include} (\S+)\n.*?```", flags=re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 TOCTREE = re.compile(r"```{toctree}\n(.*?)```", flags=re.DOTALL)
@@ -66,12 +70,17 @@ def page_id(page):
 
 
 def run_programs(text, filename):
-    """Run the programs of a text in one namespace, with one epoch, and return the namespace."""
+    """Run the programs of a text in one namespace, with one epoch, and return the namespace.
+
+    What they print must be what the text shows.
+    """
     namespace = {}
-    for program in PROGRAM.findall(text):
+    for program, shown in PROGRAM.findall(text):
         quick = program.replace("BELLPretrainer(\n", "BELLPretrainer(\n    max_epochs=1,")
         quick = quick.replace("(bell), random_state", "(bell), max_epochs=1, random_state")
-        exec(compile(quick, filename, "exec"), namespace)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(compile(quick, filename, "exec"), namespace)
+        assert not shown or printed.getvalue() == shown, printed.getvalue()
     return namespace
 
 
@@ -83,7 +92,23 @@ def patients(own_folder):  # noqa: F811
     labels.to_csv("labels.csv", index=False)
 
 
-@pytest.mark.usefixtures("patients", "figures")
+@pytest.fixture
+def exports(own_folder):  # noqa: F811
+    """Folder of exports of a hospital, one of them cut off, and a table of diagnoses."""
+    Path("exports").mkdir()
+    microvolts = make_ecg(3, leads=LEADS, sampling_rate=250, random_state=0).data * 1000
+    counts = (microvolts / MICROVOLTS).round().astype(np.int16)
+    write_muse(Path("exports/000417.xml"), counts[0])
+    write_muse(Path("exports/000418.xml"), counts[1])
+    write_dicom(Path("exports/1.2.840.1"), counts[2])
+    content = Path("exports/000418.xml").read_bytes()
+    Path("exports/000419.xml").write_bytes(content[: len(content) // 2])
+    rows = ["417;p1;AF", "418;p1;", "1.2.840.1;p2;normal", "500;p3;AF"]
+    Path("diagnoses.csv").write_text("\n".join(["record;patient;diagnosis", *rows]))
+
+
+@pytest.mark.usefixtures("patients", "exports", "figures")
+@pytest.mark.filterwarnings("ignore:.* could not be read and are left out")
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_page_programs_run(page):
     run_programs(page.read_text(), str(page))

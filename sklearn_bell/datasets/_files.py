@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from sklearn_bell.exceptions import InvalidECGError
 
 
-class ReadPolicy(NamedTuple):
+@dataclass(frozen=True)
+class ReadPolicy:
     """Checks of the files."""
 
     root: str | os.PathLike[str] | None = None  # holds all files; None: the folder of the record
     verify: bool = True  # compare samples with length and checksum in the header
     allow_links: bool = False  # out of the root
+
+    def __post_init__(self):
+        if self.root is not None:  # workers that still run may have another current folder
+            object.__setattr__(self, "root", os.path.abspath(self.root))
 
 
 def resolve_inside(folder: str | os.PathLike[str], name: str, policy: ReadPolicy) -> str:

@@ -96,7 +96,8 @@ def _quietly(open_file: Callable, path: str, name: str) -> tuple[Recording, list
     except ImportError as error:
         raise InvalidECGError(f"it is {name}, which needs more ({error}). {_INSTALL}.") from error
     except Exception as error:  # any failure of another package on an invalid file
-        problem = f"it is {name}, but cannot be decoded ({type(error).__name__}: {error})"
+        cause = str(error).replace(f" in {path}", "").rstrip(".")
+        problem = f"it is {name}, but cannot be decoded ({type(error).__name__}: {cause})"
         raise InvalidECGError(f"{problem}. Export it again.") from error
     if not recording.names:
         raise InvalidECGError(f"it is {name}, but has no leads.")

@@ -106,7 +106,7 @@ def write_edf(path, units="uV", rates=None):
     file.close()
 
 
-def write_dicom(path):
+def write_dicom(path, counts=COUNTS):
     """Write a DICOM file with one multiplex group of 16 bits."""
     import pydicom
     from pydicom.dataset import Dataset, FileMetaDataset
@@ -124,11 +124,11 @@ def write_dicom(path):
         channel.ChannelBaseline, channel.WaveformBitsStored = 0, 16
         channels.append(channel)
     group = Dataset()
-    group.NumberOfWaveformChannels, group.NumberOfWaveformSamples = COUNTS.shape
+    group.NumberOfWaveformChannels, group.NumberOfWaveformSamples = counts.shape
     group.SamplingFrequency, group.WaveformBitsAllocated = RATE, 16
     group.WaveformSampleInterpretation, group.WaveformOriginality = "SS", "ORIGINAL"
     group.ChannelDefinitionSequence = channels
-    group.WaveformData = COUNTS.T.astype("<i2").tobytes()
+    group.WaveformData = counts.T.astype("<i2").tobytes()
     record = Dataset()
     record.file_meta = FileMetaDataset()
     record.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

@@ -740,6 +740,18 @@ def test_n_jobs_does_not_change_result(archive, tmp_path):
     assert serial.skipped == parallel.skipped
 
 
+def test_workers_find_a_folder_after_a_change_of_folder(tmp_path, monkeypatch):
+    for home in ("a", "b"):
+        (tmp_path / home).mkdir()
+        monkeypatch.chdir(tmp_path / home)
+        (tmp_path / home / "ecgs").mkdir()
+        names = [f"r{number}" for number in range(40)]
+        for name in names:
+            write(tmp_path / home / "ecgs", name)
+        (tmp_path / home / "ecgs" / "RECORDS").write_text("\n".join(names))
+        assert len(read_wfdb("ecgs", n_jobs=2).data) == 40
+
+
 @pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_first_bad_record_is_reported(archive, n_jobs):
     records = [archive / f"r{i}" for i in range(1, 11)]
