@@ -271,7 +271,7 @@ def _part(record, rate, options):
 
 
 def _read(options, leads, sampling_rate, duration, out=None):
-    """Read records as a Bunch, and print what is left out or computed."""
+    """Read records as a Bunch, and print the leads that are computed and the columns left out."""
     from sklearn_bell.datasets import read_ecg
 
     path = options.records

@@ -38,7 +38,7 @@ def standard_name(lead):
 
 
 def is_known_lead(name):
-    """Return whether a name means one of the twelve leads, or MLII."""
+    """Return True for a name of one of the twelve leads, or of MLII."""
     return standard_name(name).lower() in _SPELLING
 
 
@@ -89,7 +89,8 @@ def mix_leads(leads, available):
                 formulas[lead] = terms[0]
             elif lead in _AS_SUM_OF_I_AND_II and len(basis) == 2:
                 matrix = np.array([_AS_SUM_OF_I_AND_II[name] for name in basis])
-                terms, factors = basis, np.linalg.solve(matrix.T, _AS_SUM_OF_I_AND_II[lead])
+                terms = basis
+                factors = np.linalg.solve(matrix.T, _AS_SUM_OF_I_AND_II[lead]).tolist()
                 formulas[lead] = _formula(terms, factors)
         positions.append(tuple(lead_positions(terms, names)))
         weights.append(tuple(map(float, factors)))

@@ -91,7 +91,7 @@ def guess_unit(deviation):
 
 
 def is_contradictory(x, names):
-    """Return whether the limb leads of each record (n, n_leads, n_samples) contradict each other.
+    """Return True for records (n, n_leads, n_samples) whose limb leads contradict each other.
 
     `x` has mean zero, and `names` have all limb leads. A flat limb lead is no contradiction.
     """

@@ -101,8 +101,7 @@ class BaseFineTuning(TrainedEstimator):
         batches = [rows[part] for part in gen_batches(len(rows), self.batch_size)]
         measure = self.features_.transform
         with checked_outside():
-            features = [measure(self._restore_ndim(data[part])) for part in batches]
-        features = np.concatenate(features)
+            features = np.concatenate([measure(self._restore_ndim(data[part])) for part in batches])
         if not np.isfinite(features).all():
             raise InvalidECGError(
                 f"Expected finite features, got NaN or infinity from {self.features_}. Append an "

@@ -223,11 +223,11 @@ def fetch_georgia(data_home: str | os.PathLike[str] | None = None, **options: An
 def _warn_about_text(names, codes):
     """Warn about parts of the comment Dx that are neither codes nor "Unknown"."""
     texts = (" ".join(part for part in parts if not part.isdigit()) for parts in codes)
-    found = [f"{name} ({text})" for name, text in zip(names, texts, strict=True)
+    with_text = [f"{name} ({text})" for name, text in zip(names, texts, strict=True)
              if text.lower() not in ("", "unknown", "none", "nan")]  # fmt: skip
-    if found:
+    if with_text:
         problem = "records have text in Dx that is no code of SNOMED CT, and is ignored"
-        warn_about_records(problem, found, "Correct their headers, or give labels of your own.")
+        warn_about_records(problem, with_text, "Correct their headers, or give labels of your own.")
 
 
 def _list_records(root: Path, sources: Sequence[str] | None) -> np.ndarray:

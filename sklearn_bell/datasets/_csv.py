@@ -31,7 +31,7 @@ UNITS = {"mV", "uV", "V", "nV"}
 
 
 class CSVFormat(NamedTuple):
-    """How the files are written."""
+    """Format of the files."""
 
     sampling_rate: float  # Hz
     units: str = "mV"
@@ -41,7 +41,7 @@ class CSVFormat(NamedTuple):
 
     @property
     def expected(self):
-        """What the files should contain, for errors."""
+        """Expected content of the files, for errors."""
         name = {",": "commas", ";": "semicolons", "\t": "tabs"}.get(self.delimiter, self.delimiter)
         return (
             f"expected cells separated by {name}: a header of leads, then a line in {self.units} "
@@ -132,8 +132,10 @@ def read_csv(
     csv_format = CSVFormat(sampling_rate_in, units, delimiter, decimal, skip_lines)
     target = make_target(leads, sampling_rate, duration, step, max_gap, rename)
     open_record = partial(open_csv, csv_format=csv_format, target=target)
-    options = {"n_jobs": n_jobs, "out": out, "skip": on_error == "skip"}
-    return read_records(stems, local_paths(names, None), target, open_record, **options)
+    return read_records(
+        stems, local_paths(names, None), target, open_record,
+        n_jobs=n_jobs, out=out, skip=on_error == "skip",
+    )  # fmt: skip
 
 
 def open_csv(path: str, csv_format: CSVFormat, target) -> Recording:
@@ -142,10 +144,10 @@ def open_csv(path: str, csv_format: CSVFormat, target) -> Recording:
     header = _check_header(_read_cells(path, csv_format, nrows=1).iloc[0], csv_format, target)
     named = {key.strip().lower() for key in (*(target.leads or ()), *(target.rename or ()))}
     is_lead = [is_known_lead(name) or name.lower() in named for name in header]
-    others = [name for name, known in zip(header, is_lead, strict=True) if not known]
+    not_leads = [name for name, known in zip(header, is_lead, strict=True) if not known]
     if not any(is_lead):
         raise InvalidECGError(_no_leads(header, csv_format))
-    unknown = [name for name in others if not _NOT_LEADS.fullmatch(name)]
+    unknown = [name for name in not_leads if not _NOT_LEADS.fullmatch(name)]
     if unknown and target.leads is None:
         raise InvalidECGError(
             f"line {csv_format.skip_lines + 1}: column {unknown[0]!r} is no known lead. Pass "
@@ -164,14 +166,15 @@ def open_csv(path: str, csv_format: CSVFormat, target) -> Recording:
         return [values[:, i] for i in positions]
 
     rates = [csv_format.sampling_rate] * len(names)
-    return Recording(names, rates, read, left_out=tuple(others), keeps_missing=True)
+    return Recording(names, rates, read, left_out=tuple(not_leads), keeps_missing=True)
 
 
 def _read_units(names, cells, default):
     """Return the unit of each column, and the cells without a line of units."""
-    if len(cells) and all(_UNIT.fullmatch(cell.strip("' ")) for cell in cells.iloc[0]):
-        matches = [_UNIT.fullmatch(cell.strip("' ")) for cell in cells.iloc[0]]
-        return [match[1] for match in matches], cells.iloc[1:]
+    first = cells.iloc[0] if len(cells) else [""]
+    units = [match[1] for cell in first if (match := _UNIT.fullmatch(cell.strip("' ")))]
+    if len(units) == len(first):
+        return units, cells.iloc[1:]
     matches = [_UNIT_OF_COLUMN.fullmatch(name) for name in names]
     return [match[1] if match else default for match in matches], cells
 

@@ -85,8 +85,8 @@ def read_labels(
     """
     table = _read_table(Path(path))
     record = table.columns[0] if record is None else record
-    others = [name for name in table.columns if name != record]
-    labels = others if label is None else [label] if isinstance(label, str) else list(label)
+    not_record = [name for name in table.columns if name != record]
+    labels = not_record if label is None else [label] if isinstance(label, str) else list(label)
     missing = [name for name in (record, *labels) if name not in table.columns]
     if missing or not labels:
         raise InvalidECGError(
@@ -109,7 +109,7 @@ def read_labels(
                 f"{value.tolist()}. Leave one of them."
             )
         y[row] = value
-    is_labelled = ~pd.isna(y).any(axis=1)
+    is_labelled = ~np.asarray(pd.isna(y)).any(axis=1)
     without = [name for name, row in zip(table[record], rows, strict=True) if row is None]
     if verbose:
         more = ", ..." if len(without) > _N_NAMED else ""
@@ -140,8 +140,10 @@ def _read_table(path: Path) -> pd.DataFrame:
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(_DELIMITERS, key=first.count)
     try:
-        options = {"dtype": str, "keep_default_na": False, "skipinitialspace": True}
-        table = pd.read_csv(io.StringIO(text), sep=delimiter, **options)
+        table = pd.read_csv(
+            io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False,
+            skipinitialspace=True,
+        )  # fmt: skip
         if not isinstance(table.index, pd.RangeIndex):  # pandas would shift the columns
             raise ValueError("its rows have more fields than its header")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
@@ -174,20 +176,20 @@ def _encode(table, path):
 
 def _match(names, labels, path):
     """Return the row in `names` of each label, None where there is none."""
-    rows = [None] * len(labels)
+    rows: list[int | None] = [None] * len(labels)
     for normalize in (_of_path, _of_file, _of_number):
-        known = {}
+        known: dict[str, list[int]] = {}
         for row, name in enumerate(names):
             known.setdefault(normalize(name), []).append(row)
         for i, label in enumerate(labels):
-            found = known.get(normalize(label), []) if rows[i] is None else []
-            if len(found) > 1:
+            matches = known.get(normalize(label), []) if rows[i] is None else []
+            if len(matches) > 1:
                 raise InvalidECGError(
-                    f"{path}: the name {label} fits {len(found)} records, such as "
-                    f"{names[found[0]]} and {names[found[1]]}. Use names with their folders."
+                    f"{path}: the name {label} fits {len(matches)} records, such as "
+                    f"{names[matches[0]]} and {names[matches[1]]}. Use names with their folders."
                 )
-            if found:
-                rows[i] = found[0]
+            if matches:
+                rows[i] = matches[0]
     return rows
 
 

@@ -109,7 +109,7 @@ def read_ecg(
     >>> ecg.data.shape, ecg.derived_leads, ecg.formats
     ((1, 2, 1000), {'III': 'II - I'}, array(['WFDB'], dtype='<U4'))
     """
-    folder = Path(records) if _is_folder(records) else None
+    folder = records if isinstance(records, str | os.PathLike) and _is_folder(records) else None
     policy = ReadPolicy(folder, verify, allow_links)
     files = _list_files(records, policy)
     if [file.format for file in files] == ["NumPy"]:
@@ -120,8 +120,9 @@ def read_ecg(
     names = [file.name for file in files]
     local_paths([file.path for file in files], None)
     paths = [(file.format, os.path.abspath(file.path)) for file in files]
-    options = {"n_jobs": n_jobs, "out": out, "skip": on_error == "skip"}
-    bunch = read_records(names, paths, target, open_record, **options)
+    bunch = read_records(
+        names, paths, target, open_record, n_jobs=n_jobs, out=out, skip=on_error == "skip"
+    )
     formats = {file.name: file.format for file in files}
     bunch.formats = np.array([formats[name] for name in bunch.record_names])
     return bunch
@@ -149,10 +150,8 @@ def _open(file, policy, csv_format, target) -> Recording:
     raise InvalidECGError(f"{problem}. Export it as WFDB, CSV, DICOM, SCP-ECG, EDF or XML.")
 
 
-def _is_folder(records) -> bool:
-    """Return whether `records` is a folder, and not a WFDB record that is a folder."""
-    if not isinstance(records, str | os.PathLike):
-        return False
+def _is_folder(records: str | os.PathLike[str]) -> bool:
+    """Return True for a folder, unless it is a WFDB record of that name."""
     path = Path(records)
     return path.is_dir() and not path.with_name(f"{path.name}.hea").exists()
 
@@ -205,8 +204,10 @@ def _list_folder(folder: Path, policy: ReadPolicy) -> list[_File]:
         and Path(file.path).suffix.lower() not in _COMPANIONS
     ]
     if not records:
-        found = f"It has {', '.join(unknown[:3])}. " if unknown else ""
-        raise InvalidECGError(f"{folder} has no ECG files of a known format. {found}Pass others.")
+        examples = f"It has {', '.join(unknown[:3])}. " if unknown else ""
+        raise InvalidECGError(
+            f"{folder} has no ECG files of a known format. {examples}Pass others."
+        )
     if unknown:
         problem = f"of {len(files)} files are of no known format and are left out"
         warn_about_records(problem, unknown, "Pass the paths of records to read others.")

@@ -52,23 +52,23 @@ CONSTRAINTS: dict[str, list] = {  # of parameters of the readers and loaders
 
 def read_records(
     names: Sequence[str],
-    paths: Sequence[str],
+    paths: Sequence[Any],
     target: TargetFormat,
-    open_record: Callable[[str], Recording],
+    open_record: Callable[[Any], Recording],
     *,
     n_jobs: int | None = None,
     out: str | os.PathLike[str] | None = None,
     skip: bool = False,
 ) -> Bunch:
     """Read the records `names` at `paths` with `open_record`. See :func:`read_wfdb`."""
-    found: dict[str, DecodedRecord] = {}  # without their windows
+    decoded: dict[str, DecodedRecord] = {}  # without their windows
     skipped: dict[str, str] = {}
 
     def valid(results: Iterable[DecodedRecord | Exception]) -> Iterator[np.ndarray]:
         """Yield the windows of the records; skip or raise errors."""
         for name, result in zip(names, results, strict=True):
             if isinstance(result, DecodedRecord):
-                found[name] = result._replace(windows=np.empty((len(result.windows), 0, 0)))
+                decoded[name] = result._replace(windows=np.empty((len(result.windows), 0, 0)))
                 yield result.windows
             elif not skip or isinstance(result, LengthMismatch):
                 raise InvalidECGError(f"Record {name}: {result}") from result
@@ -81,7 +81,7 @@ def read_records(
         name, cause = next(iter(skipped.items()))
         problem = f"None of the {len(names)} records could be read; the first, {name}: {cause}"
         raise InvalidECGError(problem)
-    target = next(iter(found.values())).format  # of all records
+    target = next(iter(decoded.values())).format  # of all records
     shape = windows.shape[1:]
     chunk = _BYTES_AT_ONCE // (4 * math.prod(windows.shape))
     with closing(read_parallel(read_record, paths, n_jobs, chunk, target, open_record)) as results:
@@ -95,32 +95,32 @@ def read_records(
             data = data[: len(paths) - len(skipped)]
         else:
             data = np.stack([*signals])
-    return _bunch(data, target, found, skipped)
+    return _bunch(data, target, decoded, skipped)
 
 
-def _bunch(data, target, found, skipped):
+def _bunch(data, target, decoded, skipped):
     """Return the Bunch of :func:`read_wfdb`, and warn about records left out or changed."""
-    n_records = len(found) + len(skipped)
+    n_records = len(decoded) + len(skipped)
     if skipped:
         causes = (f"{name} ({cause.rstrip('.')})" for name, cause in skipped.items())
         problem = f"of {n_records} records could not be read and are left out"
         warn_about_records(problem, causes, "See skipped.")
-    if padded := [name for name, record in found.items() if record.padded]:
-        problem = f"of {len(found)} records are too short and were padded with zeros"
+    if padded := [name for name, record in decoded.items() if record.padded]:
+        problem = f"of {len(decoded)} records are too short and were padded with zeros"
         warn_about_records(problem, padded, "See padded.")
-    n_windows = [len(record.windows) for record in found.values()]
+    n_windows = [len(record.windows) for record in decoded.values()]
     bunch = Bunch(
         data=data,
         lead_names=list(target.leads or ()),
         sampling_rate=target.sampling_rate,
         units="mV",
-        record_names=np.repeat(np.array([*found], dtype=str), n_windows),
-        derived_leads={k: v for record in found.values() for k, v in record.derived.items()},
-        filled={name: record.n_filled for name, record in found.items() if record.n_filled},
+        record_names=np.repeat(np.array([*decoded], dtype=str), n_windows),
+        derived_leads={k: v for record in decoded.values() for k, v in record.derived.items()},
+        filled={name: record.n_filled for name, record in decoded.items() if record.n_filled},
         skipped=skipped,
         padded=padded,
     )
-    left_out = [record.left_out for record in found.values() if record.left_out is not None]
+    left_out = [record.left_out for record in decoded.values() if record.left_out is not None]
     if left_out:
         bunch.left_out = sorted({*chain.from_iterable(left_out)})
     if target.step is not None:

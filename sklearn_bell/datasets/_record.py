@@ -101,7 +101,8 @@ def read_record(path: str, target: TargetFormat, open_record) -> DecodedRecord:
     n_available = signal.shape[1]
     n_samples = _target_length(target, target_rate, n_available)
     check_size(len(leads) * n_samples)
-    windows = _cut(signal, n_samples, target.step and round(target.step * target_rate))
+    step = None if target.step is None else round(target.step * target_rate)
+    windows = _cut(signal, n_samples, step)
     target = target._replace(leads=leads, sampling_rate=target_rate, n_samples=n_samples)
     padded = n_available < n_samples
     return DecodedRecord(windows, target, padded, n_filled, mixture.formulas, recording.left_out)

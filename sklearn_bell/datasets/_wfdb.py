@@ -64,7 +64,7 @@ def read_wfdb(
         ``on_error="skip"``: the first record may be the wrong one.
     step : float, default=None
         Seconds from one window of `duration` to the next, for long recordings. Windows become
-        records; what is left at the end is dropped. None reads one window, the beginning.
+        records; an incomplete one at the end is dropped. None reads one window, the beginning.
     max_gap : float, default=0.0
         Longest gap of invalid samples, in seconds, that is interpolated linearly. Longer ones, and
         leads without samples, are errors.

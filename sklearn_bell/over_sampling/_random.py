@@ -26,6 +26,7 @@ class _RandomSampler(ECGInputMixin):
     """Base class: subclasses choose rows of X and y."""
 
     random_state: types.RandomState
+    sampling_strategy: Any
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: ArrayLike) -> Any:
@@ -65,6 +66,14 @@ class _RandomSampler(ECGInputMixin):
     def _fit_resample(self, X, y, indicator):
         self.sample_indices_ = self._choose(indicator, check_random_state(self.random_state))
         return X[self.sample_indices_], y[self.sample_indices_]
+
+    def _read_strategy(self, y, indicator) -> dict:
+        """Return numbers of records by class."""
+        raise NotImplementedError
+
+    def _choose(self, indicator, rng) -> np.ndarray:
+        """Return the rows to return."""
+        raise NotImplementedError
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -181,11 +190,11 @@ class RandomUnderSampler(_RandomSampler, BaseUnderSampler):
 
     def _choose(self, indicator, rng):
         counts = indicator.sum(axis=0)
-        kept = np.array([self.sampling_strategy_.get(name, n)
+        n_kept = np.array([self.sampling_strategy_.get(name, n)
                          for name, n in zip(self._classes, counts, strict=True)])  # fmt: skip
         is_kept = np.ones(len(indicator), bool)
         for row in rng.permutation(np.flatnonzero(indicator.any(axis=1))):
-            if (counts[indicator[row]] > kept[indicator[row]]).all():
+            if (counts[indicator[row]] > n_kept[indicator[row]]).all():
                 is_kept[row] = False
                 counts -= indicator[row]
         return np.flatnonzero(is_kept)

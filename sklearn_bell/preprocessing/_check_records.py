@@ -166,7 +166,7 @@ def _baseline_range(x, sampling_rate):
 
 
 def _is_clipped(x, sampling_rate):
-    """Return whether each lead stays at its highest or lowest value, (n, n_leads).
+    """Return True for leads (n, n_leads) that stay at their highest or lowest value.
 
     That value is more than two standard deviations from the mean: the baseline of coarse samples
     is constant, too.

@@ -28,8 +28,8 @@ class Windows:
     duration : float, default=10.0
         Length of the windows in s.
     step : float, default=None
-        From the beginning of a window to that of the next one in s. None is `duration`. What is
-        left at the end is dropped.
+        From the beginning of a window to that of the next one in s. None is `duration`. An
+        incomplete window at the end is dropped.
     sampling_rate : float, default=100
         Sampling rate of X in Hz.
 

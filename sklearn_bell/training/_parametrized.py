@@ -1,6 +1,7 @@
 """Pickling of networks with parametrised weights, such as those with a weight norm."""
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ def allow_pickling(network: nn.Module) -> None:
     """Make the parametrised modules of a network picklable: PyTorch supports their weights only."""
     for module in network.modules():
         if parametrize.is_parametrized(module):  # its class belongs to this module alone
-            type(module).__reduce_ex__ = _reduce  # type: ignore[method-assign, assignment]
+            type(module).__reduce_ex__ = _reduce  # type: ignore[method-assign]
 
 
 def _reduce(module, protocol):
@@ -28,4 +29,5 @@ def _restore(cls, names):
         example.register_parameter(name, nn.Parameter(torch.zeros(())))
         parametrize.register_parametrization(example, name, nn.Identity())
     allow_pickling(example)
-    return type(example).__new__(type(example))
+    made: Any = type(example)
+    return made.__new__(made)

@@ -152,7 +152,7 @@ def test_labels_are_those_of_the_lines_or_rejected(folder, data):
 
 
 def _number_in(label, lines):
-    """Return whether a number is in one of the lines in another spelling."""
+    """Return True for a number that a line has in another spelling."""
     cells = [cell.strip("'\" ") for line in lines for cell in re.split(r"[,;\t|]", line)]
     numbers = []
     for cell in cells:

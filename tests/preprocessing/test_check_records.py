@@ -1,4 +1,4 @@
-"""What check_records finds in records with one defect each."""
+"""check_records on records with one defect each."""
 
 import numpy as np
 import pandas as pd
