@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist worksteal
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test test-slow test-lowest soak fuzz lint data bench docs docs-test dist clean
+.PHONY: demo test test-slow test-clients test-lowest soak fuzz lint data bench docs docs-test dist clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m sklearn_bell demo $(if $(DATA),--data $(DATA))
@@ -20,6 +20,10 @@ test: $(INSTALLED)
 # kills, long fuzzing, soak-like runs and child processes
 test-slow: $(INSTALLED)
 	$(PYTEST) -m slow
+
+# programs of other packages, as far as they are in the extra `clients`
+test-clients: $(VENV)/clients-installed
+	$(BIN)/python -m pytest -m "not slow" tests/test_clients.py
 
 # all tests with the lowest versions that pyproject.toml allows
 test-lowest: $(LOWEST)/installed
@@ -73,6 +77,10 @@ clean:
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]"
+	touch $@
+
+$(VENV)/clients-installed: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[clients]"
 	touch $@
 
 $(VENV)/docs-installed: $(INSTALLED)

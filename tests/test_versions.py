@@ -49,6 +49,11 @@ def test_pinned_version_is_allowed(requirement, constraints):
     assert version in requirement.specifier
 
 
+@pytest.mark.parametrize("requirement", flatten([f"{PROJECT['name']}[clients]"]), ids=str)
+def test_pinned_client_is_allowed(requirement):
+    assert read_pins(NEWEST)[canonicalize_name(requirement.name)] in requirement.specifier
+
+
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=str)
 def test_lowest_allowed_version_is_pinned(requirement):
     name = canonicalize_name(requirement.name)

@@ -109,7 +109,7 @@ def read_labels(
                 f"{value.tolist()}. Leave one of them."
             )
         y[row] = value
-    is_labelled = ~np.asarray(pd.isna(y)).any(axis=1)
+    is_labelled = pd.DataFrame(y).notna().all(axis=1).to_numpy()
     without = [name for name, row in zip(table[record], rows, strict=True) if row is None]
     if verbose:
         more = ", ..." if len(without) > _N_NAMED else ""
