@@ -31,6 +31,7 @@ def read_pins(constraints):
     return {canonicalize_name(name): version for name, version in pins}
 
 
+CLIENTS = [*flatten([f"{PROJECT['name']}[clients]"])]
 REQUIREMENTS = [*flatten(PROJECT["dependencies"]), *flatten([f"{PROJECT['name']}[test]"])]
 
 
@@ -49,7 +50,7 @@ def test_pinned_version_is_allowed(requirement, constraints):
     assert version in requirement.specifier
 
 
-@pytest.mark.parametrize("requirement", flatten([f"{PROJECT['name']}[clients]"]), ids=str)
+@pytest.mark.parametrize("requirement", CLIENTS, ids=str)
 def test_pinned_client_is_allowed(requirement):
     assert read_pins(NEWEST)[canonicalize_name(requirement.name)] in requirement.specifier
 
