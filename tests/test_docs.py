@@ -221,7 +221,7 @@ def run_section(title):
 def add_example(root, title, name):
     """Write the program of a section of CONTRIBUTING.md into the files that it names."""
     program, (module, package, reference, changelog) = (
-        PROGRAM.findall(contributing_section(title))[0],
+        PROGRAM.search(contributing_section(title))[1],
         changed_files(title),
     )
     dotted = module.removesuffix(".py").replace("/", ".")
