@@ -74,9 +74,14 @@ def plain_read(folder, name):
 
     Return the leads as a dict of lists of mV, and the rate; or None for other formats.
     """
+    header = (folder / f"{name}.hea").read_bytes()
+    try:
+        text = header.decode("utf-8")
+    except UnicodeDecodeError:
+        text = header.decode("latin-1")
     lines = [
         line.split()
-        for line in (folder / f"{name}.hea").read_text("utf-8").splitlines()
+        for line in text.splitlines()
         if line.strip() and not line.strip().startswith("#")
     ]
     record, signals = lines[0], lines[1:]
