@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
@@ -128,14 +129,21 @@ def read_csv(
     """
     paths = [records] if isinstance(records, str | os.PathLike) else list(records)
     names = [os.fsdecode(path) for path in paths]
-    stems = [name[:-4] if name.lower().endswith(".csv") else name for name in names]
     csv_format = CSVFormat(sampling_rate_in, units, delimiter, decimal, skip_lines)
     target = make_target(leads, sampling_rate, duration, step, max_gap, rename)
     open_record = partial(open_csv, csv_format=csv_format, target=target)
     return read_records(
-        stems, local_paths(names, None), target, open_record,
+        stems_of(names), local_paths(names, None), target, open_record,
         n_jobs=n_jobs, out=out, skip=on_error == "skip",
     )  # fmt: skip
+
+
+def stems_of(names: Sequence[str]) -> list[str]:
+    """Return names without the extension of tables, where they remain different."""
+    stems = [re.sub(r"\.(?:csv|tsv|txt)$", "", name, flags=re.IGNORECASE) for name in names]
+    counts = Counter([*stems, *names])
+    pairs = zip(stems, names, strict=True)
+    return [stem if counts[stem] == 1 + (stem == name) else name for stem, name in pairs]
 
 
 def open_csv(path: str, csv_format: CSVFormat, target) -> Recording:

@@ -1,12 +1,17 @@
-"""Guards of files: what may be opened, and errors as results."""
+"""Guards of files: what may be opened, and the encoding of text."""
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import stat
 from dataclasses import dataclass
 
 from sklearn_bell.exceptions import InvalidECGError
+
+#: First line of tables that Excel writes, which names the separator.
+SEPARATOR_LINE = re.compile(r"\"?sep=(.)\"?\r?\n", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -43,3 +48,14 @@ def check_file(path: str, policy: ReadPolicy) -> None:
         raise InvalidECGError(f"{problem}. Pass allow_links=True if you trust it.")
     if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would block
         raise InvalidECGError(f"its file {name} is not a regular file.")
+
+
+def find_encoding(content: bytes) -> str:
+    """Return the encoding of text by its beginning: UTF-8, UTF-16 with a mark, else Latin-1."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(content)  # may end inside a character
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8-sig"

@@ -15,7 +15,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from sklearn_bell.datasets._base import warn_about_records
-from sklearn_bell.datasets._csv import UNITS, CSVFormat, open_csv, read_npy
+from sklearn_bell.datasets._csv import UNITS, CSVFormat, open_csv, read_npy, stems_of
 from sklearn_bell.datasets._files import ReadPolicy, check_file
 from sklearn_bell.datasets._formats import EXPORTS, open_export, recognize
 from sklearn_bell.datasets._reading import CONSTRAINTS, local_paths, make_target, read_records
@@ -117,13 +117,16 @@ def read_ecg(
     target = make_target(leads, sampling_rate, duration, step, max_gap, rename)
     csv_format = None if sampling_rate_in is None else CSVFormat(sampling_rate_in, units)
     open_record = partial(_open, policy=policy, csv_format=csv_format, target=target)
-    names = [file.name for file in files]
+    stems = stems_of([file.name for file in files])
+    names = [
+        stem if file.format == "CSV" else file.name for stem, file in zip(stems, files, strict=True)
+    ]
     local_paths([file.path for file in files], None)
     paths = [(file.format, os.path.abspath(file.path)) for file in files]
     bunch = read_records(
         names, paths, target, open_record, n_jobs=n_jobs, out=out, skip=on_error == "skip"
     )
-    formats = {file.name: file.format for file in files}
+    formats = {name: file.format for name, file in zip(names, files, strict=True)}
     bunch.formats = np.array([formats[name] for name in bunch.record_names])
     return bunch
 
@@ -185,7 +188,7 @@ def _file(path: str, policy: ReadPolicy) -> _File:
         name = _REFUSED
     except OSError:
         name = None  # the error follows when it is read
-    return _File(stem if name == "CSV" else path, path, name)
+    return _File(path, path, name)
 
 
 def _list_folder(folder: Path, policy: ReadPolicy) -> list[_File]:

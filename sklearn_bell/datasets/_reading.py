@@ -60,7 +60,10 @@ def read_records(
     out: str | os.PathLike[str] | None = None,
     skip: bool = False,
 ) -> Bunch:
-    """Read the records `names` at `paths` with `open_record`. See :func:`read_wfdb`."""
+    """Read the records `names` at `paths` with `open_record`. See :func:`read_wfdb`.
+
+    Names must be different.
+    """
     decoded: dict[str, DecodedRecord] = {}  # without their windows
     skipped: dict[str, str] = {}
 

@@ -7,6 +7,7 @@ from numbers import Real
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
@@ -101,22 +102,31 @@ class Windows:
         values : array-like of shape (n_windows, ...)
             Such as the output of ``predict_proba``.
         record : array-like of shape (n_windows,)
-            Row of X of each window, from `cut`.
+            Row of X of each window, from `cut`; or its name, as in ``record_names`` of
+            :func:`~sklearn_bell.datasets.read_ecg` with `step`.
 
         Returns
         -------
         means : ndarray of shape (n_records, ...)
-            NaN for records without windows, before the last one.
+            In the order of rows, or of the first window of each name. NaN for rows without windows,
+            before the last one.
 
         Raises
         ------
         InvalidECGError
-            If `values` and `record` differ in length.
+            If `values` and `record` differ in length, or if `record` has neither rows nor names.
         """
         values, record = np.asarray(values, float), np.asarray(record)
         if len(values) != len(record):
             raise InvalidECGError(
                 f"Expected a value for each of {len(record)} windows, got {len(values)}."
+            )
+        if record.dtype.kind in "UO":
+            record = np.asarray(pd.factorize(record)[0])  # in order of appearance
+        if record.dtype.kind not in "iu" or not len(record) or record.min() < 0:
+            raise InvalidECGError(
+                "Expected record to have the row of X (0, 1, ...) or the name of the record of each "
+                f"window, got {record.dtype} of shape {record.shape}. Pass the second result of cut."
             )
         sums = np.zeros((record.max() + 1, *values.shape[1:]))
         np.add.at(sums, record, values)

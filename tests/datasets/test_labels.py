@@ -27,7 +27,17 @@ def test_separators_and_encodings_are_found(tmp_path, delimiter, encoding):
 
 @pytest.mark.parametrize(
     "name",
-    ["ecgs/0001", "0001", "1", "0001.hea", "other\\0001.xml", " 0001 ", "./ecgs/0001", "'1'"],
+    [
+        "ecgs/0001",
+        "0001",
+        "1",
+        "0001.hea",
+        "data\\ecgs\\0001.xml",
+        "1.0",
+        " 0001 ",
+        "./ecgs/0001",
+        "'1'",
+    ],
 )
 def test_names_match_without_path_extension_zeros_and_blanks(tmp_path, name):
     path = write(tmp_path, f"record,diagnosis\n{name}, AF \n")
@@ -74,7 +84,7 @@ def test_folders_decide_between_equal_names(tmp_path):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("record,diagnosis\n1,AF\n0001,normal\n", {}, "different labels of record ecgs/0001"),
+        ("record,diagnosis\n0001,AF\n0001,normal\n", {}, "different labels of record ecgs/0001"),
         ("record,diagnosis\n77,AF\n", {}, "No label .*names 77.*ecgs/0001"),
         ("record,a,b\n1,AF,0\n", {}, "must be 0 or 1, got 'AF'"),
         ("record,a\n1,AF\n", {"label": "b"}, "not 'b'"),
@@ -82,6 +92,7 @@ def test_folders_decide_between_equal_names(tmp_path):
         ("", {}, "is not a table|needs a header"),
         ("record,a\n", {}, "lines after it"),
         ("record,a\n1,AF,x\n", {}, "more fields than its header"),
+        ("0001,AF\n0002,normal\n", {}, "first line names the record 0001"),
     ],
 )
 def test_bad_tables_raise(tmp_path, text, options, message):
@@ -93,6 +104,49 @@ def test_name_of_several_records_raises(tmp_path):
     path = write(tmp_path, "record,diagnosis\n1,AF\n")
     with pytest.raises(InvalidECGError, match="name 1 fits 2 records, such as a/1 and b/1"):
         read_labels(path, ["a/1", "b/1"])
+
+
+@pytest.mark.parametrize(
+    ("names", "lines", "expected"),
+    [
+        (["p1.first", "p1.next"], ["p1.next,AF"], [None, "AF"]),
+        (["p1.first", "p2"], ["p1.next,AF", "p2,N"], [None, "N"]),
+        (["A/1", "A/2"], ["B/1,AF", "A/2,N"], [None, "N"]),
+        (["test/1", "test/2"], ["train/1,AF", "test/1,N"], ["N", None]),
+        (["1", "001"], ["1,AF", "001,N"], ["AF", "N"]),
+        (["001"], ["1,AF", "001,N"], ["N"]),
+        (["a.xml", "a.dcm"], ["a.dcm,AF"], [None, "AF"]),
+        (["a", "a", "b"], ["a,AF", "b,N"], ["AF", "AF", "N"]),  # windows
+    ],
+)
+def test_names_of_other_records_do_not_match(tmp_path, names, lines, expected):
+    path = write(tmp_path, "\n".join(["record,diagnosis", *lines]))
+    assert read_labels(path, names, verbose=False).tolist() == expected
+
+
+@pytest.mark.parametrize("index", ["", "index", "Unnamed: 0"])
+@pytest.mark.parametrize("options", [{}, {"label": "diagnosis"}])
+def test_index_of_pandas_is_no_name(tmp_path, index, options):
+    path = write(tmp_path, f"{index},record,diagnosis,\n1,0010,AF,\n2,0001,normal,\n")
+    y = read_labels(path, RECORDS, verbose=False, **options)
+    assert y.tolist() == ["normal", None, "AF", None]
+
+
+@pytest.mark.parametrize("text", ["sep=;\nrecord;class\n1;001\n", "record\tclass\n1\t001\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_tables_of_excel_are_read(tmp_path, text, encoding):
+    y = read_labels(write(tmp_path, text, encoding), RECORDS, verbose=False)
+    assert y.tolist() == ["001", None, None, None]
+
+
+def test_yes_and_no_are_an_indicator(tmp_path):
+    path = write(tmp_path, "record,AF,LBBB\n1,TRUE,no\n2,false,Yes\n")
+    assert read_labels(path, RECORDS[:2], verbose=False).tolist() == [[1, 0], [0, 1]]
+
+
+def test_missing_label_does_not_contradict(tmp_path):
+    path = write(tmp_path, "record,class\n1,AF\n1,\n2,\n2,N\n")
+    assert read_labels(path, RECORDS[:2], verbose=False).tolist() == ["AF", "N"]
 
 
 def test_equal_labels_of_one_record_are_one(tmp_path):

@@ -350,6 +350,18 @@ def test_csv_equals_read_csv(tmp_path):
         read_ecg(tmp_path / "a.csv")
 
 
+@pytest.mark.parametrize("options", [{}, {"duration": 0.02, "step": 0.01}])
+def test_tables_of_one_stem_have_different_names(tmp_path, options):
+    for number, name in enumerate(["a", "a.csv", "a.txt", "b.csv"]):
+        (tmp_path / name).write_text(f"II,V1\n{number},0\n" + "0,0\n" * 2)
+    paths = sorted(tmp_path.iterdir())
+    for ecg in (read_ecg(tmp_path, sampling_rate_in=100, **options), read_csv(paths, 100)):
+        names = [str(tmp_path / name) for name in ("a", "a.csv", "a.txt", "b")]
+        n_windows = len(ecg.data) // 4
+        assert ecg.record_names.tolist() == np.repeat(names, n_windows).tolist()
+        assert ecg.data[::n_windows, 0, 0].tolist() == [0, 1, 2, 3]
+
+
 def test_npy_is_a_memory_map_of_many_records(tmp_path):
     np.save(tmp_path / "x.npy", COUNTS[None].repeat(3, axis=0))
     ecg = read_ecg(tmp_path / "x.npy", sampling_rate_in=250, units="uV", leads=LEADS)

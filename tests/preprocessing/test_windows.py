@@ -50,6 +50,14 @@ def test_pool_of_other_windows_raises():
         Windows().pool([1, 2], [0, 0, 1])
 
 
+def test_pool_takes_names_of_records():
+    names = ["b/2", "b/2", "a/1", "b/2"]
+    np.testing.assert_array_equal(Windows().pool([1.0, 2, 5, 6], names), [3, 5])
+    for wrong in ([0.0, 1.0], [], [-1, 0]):
+        with pytest.raises(InvalidECGError, match="Pass the second result of cut"):
+            Windows().pool(np.ones(len(wrong)), wrong)
+
+
 def test_predictions_of_windows_classify_records():
     ecg = make_ecg(40, classes=["normal", "afib"], leads=["II"], duration=30, random_state=0)
     windows = Windows(10, step=5)
