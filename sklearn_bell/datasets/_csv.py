@@ -17,17 +17,32 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from sklearn_bell._utils.leads import is_known_lead
+from sklearn_bell.datasets._files import SEPARATOR_LINE, find_encoding
 from sklearn_bell.datasets._reading import CONSTRAINTS, local_paths, make_target, read_records
 from sklearn_bell.datasets._record import MILLIVOLTS, Recording, check_size
 from sklearn_bell.exceptions import InvalidECGError
 
 _NOT_LEADS = re.compile(  # columns that other programs write beside leads
-    r"|index|unnamed: \d+|t|(?:elapsed[ _]?)?time(?:[ _]?stamp)?(?:[ _]*[\[(]?m?s(?:ec)?[\])]?)?"
-    r"|sample(?:s|[ _]?#|[ _]?number)?",
+    r"|#|index|idx|row|frame|unnamed: \d+|samples?(?:[ _]?(?:#|number|no|index))?"
+    r"|t|ts|zeit|date|(?:(?:date|elapsed)[ _]?)?time(?:[ _]?stamps?)?"
+    r"|(?:t|zeit|(?:elapsed[ _]?)?time(?:[ _]?stamps?)?)?[ _,/]*[\[(]?"
+    r"(?P<second>(?:m|u|µ|μ|milli|micro)?s(?:ec(?:ond)?s?)?|hh:mm:ss(?:\.m+)?)[\])]?",
     re.IGNORECASE,
 )
-_UNIT = re.compile(r"[\[(]?\s*([mµμun]?v)\s*[\])]?", re.IGNORECASE)
-_UNIT_OF_COLUMN = re.compile(r".*[\[(]\s*([mµμun]?v)\s*[\])]", re.IGNORECASE)
+_NUMBERED = re.compile(r"|#|index|idx|row|frame|unnamed.*|sample.*", re.IGNORECASE)
+_SECONDS = {"s": 1.0, "m": 1e-3, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "milli": 1e-3, "micro": 1e-6}
+_VOLT = r"(?P<{}>m|u|µ|μ|n|milli|micro|nano)?v(?:olts?)?"
+_UNIT = re.compile(rf"[\[(]?\s*{_VOLT.format('prefix')}\s*[\])]?", re.IGNORECASE)
+_UNIT_OF_COLUMN = re.compile(
+    rf".*[\[(]\s*{_VOLT.format('inside')}\s*[\])]"
+    rf"|.*[ _/,]\s*{_VOLT.format('after').replace('?v', 'v')}",
+    re.IGNORECASE,
+)
+_PREFIXES = {"milli": "m", "micro": "u", "nano": "n"}
+_MISSING = {"", "nan", "na", "n/a", "<na>", "null", "none", "-32768", "-32768.0"}  # of 16 bits
+_GROUPED = r"([+-]?[1-9]\d{0,2})((?:\.\d{3})+)(,\d+)?"  # 1.234,5
+_N_SNIFFED = 2**16  # bytes
+_MOST_ERROR = 0.05  # of the sampling rate that a column of times tells
 UNITS = {"mV", "uV", "V", "nV"}
 
 
@@ -36,14 +51,17 @@ class CSVFormat(NamedTuple):
 
     sampling_rate: float  # Hz
     units: str = "mV"
-    delimiter: str = ","
-    decimal: str = "."
+    delimiter: str | None = ","  # None: as in the file
+    decimal: str | None = "."
     skip_lines: int = 0
+    encoding: str = "utf-8-sig"
 
     @property
     def expected(self):
         """Expected content of the files, for errors."""
-        name = {",": "commas", ";": "semicolons", "\t": "tabs"}.get(self.delimiter, self.delimiter)
+        name = {",": "commas", ";": "semicolons", "\t": "tabs"}.get(
+            str(self.delimiter), self.delimiter
+        )
         return (
             f"expected cells separated by {name}: a header of leads, then a line in {self.units} "
             "per sample"
@@ -82,8 +100,10 @@ def read_csv(
     r"""Read CSV files, one record each, into one array of millivolts.
 
     The first line names the columns. Leads are columns of a usual name (``II``, ``Lead II``, ``II
-    (uV)``), or those in `leads` and `rename`. Columns of times or numbers of samples are left out.
-    Any other column is an error unless `leads` are given: it could be a label.
+    (uV)``), or those in `leads` and `rename`. Columns of times or numbers of samples are left out,
+    but must agree with the sampling rate and have no jumps. Any other column is an error unless
+    `leads` are given: it could be a label. Empty cells, ``nan``, ``NA`` and -32768 are missing
+    samples, for `max_gap`.
 
     Parameters
     ----------
@@ -94,9 +114,9 @@ def read_csv(
     units : {"mV", "uV", "V", "nV"}, default="mV"
         Unit of columns whose name, or second line, does not tell it.
     delimiter : str, default=","
-        Separator of the cells.
+        Separator of the cells, unless a first line such as ``sep=;`` tells it.
     decimal : {".", ","}, default="."
-        Decimal sign.
+        Decimal sign. With commas, points may group thousands.
     skip_lines : int, default=0
         Number of lines before the names.
     leads, sampling_rate, duration, step, max_gap, rename, n_jobs, out, on_error
@@ -146,9 +166,30 @@ def stems_of(names: Sequence[str]) -> list[str]:
     return [stem if counts[stem] == 1 + (stem == name) else name for stem, name in pairs]
 
 
+def _complete_format(path: str, csv_format: CSVFormat) -> CSVFormat:
+    """Return the format with encoding, separator and decimal sign of the file."""
+    with open(path, "rb") as file:
+        start = file.read(_N_SNIFFED)
+    encoding = find_encoding(start)
+    text = start.decode(encoding, "replace")
+    skip_lines, delimiter = csv_format.skip_lines, csv_format.delimiter
+    if excel := SEPARATOR_LINE.match(text):
+        skip_lines, delimiter = skip_lines + 1, excel[1]
+    header, *lines = [*text.splitlines()[skip_lines:], ""]
+    delimiter = delimiter or max(";\t|,", key=header.count)
+    has_comma = any(re.search(r"\d,\d", line) for line in lines)
+    has_groups = any(re.search(r"\d,\d{3}\.\d", line) for line in lines)  # 1,234.5
+    decimal = "," if delimiter != "," and has_comma and not has_groups else "."
+    return csv_format._replace(
+        delimiter=delimiter, decimal=csv_format.decimal or decimal, skip_lines=skip_lines,
+        encoding=encoding,
+    )  # fmt: skip
+
+
 def open_csv(path: str, csv_format: CSVFormat, target) -> Recording:
     """Open a CSV file. Errors state line and cause only."""
     check_size(os.path.getsize(path) / 2)  # a cell has a digit and a separator
+    csv_format = _complete_format(path, csv_format)
     header = _check_header(_read_cells(path, csv_format, nrows=1).iloc[0], csv_format, target)
     named = {key.strip().lower() for key in (*(target.leads or ()), *(target.rename or ()))}
     is_lead = [is_known_lead(name) or name.lower() in named for name in header]
@@ -163,12 +204,16 @@ def open_csv(path: str, csv_format: CSVFormat, target) -> Recording:
         )
     columns = np.flatnonzero(is_lead)
     names = [header[i] for i in columns]
-    cells = _read_cells(path, csv_format).iloc[1:]
-    cells = cells[(cells != "").any(axis=1)].iloc[:, columns]  # without blank lines
-    units, cells = _read_units(names, cells, csv_format.units)
+    table = _read_cells(path, csv_format).iloc[1:]
+    filled_rows = np.flatnonzero((table != "").any(axis=1))
+    table = table.iloc[: filled_rows[-1] + 1 if len(filled_rows) else 0]
+    units, cells = _read_units(names, table.iloc[:, columns], csv_format.units)
     if cells.empty:
         raise InvalidECGError(f"it has no samples; {csv_format.expected}.")
-    values = _to_numbers(cells, names, csv_format) * [MILLIVOLTS[unit.lower()] for unit in units]
+    values = _to_numbers(cells, names, csv_format) * [MILLIVOLTS[unit] for unit in units]
+    for i in set(range(len(header))) - set(columns):
+        if _NOT_LEADS.fullmatch(header[i]):
+            _check_times(header[i], table.iloc[-len(cells) :, i], csv_format)
 
     def read(positions):
         return [values[:, i] for i in positions]
@@ -180,21 +225,27 @@ def open_csv(path: str, csv_format: CSVFormat, target) -> Recording:
 def _read_units(names, cells, default):
     """Return the unit of each column, and the cells without a line of units."""
     first = cells.iloc[0] if len(cells) else [""]
-    units = [match[1] for cell in first if (match := _UNIT.fullmatch(cell.strip("' ")))]
-    if len(units) == len(first):
-        return units, cells.iloc[1:]
+    matches = [_UNIT.fullmatch(cell.strip("' ")) for cell in first]
+    if all(matches):
+        return [_unit(match) for match in matches], cells.iloc[1:]
     matches = [_UNIT_OF_COLUMN.fullmatch(name) for name in names]
-    return [match[1] if match else default for match in matches], cells
+    return [_unit(match) if match else default.lower() for match in matches], cells
+
+
+def _unit(match):
+    prefix = next((group for group in match.groups() if group), "").lower()
+    return f"{_PREFIXES.get(prefix, prefix)}v"
 
 
 def _to_numbers(cells, names, csv_format):
-    """Return values (n_samples, n_leads); leads that are NaN as a whole stay so."""
-    text = cells
+    """Return values (n_samples, n_leads), NaN where cells are missing."""
+    cells = cells.apply(lambda column: column.str.strip())
+    is_missing = cells.apply(lambda column: column.str.lower().isin(_MISSING)).to_numpy()
+    text = cells.mask(is_missing, "nan")
     if csv_format.decimal == ",":
-        text = cells.apply(lambda column: column.str.replace(",", "."))
+        text = text.apply(_with_point)
     values = text.apply(pd.to_numeric, errors="coerce").to_numpy(float)
-    is_missing = (cells.apply(lambda column: column.str.strip().str.lower()) == "nan").all()
-    bad = np.argwhere(~np.isfinite(values) & ~is_missing.to_numpy())
+    bad = np.argwhere(~np.isfinite(values) & ~is_missing)
     if len(bad):
         row, column = bad[0]
         problem = f"found {cells.iloc[row, column]!r} in column {names[column]}"
@@ -203,12 +254,55 @@ def _to_numbers(cells, names, csv_format):
     return values
 
 
+def _with_point(column):
+    """Return numbers with a decimal comma as text that pandas reads; others become invalid."""
+    is_grouped = column.str.fullmatch(_GROUPED)
+    plain = column.mask(is_grouped, column.str.replace(".", "", regex=False))
+    return plain.mask(plain.str.contains(".", regex=False), "?").str.replace(",", ".")
+
+
+def _check_times(name, column, csv_format):
+    """Raise if a column of numbers tells another sampling rate, or jumps."""
+    text = column.str.strip()
+    text = text.str.replace(",", ".") if csv_format.decimal == "," else text
+    times = pd.to_numeric(text, errors="coerce").to_numpy(float)
+    if len(times) < 2 or not np.isfinite(times).any():
+        return
+    rows = np.flatnonzero(np.isfinite(times))
+    n_decimals = text.str.partition(".")[2].str.len().max()
+    rounding = 10.0**-n_decimals
+    steps = np.diff(times)
+    step = np.nanmedian(steps) if np.isfinite(steps).any() else np.nan
+    jumps = np.flatnonzero((steps > 1.5 * step + rounding) | (steps < 0))
+    if len(jumps):
+        row = jumps[0]
+        line = column.index[row + 1] + 1 + csv_format.skip_lines
+        problem = f"column {name!r} jumps from {times[row]:g} to {times[row + 1]:g}"
+        remedy = "Read continuous parts as records of their own, or remove this column"
+        raise InvalidECGError(f"line {line}: {problem}. {remedy}.")
+    if _NUMBERED.fullmatch(name) or len(rows) < 2:
+        return
+    step = (times[rows[-1]] - times[rows[0]]) / (rows[-1] - rows[0])
+    match = _NOT_LEADS.fullmatch(name)
+    unit = ((match and match["second"]) or "").lower()
+    seconds = [_SECONDS.get(unit.partition("s")[0], 1.0)] if unit else _SECONDS.values()
+    expected = [1 / csv_format.sampling_rate / second for second in seconds]
+    expected += [] if unit else [1.0]  # counts samples
+    most = rounding / (rows[-1] - rows[0])
+    if step > 0 and all(abs(step - other) > _MOST_ERROR * other + most for other in expected):
+        raise InvalidECGError(
+            f"its column {name!r} has steps of {step:g}, which is not the sampling rate of "
+            f"{csv_format.sampling_rate:g} Hz. Pass the rate of the file as sampling_rate_in=, or "
+            "remove this column."
+        )
+
+
 def _read_cells(path: str, csv_format: CSVFormat, **options: Any) -> pd.DataFrame:
     """Read all cells as text. The header is a row like the others, so that none may be longer."""
     try:
         return pd.read_csv(
             path, header=None, dtype=str, keep_default_na=False, skipinitialspace=True,
-            skip_blank_lines=False, encoding="utf-8-sig", encoding_errors="replace",
+            skip_blank_lines=False, encoding=csv_format.encoding, encoding_errors="replace",
             sep=csv_format.delimiter, skiprows=csv_format.skip_lines, **options,
         )  # fmt: skip
     except pd.errors.EmptyDataError:

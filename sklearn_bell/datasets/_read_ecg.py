@@ -63,7 +63,8 @@ def read_ecg(
 ) -> Bunch:
     """Read ECG files of any known format into one array of millivolts.
 
-    Formats are recognised by the content of the files: WFDB, CSV, ``.npy``, and with the extra
+    Formats are recognised by the content of the files: WFDB, CSV (with its separator and decimal
+    sign, see :func:`read_csv` for the columns), ``.npy``, and with the extra
     ``formats`` (``pip install sklearn_bell[formats]``) those that hospitals export: GE MUSE XML,
     Philips Sierra XML, HL7 aECG, Mortara XML, DICOM waveforms, SCP-ECG, ISHNE, EDF and BDF.
 
@@ -115,7 +116,9 @@ def read_ecg(
     if [file.format for file in files] == ["NumPy"]:
         return _read_npy(files[0], leads, sampling_rate, sampling_rate_in, units)
     target = make_target(leads, sampling_rate, duration, step, max_gap, rename)
-    csv_format = None if sampling_rate_in is None else CSVFormat(sampling_rate_in, units)
+    csv_format = (
+        None if sampling_rate_in is None else CSVFormat(sampling_rate_in, units, None, None)
+    )
     open_record = partial(_open, policy=policy, csv_format=csv_format, target=target)
     stems = stems_of([file.name for file in files])
     names = [

@@ -125,8 +125,8 @@ class Windows:
             record = np.asarray(pd.factorize(record)[0])  # in order of appearance
         if record.dtype.kind not in "iu" or not len(record) or record.min() < 0:
             raise InvalidECGError(
-                "Expected record to have the row of X (0, 1, ...) or the name of the record of each "
-                f"window, got {record.dtype} of shape {record.shape}. Pass the second result of cut."
+                "Expected the row of X (0, 1, ...), or the name, of the record of each window, got "
+                f"{record.dtype} of shape {record.shape}. Pass the second result of cut."
             )
         sums = np.zeros((record.max() + 1, *values.shape[1:]))
         np.add.at(sums, record, values)

@@ -1,5 +1,7 @@
 """Tests of read_csv."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,17 +61,24 @@ def test_read_csv_learns_from_no_other_column(tmp_path, name):
 
 @pytest.mark.parametrize(
     ("header", "factor"),
-    [("II (uV),V1 (uV)", 1e-3), ("II [mV],V1 [mV]", 1), ("II_(V),V1_(V)", 1e3), ("II,V1", 1e-6)],
+    [
+        *[(f"II{unit},V1{unit}", 1e-3) for unit in (" (uV)", "_uV", " µV", "/uv", " (microvolts)")],
+        ("II [mV],V1 [mV]", 1),
+        ("II_(V),V1_(V)", 1e3),
+        ("II,V1", 1e-6),
+    ],
 )
+@pytest.mark.filterwarnings("ignore:.*typical deviation")
 def test_read_csv_takes_the_unit_of_a_column_before_that_of_the_option(tmp_path, header, factor):
     path = write(tmp_path / "a.csv", SIGNALS[0], header.split(","))
-    ecg = read_csv(path, 100, units="nV")
+    rename = dict(zip(header.split(","), ["II", "V1"], strict=True))
+    ecg = read_csv(path, 100, units="nV", rename=rename)
     np.testing.assert_allclose(ecg.data[0], factor * SIGNALS[0], rtol=1e-6)
     assert ecg.lead_names == ["II", "V1"]
 
 
 def test_read_csv_takes_units_of_the_second_line(tmp_path):
-    (tmp_path / "a.csv").write_text("time,II,V1\ns,mV,uV\n0,1,2000\n1,3,4000\n")
+    (tmp_path / "a.csv").write_text("time,II,V1\ns,mV,microvolts\n0,1,2000\n1,3,4000\n")
     np.testing.assert_allclose(read_csv(tmp_path / "a.csv", 100).data, [[[1, 3], [2, 4]]])
 
 
@@ -109,10 +118,7 @@ def test_read_csv_keeps_missing_lead(tmp_path):
         "II;V1\n0,1;0,2\n": "line 1: found one column, 'II;V1'. Pass delimiter=';'",
         "II,ii\n1,2\n": "line 1: lead II is named twice",
         "II,V1\n1,2\n\n3,oops\n": "line 4: found 'oops' in column V1",
-        "II,V1\n1,2\n3,\n": "line 3: found '' in column V1",
         "II,V1\n1,inf\n": "line 2: found 'inf' in column V1",
-        "II,V1\n1,2\nnan,4\n": "line 3: found 'nan' in column II",
-        "II,V1\n1,2\n3\n": "line 3: found '' in column V1",
         "II,V1\n0,1,0,2\n": "line 2: found 4 cells, not 2",
         "II,V1\n1;2\n": "line 2: found '1;2' in column II",
         "II,V1\n": " has no samples",
@@ -126,6 +132,59 @@ def test_read_csv_error_names_line(tmp_path, text, message):
     assert str(caught.value).startswith(f"Record {tmp_path / 'a'}: ")
     assert message in str(caught.value)
     assert "expected cells separated by commas" in str(caught.value)
+
+
+MISSING = ["3,", "3", "3,nan", "3,NA", "3,-32768", "", ",", "\n"]
+
+
+@pytest.mark.parametrize("line", MISSING)
+@pytest.mark.parametrize("lead", [[], ["V1"]])
+def test_read_csv_interpolates_missing_samples(tmp_path, line, lead):
+    (tmp_path / "a.csv").write_text(f"II,V1\n1,2\n{line}\n5,6\n,\n\n")  # the end is no gap
+    n_missing = 2 if line == "\n" else 1
+    with pytest.raises(InvalidECGError, match=rf"not finite.*max_gap=0\.0{n_missing} \(seconds\)"):
+        read_csv(tmp_path / "a.csv", 100, leads=lead or None)
+    ecg = read_csv(tmp_path / "a.csv", 100, leads=lead or None, max_gap=0.02)
+    np.testing.assert_allclose(ecg.data[0, -1], np.linspace(2, 6, 2 + n_missing))
+
+
+@pytest.mark.parametrize(
+    ("name", "times", "rate", "message"),
+    [
+        ("time", [0, 0.002, 0.004], 100, "steps of 0.002, which is not the sampling rate of 100"),
+        ("time", [0, 2, 4], 500, None),  # ms
+        ("time", [0, 2000, 4000], 500, None),  # us
+        ("time", [0, 1, 2], 500, None),  # number of the sample
+        ("time (s)", [0, 1, 2], 500, "steps of 1"),
+        ("t_ms", [0, 0.002, 0.004], 500, "steps of 0.002"),
+        ("seconds", [7.13, 7.132, 7.134], 500, None),
+        ("timestamp", [0, 0.003, 0.006, 0.008, 0.011], 360, None),  # rounded to ms
+        ("Time (ms)", [0, 1, 2, 4, 5, 6], 900, None),
+        ("time", [0, 0.01, 0.5, 0.51], 100, "line 4: column 'time' jumps from 0.01 to 0.5"),
+        ("index", [0, 1, 0, 1], 100, "line 4: column 'index' jumps from 1 to 0"),
+        ("sample", [5, 10, 15], 100, None),
+        ("", [3, 3, 3], 100, None),
+    ],
+)
+def test_read_csv_compares_times_with_the_rate(tmp_path, name, times, rate, message):
+    lines = [f"{name},II", *(f"{time},0" for time in times)]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    if message is None:
+        assert read_csv(tmp_path / "a.csv", rate).left_out == [name]
+    else:
+        with pytest.raises(InvalidECGError, match=re.escape(message)):
+            read_csv(tmp_path / "a.csv", rate)
+
+
+def test_read_csv_reads_points_that_group_thousands(tmp_path):
+    options = {"delimiter": ";", "decimal": ",", "units": "uV"}
+    (tmp_path / "a.csv").write_text("II;V1\n1.234;-2.345,5\n12;987\n")
+    ecg = read_csv(tmp_path / "a.csv", 100, **options)
+    np.testing.assert_allclose(ecg.data[0], [[1.234, 0.012], [-2.3455, 0.987]])
+    for cell in ("0.250", "1.5", "1.2345"):
+        (tmp_path / "a.csv").write_text(f"II;V1\n{cell};1\n")
+        with pytest.raises(InvalidECGError, match=f"line 2: found '{cell}'"):
+            read_csv(tmp_path / "a.csv", 100, **options)
 
 
 def test_read_csv_rejects_file_unlike_first(tmp_path):

@@ -68,10 +68,18 @@ def folder(tmp_path_factory):
 
 def plain_cells(content, delimiter, skip_lines):
     """Return the cells of a CSV file, line by line, without blank lines and quotes."""
-    text = content.decode("utf-8-sig", "replace")
+    content = content.removeprefix(b"sep=,\n")
+    try:
+        text = content.decode(
+            "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        )
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     cells = [[cell.strip() for cell in line] for line in lines][skip_lines:]
-    return [line for i, line in enumerate(cells) if i == 0 or any(line)]
+    while len(cells) > 1 and not any(cells[-1]):
+        del cells[-1]
+    return [line + [""] * (len(cells[0]) - len(line)) for line in cells]
 
 
 def find_column(names, lead):
@@ -81,8 +89,8 @@ def find_column(names, lead):
 
 
 def plain_number(cell, decimal):
-    value = cell.strip().replace(",", ".") if decimal == "," else cell
-    return math.nan if value.lower() == "nan" else float(value)
+    value = cell.strip().replace(".", "").replace(",", ".") if decimal == "," else cell
+    return math.nan if value.lower() in ("nan", "") else float(value)
 
 
 @fuzz
