@@ -219,7 +219,8 @@ def open_csv(path: str, csv_format: CSVFormat, target) -> Recording:
         return [values[:, i] for i in positions]
 
     rates = [csv_format.sampling_rate] * len(names)
-    return Recording(names, rates, read, left_out=tuple(not_leads), keeps_missing=True)
+    states_units = all(map(_UNIT_OF_COLUMN.fullmatch, names)) or len(cells) < len(table)
+    return Recording(names, rates, read, tuple(not_leads), True, states_units)
 
 
 def _read_units(names, cells, default):

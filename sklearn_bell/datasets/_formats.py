@@ -25,6 +25,7 @@ _XML = {  # by the name of the first element
     b"ECG": "Mortara XML",
 }
 _EDF, _BDF = "EDF", "BDF"
+_FILL = -(2**15)
 _BINARY = (  # offset, bytes, name
     (128, b"DICM", "DICOM"),
     (16, b"SCPECG", "SCP-ECG"),
@@ -43,7 +44,10 @@ _BINARY = (  # offset, bytes, name
 _SCP_VERSIONS = {bytes([version, version]) for version in range(10, 31)}  # of section, protocol
 #: Formats of hospital exports, which need the extra ``formats``.
 EXPORTS = {*_XML.values(), "DICOM", "SCP-ECG", _EDF, _BDF, "ISHNE"} - {"GE CardioSoft XML"}
-_DAMAGE = re.compile("checksum|crc|truncated", re.IGNORECASE)  # in warnings of ecgdatakit
+# in warnings of ecgdatakit: damage, waveforms that are not read, and doubts
+_DAMAGE = re.compile("checksum|crc|truncated", re.IGNORECASE)
+_IGNORED = re.compile("additional (?!median)", re.IGNORECASE)
+_DOUBT = re.compile("not applied")
 _INSTALL = "Install it with: pip install sklearn_bell[formats]"
 
 
@@ -82,7 +86,20 @@ def open_export(path: str, policy: ReadPolicy, name: str) -> Recording:
         problem = f"it is {name}, but it is damaged ({damage})"
         remedy = "Export it again, or pass verify=False where the reader has this option"
         raise InvalidECGError(f"{problem}. {remedy}.")
-    return recording
+    if any(map(_IGNORED.search, cautions)) and not (name == "DICOM" and _has_one_original(path)):
+        problem = f"it is {name}, but has several waveforms, of which only the first would be read"
+        raise InvalidECGError(f"{problem}. Export each to a file of its own.")
+    doubts = tuple(text.replace(path, "it") for text in cautions if _DOUBT.search(text))
+    return recording._replace(cautions=tuple(dict.fromkeys(doubts)))
+
+
+def _has_one_original(path: str) -> bool:
+    """Return True if the first waveform of a DICOM file is the only one that is not derived."""
+    import pydicom
+
+    groups = pydicom.dcmread(path).WaveformSequence
+    derived = [group.get("WaveformOriginality") == "DERIVED" for group in groups]
+    return not derived[0] and all(derived[1:])
 
 
 def _quietly(open_file: Callable, path: str, name: str) -> tuple[Recording, list[str]]:
@@ -107,18 +124,29 @@ def _quietly(open_file: Callable, path: str, name: str) -> tuple[Recording, list
 def _open_by_ecgdatakit(path: str) -> Recording:
     from ecgdatakit import FileParser
 
-    leads = [lead for lead in FileParser.parse(path, units="mV").leads if len(lead.samples)]
+    record = FileParser.parse(path, auto_scale=False)
+    leads = [lead for lead in record.leads if len(lead.samples)]
     check_size(sum(len(lead.samples) for lead in leads))
 
     def read(positions):
-        for i in positions:
-            if leads[i].is_raw or leads[i].units != "mV":
-                unit = "no unit" if leads[i].is_raw else f"the unknown unit {leads[i].units!r}"
-                raise InvalidECGError(f"its lead {leads[i].label} has {unit}. Expected a voltage.")
-        return [np.asarray(leads[i].samples, float) for i in positions]
+        signals = []
+        for lead in (leads[i] for i in positions):
+            unit = lead.resolution_unit if lead.is_raw else lead.units
+            if unit.lower() not in MILLIVOLTS or not lead.resolution:
+                is_known = unit and lead.resolution
+                problem = f"the unknown unit {unit!r}" if is_known else "no unit"
+                raise InvalidECGError(f"its lead {lead.label} has {problem}. Expected a voltage.")
+            values = np.asarray(lead.samples, float)
+            if lead.is_raw:  # the least value of 16 bits marks missing samples
+                values = np.where(values == _FILL, np.nan, values * lead.resolution + lead.offset)
+            signals.append(values * MILLIVOLTS[unit.lower()])
+        return signals
 
     rates = [float(lead.sampling_rate) for lead in leads]
-    return Recording([lead.label for lead in leads], rates, read)
+    labels = [lead.label for lead in leads]  # ecgdatakit calls a second V5 V5_2
+    bases = [label.rpartition("_")[0] for label in labels]
+    names = [base if base in labels else label for base, label in zip(bases, labels, strict=True)]
+    return Recording(names, rates, read)
 
 
 def _open_edf(path: str) -> Recording:

@@ -111,6 +111,9 @@ def _bunch(data, target, decoded, skipped):
     if padded := [name for name, record in decoded.items() if record.padded]:
         problem = f"of {len(decoded)} records are too short and were padded with zeros"
         warn_about_records(problem, padded, "See padded.")
+    if cautions := [(n, text) for n, record in decoded.items() for text in record.cautions]:
+        problem = f"of {len(decoded)} records may be wrong"
+        warn_about_records(problem, (f"{n} ({text})" for n, text in cautions), "Check them.")
     n_windows = [len(record.windows) for record in decoded.values()]
     bunch = Bunch(
         data=data,

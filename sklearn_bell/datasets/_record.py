@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_bell._utils.leads import STANDARD_LEADS, mix_leads, standard_name
+from sklearn_bell._utils.plausibility import guess_unit
 from sklearn_bell._utils.signal import fill_gaps, find_gaps, resample
 from sklearn_bell.exceptions import InvalidECGError
 
@@ -27,6 +28,8 @@ class Recording(NamedTuple):
     read: Callable[[Sequence[int]], Sequence[np.ndarray]]
     left_out: tuple[str, ...] | None = None  # columns that are no leads, of tables
     keeps_missing: bool = False  # leads without any sample stay NaN, instead of an error
+    states_units: bool = True  # False: the option units= does
+    cautions: tuple[str, ...] = ()  # for a warning
 
 
 class TargetFormat(NamedTuple):
@@ -54,6 +57,7 @@ class DecodedRecord(NamedTuple):
     n_filled: int  # samples
     derived: dict[str, str]  # formulas of leads that the record does not have
     left_out: tuple[str, ...] | None  # columns that are no leads, of tables
+    cautions: tuple[str, ...]
 
 
 def try_read(read, path, *args):
@@ -87,6 +91,10 @@ def read_record(path: str, target: TargetFormat, open_record) -> DecodedRecord:
         raise InvalidECGError(f"{problem}. {remedy}.")
 
     signals = recording.read(chosen)
+    if len(lengths := {len(values) for values in signals}) > 1:
+        listed = ", ".join(map(str, sorted(lengths)))
+        problem = f"its leads differ in length ({listed} samples)"
+        raise InvalidECGError(f"{problem}. Export it again, or select leads of one length.")
     available = np.zeros((len(names), len(signals[0])))
     available[chosen] = signals
     signal = mixture(available)
@@ -105,7 +113,12 @@ def read_record(path: str, target: TargetFormat, open_record) -> DecodedRecord:
     windows = _cut(signal, n_samples, step)
     target = target._replace(leads=leads, sampling_rate=target_rate, n_samples=n_samples)
     padded = n_available < n_samples
-    return DecodedRecord(windows, target, padded, n_filled, mixture.formulas, recording.left_out)
+    cautions, deviation = recording.cautions, np.median(windows[0].std(axis=1))
+    if not recording.states_units and guess_unit(deviation) == "uV":
+        cautions += (f"a typical deviation of {deviation:.3g} mV: pass units= of the file",)
+    return DecodedRecord(
+        windows, target, padded, n_filled, mixture.formulas, recording.left_out, cautions
+    )
 
 
 def _common_rate(recording: Recording, chosen: Sequence[int]) -> float:

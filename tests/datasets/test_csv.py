@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sklearn_bell.datasets import read_csv
-from sklearn_bell.exceptions import InvalidECGError
+from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 
 SIGNALS = np.random.default_rng(0).normal(size=(3, 2, 20)).astype(np.float32)
 
@@ -174,6 +174,14 @@ def test_read_csv_compares_times_with_the_rate(tmp_path, name, times, rate, mess
     else:
         with pytest.raises(InvalidECGError, match=re.escape(message)):
             read_csv(tmp_path / "a.csv", rate)
+
+
+def test_read_csv_warns_of_values_that_are_no_millivolts(tmp_path):
+    paths = [write(tmp_path / f"{i}.csv", 300 * x, ["II", "V1"]) for i, x in enumerate(SIGNALS)]
+    with pytest.warns(RecordWarning, match=r"3 of 3 records may be wrong.*pass units=") as caught:
+        read_csv(paths, 100)
+    assert len(caught) == 1
+    read_csv(paths, 100, units="uV")
 
 
 def test_read_csv_reads_points_that_group_thousands(tmp_path):

@@ -1,6 +1,7 @@
 """Files of every format, written here by its published structure, and real exports."""
 
 import base64
+import copy
 import datetime
 import os
 import re
@@ -196,6 +197,85 @@ def test_other_units_are_converted(tmp_path):
     write_edf(tmp_path / "c.edf", units="mmHg")
     with pytest.raises(InvalidECGError, match="lead ECG I has the unknown unit 'mmHg'"):
         read_ecg(tmp_path / "c.edf")
+
+
+def edit_text(path, pattern, text, count=0):
+    content = path.read_text("latin-1")
+    changed = re.sub(pattern, text, content, count=count, flags=re.DOTALL)
+    assert changed != content
+    path.write_text(changed, "latin-1")
+
+
+def test_second_waveform_of_muse_raises(tmp_path):
+    write_muse(tmp_path / "a.xml")
+    edit_text(tmp_path / "a.xml", r"(<Waveform><WaveformType>Rhythm.*</Waveform>)", r"\1\1")
+    with pytest.raises(InvalidECGError, match="several waveforms, of which only the first"):
+        read_ecg(tmp_path / "a.xml")
+
+
+@pytest.mark.parametrize(
+    ("originality", "is_read"),
+    [
+        (["ORIGINAL", "DERIVED"], True),
+        (["ORIGINAL", "ORIGINAL"], False),
+        (["DERIVED", "ORIGINAL"], False),
+    ],
+)
+def test_second_group_of_dicom_raises_unless_derived(tmp_path, originality, is_read):
+    import pydicom
+
+    write_dicom(tmp_path / "a.dcm")
+    file = pydicom.dcmread(tmp_path / "a.dcm")
+    file.WaveformSequence.append(copy.deepcopy(file.WaveformSequence[0]))
+    for group, word in zip(file.WaveformSequence, originality, strict=True):
+        group.WaveformOriginality = word
+    file.save_as(tmp_path / "a.dcm")
+    if is_read:
+        assert read_ecg(tmp_path / "a.dcm").data.shape == (1, 8, 500)
+    else:
+        with pytest.raises(InvalidECGError, match="several waveforms, of which only the first"):
+            read_ecg(tmp_path / "a.dcm")
+
+
+def test_offset_that_is_not_applied_warns(tmp_path):
+    write_muse(tmp_path / "a.xml")
+    offset = "<FirstSampleBaseline>100</FirstSampleBaseline><LeadSampleSize>"
+    edit_text(tmp_path / "a.xml", "<LeadSampleSize>", offset)
+    with pytest.warns(RecordWarning, match=r"1 of 1 records may be wrong: .*not applied"):
+        read_ecg(tmp_path / "a.xml")
+
+
+def test_repeated_lead_of_an_export_raises(tmp_path):
+    write_muse(tmp_path / "a.xml")
+    edit_text(tmp_path / "a.xml", "<LeadID>V6<", "<LeadID>V5<")
+    with pytest.raises(InvalidECGError, match="more than one lead named v5"):
+        read_ecg(tmp_path / "a.xml")
+
+
+@pytest.mark.parametrize("write", [write_muse, write_dicom])
+def test_least_value_of_16_bits_is_missing(tmp_path, write):
+    counts = COUNTS.copy()
+    counts[2, 100:110] = -(2**15)
+    write(tmp_path / "a", counts=counts)
+    with pytest.raises(InvalidECGError, match=r"10 samples that are not finite.*max_gap=0\.04"):
+        read_ecg(tmp_path / "a")
+    ecg = read_ecg(tmp_path / "a", max_gap=0.04)
+    ends = COUNTS[2, [99, 110]] * MICROVOLTS / 1000
+    np.testing.assert_allclose(ecg.data[0, 2, 99:111], np.linspace(*ends, 12), rtol=1e-3, atol=1e-5)
+
+
+def test_leads_of_unequal_length_raise_or_are_skipped(tmp_path):
+    write_muse(tmp_path / "a.xml")
+    write_muse(tmp_path / "b.xml")
+    short = encode(COUNTS[0, :400])
+    edit_text(tmp_path / "b.xml", re.escape(encode(COUNTS[0])), short)
+    edit_text(tmp_path / "b.xml", "(Rhythm.*?<LeadByteCountTotal>)1000", r"\g<1>800", count=1)
+    edit_text(tmp_path / "b.xml", "(Rhythm.*?<LeadSampleCountTotal>)500", r"\g<1>400", count=1)
+    with pytest.raises(InvalidECGError, match=r"differ in length \(400, 500 samples\)"):
+        read_ecg(tmp_path / "b.xml")
+    with pytest.warns(RecordWarning, match="differ in length"):
+        assert len(read_ecg(tmp_path, on_error="skip").data) == 1
+    assert read_ecg(tmp_path / "b.xml", leads=["II", "V1"]).data.shape == (1, 2, 500)
 
 
 def test_leads_of_several_rates_are_selected(tmp_path):
