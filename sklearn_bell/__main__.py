@@ -277,6 +277,8 @@ def _read(options, leads, sampling_rate, duration, out=None):
     path = options.records
     if not path.exists() and not path.with_name(f"{path.name}.hea").exists():
         raise ValueError(f"there is no folder or file {path}")
+    if path.suffix.lower() == ".npy":  # keeps its length, and is a memory map
+        duration = out = None
     ecg = read_ecg(
         path, leads=leads, sampling_rate=sampling_rate, duration=duration, out=out,
         sampling_rate_in=sampling_rate, units=options.units, n_jobs=-1,

@@ -58,7 +58,7 @@ _CLASSES = {code: name for name, *codes in map(str.split, _CODES.split(",")) for
 _CLASSES_2020 = {
     code: name for code, name in _CLASSES.items() if name not in ("BBB", "CLBBB|LBBB", "PRWP")
 } | {"164909002": "LBBB"}
-_SEPARATORS = re.compile(r"[\s,;|/]+")  # of codes
+_CODE = re.compile(r"(?<![\d.])(\d{6,18})(?:\.0+)?(?!\d)")  # of SNOMED CT
 _TASKS = {"challenge2020": _CLASSES_2020, "challenge2021": _CLASSES, "all": None}
 
 
@@ -162,10 +162,9 @@ def load_challenge(
     is_readable = np.array([isinstance(result, dict) for result in results])
     comments = [result if isinstance(result, dict) else {} for result in results]
     metadata = pd.DataFrame(comments, index=names, dtype=str).fillna("")
-    codes = [
-        [part for part in _SEPARATORS.split(entry.get("Dx", "")) if part] for entry in comments
-    ]
-    _warn_about_text(names, codes)
+    findings = [entry.get("Dx", "") for entry in comments]
+    codes = [_CODE.findall(text) for text in findings]
+    _warn_about_text(names, findings)
     target, target_names = binarize(codes, _TASKS[task])
 
     labelled = target.any(axis=1) | ~is_readable  # read_records reports the unreadable ones
@@ -220,11 +219,11 @@ def fetch_georgia(data_home: str | os.PathLike[str] | None = None, **options: An
     return load_challenge(data_home, sources=["georgia"], download_if_missing=True, **options)
 
 
-def _warn_about_text(names, codes):
+def _warn_about_text(names, findings):
     """Warn about parts of the comment Dx that are neither codes nor "Unknown"."""
-    texts = (" ".join(part for part in parts if not part.isdigit()) for parts in codes)
+    texts = (" ".join(re.findall(r"[\w.+-]+", _CODE.sub(" ", text))) for text in findings)
     with_text = [f"{name} ({text})" for name, text in zip(names, texts, strict=True)
-             if text.lower() not in ("", "unknown", "none", "nan")]  # fmt: skip
+             if text.strip(".+-").lower() not in ("", "unknown", "none", "nan")]  # fmt: skip
     if with_text:
         problem = "records have text in Dx that is no code of SNOMED CT, and is ignored"
         warn_about_records(problem, with_text, "Correct their headers, or give labels of your own.")

@@ -39,6 +39,9 @@ _SIGNAL_LINE = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
+_COMMENT = re.compile(
+    r"[#\s]*(?:(?P<known>age|sex|[drhs]x)\s*[:=\s]|(?P<name>[^:]*):)(?P<value>.*)", re.IGNORECASE
+)
 _COMMENTS = {name.lower(): name for name in ("Age", "Sex", "Dx", "Rx", "Hx", "Sx")}  # in any case
 
 
@@ -98,9 +101,10 @@ def read_comments(path: str) -> dict[str, str]:
     """
     comments: dict[str, str] = {}
     for line in _read_lines(path):
-        name, colon, value = line.lstrip("# ").partition(":")
-        if line.startswith("#") and colon:
-            name = _COMMENTS.get(name.strip().lower(), name.strip())
+        match = _COMMENT.fullmatch(line)
+        if line.startswith("#") and match:
+            name, value = (match["known"] or match["name"]).strip(), match["value"]
+            name = _COMMENTS.get(name.lower(), name)
             comments[name] = (
                 f"{comments[name]},{value.strip()}" if name in comments else value.strip()
             )

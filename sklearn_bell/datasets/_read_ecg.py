@@ -18,7 +18,13 @@ from sklearn_bell.datasets._base import warn_about_records
 from sklearn_bell.datasets._csv import UNITS, CSVFormat, open_csv, read_npy, stems_of
 from sklearn_bell.datasets._files import ReadPolicy, check_file
 from sklearn_bell.datasets._formats import EXPORTS, open_export, recognize
-from sklearn_bell.datasets._reading import CONSTRAINTS, local_paths, make_target, read_records
+from sklearn_bell.datasets._reading import (
+    CONSTRAINTS,
+    check_leads,
+    local_paths,
+    make_target,
+    read_records,
+)
 from sklearn_bell.datasets._record import MILLIVOLTS, Recording
 from sklearn_bell.datasets._wfdb_record import open_wfdb
 from sklearn_bell.exceptions import InvalidECGError
@@ -76,8 +82,9 @@ def read_ecg(
         taken for tables and left out.
     leads, sampling_rate, duration, step, max_gap, rename, n_jobs, out, on_error, verify, \
             allow_links
-        As in :func:`read_wfdb`. For a ``.npy`` file of shape ``(n_records,
-        n_leads, n_samples)`` `leads` name its leads, and it is not converted but for `units`.
+        As in :func:`read_wfdb`. For a ``.npy`` file of shape ``(n_records, n_leads, n_samples)``
+        `leads` name its leads, and `duration`, `step`, `max_gap`, `rename` and `out` are errors:
+        it is not converted but for `units`.
     sampling_rate_in : float, default=None
         Sampling rate in Hz of CSV and ``.npy`` files, which do not state it.
     units : {"mV", "uV", "V", "nV"}, default="mV"
@@ -114,7 +121,9 @@ def read_ecg(
     policy = ReadPolicy(folder, verify, allow_links)
     files = _list_files(records, policy)
     if [file.format for file in files] == ["NumPy"]:
-        return _read_npy(files[0], leads, sampling_rate, sampling_rate_in, units)
+        options = {"step": step, "max_gap": max_gap, "rename": rename, "out": out}
+        options["duration"] = duration
+        return _read_npy(files[0], leads, sampling_rate, sampling_rate_in, units, options)
     target = make_target(leads, sampling_rate, duration, step, max_gap, rename)
     csv_format = (
         None if sampling_rate_in is None else CSVFormat(sampling_rate_in, units, None, None)
@@ -220,7 +229,7 @@ def _list_folder(folder: Path, policy: ReadPolicy) -> list[_File]:
     return records
 
 
-def _read_npy(file: _File, leads, sampling_rate, sampling_rate_in, units) -> Bunch:
+def _read_npy(file: _File, leads, sampling_rate, sampling_rate_in, units, options) -> Bunch:
     """Return the records of a ``.npy`` file, as a memory map if they are in mV."""
     if sampling_rate_in is None:
         raise InvalidECGError(f"{file.path} states no rate. Pass sampling_rate_in= (Hz).")
@@ -229,14 +238,25 @@ def _read_npy(file: _File, leads, sampling_rate, sampling_rate_in, units) -> Bun
             f"{file.path} is not resampled from {sampling_rate_in:g} to {sampling_rate:g} Hz while "
             "it is read. Use Resampler."
         )
+    if unused := [f"{name}=" for name, value in options.items() if value]:
+        raise InvalidECGError(
+            f"{file.path} is an array, which {', '.join(unused)} cannot change. Leave them out, and "
+            "use Windows, Cropper or GapFiller on the array."
+        )
     data = read_npy(Path(file.path))
-    if leads is not None and len(leads) != data.shape[1]:
+    names = check_leads(leads)
+    if names is not None and len(names) != data.shape[1]:
         raise InvalidECGError(f"{file.path} has {data.shape[1]} leads, but leads= names {leads}.")
+    if units == "mV" and data.dtype.kind in "iu":
+        raise InvalidECGError(
+            f"{file.path} has whole numbers ({data.dtype}), which are hardly millivolts. Pass "
+            'units="uV" if these are microvolts, or convert the values of an ADC to millivolts.'
+        )
     if units != "mV":
         data = np.multiply(data, MILLIVOLTS[units.lower()], dtype=np.float32)
     return Bunch(
         data=data,
-        lead_names=leads if leads is None else list(leads),
+        lead_names=None if names is None else list(names),
         sampling_rate=float(sampling_rate_in),
         units="mV",
         record_names=np.arange(len(data)).astype(str),

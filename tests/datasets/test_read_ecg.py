@@ -447,13 +447,31 @@ def test_npy_is_a_memory_map_of_many_records(tmp_path):
     ecg = read_ecg(tmp_path / "x.npy", sampling_rate_in=250, units="uV", leads=LEADS)
     np.testing.assert_allclose(ecg.data, COUNTS[None].repeat(3, axis=0) / 1000, rtol=1e-6)
     assert (ecg.lead_names, ecg.sampling_rate, ecg.formats.tolist()) == (LEADS, 250, ["NumPy"] * 3)
-    assert isinstance(read_ecg(tmp_path / "x.npy", sampling_rate_in=250).data, np.memmap)
+    np.save(tmp_path / "y.npy", COUNTS[None] / 1000)
+    assert isinstance(read_ecg(tmp_path / "y.npy", sampling_rate_in=250).data, np.memmap)
     with pytest.raises(InvalidECGError, match="has 8 leads"):
         read_ecg(tmp_path / "x.npy", sampling_rate_in=250, leads=["II"])
     with pytest.raises(InvalidECGError, match="Resampler"):
         read_ecg(tmp_path / "x.npy", sampling_rate_in=250, sampling_rate=100)
     with pytest.raises(InvalidECGError, match="sampling_rate_in="):
         read_ecg(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"duration": 1, "step": 0.5}, "step=, duration= cannot change"),
+        ({"max_gap": 0.1}, "max_gap= cannot change"),
+        ({"rename": {"a": "II"}}, "rename= cannot change"),
+        ({"out": "out.npy"}, "out= cannot change"),
+        ({"leads": ["II"] * 8}, "list of different names"),
+        ({"units": "mV"}, 'whole numbers .int16.*units="uV"'),
+    ],
+)
+def test_option_without_effect_on_npy_raises(tmp_path, options, message):
+    np.save(tmp_path / "x.npy", COUNTS[None])
+    with pytest.raises(InvalidECGError, match=message):
+        read_ecg(tmp_path / "x.npy", sampling_rate_in=250, **{"units": "uV"} | options)
 
 
 # Real exports; rates are those in their text ------------------------------------------------------
