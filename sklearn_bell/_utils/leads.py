@@ -14,11 +14,14 @@ STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4",
 INDEPENDENT_LEADS = ("II", "III", "V1", "V2", "V3", "V4", "V5", "V6")
 
 _SPELLING = {lead.lower(): lead for lead in (*STANDARD_LEADS, "MLII")}
+_SPELLING |= {"di": "I", "dii": "II", "diii": "III"}
 _DECORATED = re.compile(
-    r"(?:mdc_ecg_(?:lead|elec_potl)_|(?:lead|ecg|ekg)[ _-]+)?(?P<name>\w+?)"
-    r"(?:[ _]*[\[(]\s*[munµμ]?v\s*[\])])?",
+    r"(?:mdc_ecg_(?:lead|elec_potl)_|(?:(?:12[ _-]?lead|lead|ecg|ekg)[ _:.-]*)+)?"
+    r"(?P<name>v \d|\w+?)"
+    r"(?:[ _]*[\[(]\s*[munµμ]?v\s*[\])]|[ _]*[\[(]?(?:micro|milli)volts?[\])]?|[ _/,]+[munµμ]v)?",
     re.IGNORECASE,
-)  # such as MDC_ECG_LEAD_I, Lead I, ECG II, I (mV)
+)  # such as MDC_ECG_LEAD_I, Lead I, 12-lead II, ECGII, I (mV), I_mV, V 1
+_CHEST = {f"C{i}": f"V{i}" for i in range(1, 7)}  # another name of all six
 _AS_SUM_OF_I_AND_II = {
     "I": (1.0, 0.0),
     "II": (0.0, 1.0),
@@ -34,7 +37,17 @@ def standard_name(lead):
     """Return the usual spelling of a lead name, or an unknown name as it is."""
     name = str(lead).strip().strip("'\"").strip()
     match = _DECORATED.fullmatch(name)
-    return _SPELLING.get(match["name"].lower(), name) if match else name
+    return _SPELLING.get(match["name"].lower().replace(" ", ""), name) if match else name
+
+
+def standard_names(leads):
+    """Return the usual spelling of all lead names of a record, in which C1 to C6 may be V1 to V6.
+
+    The names are taken so only beside I or II, since an EEG has channels C3 and C4.
+    """
+    names = [standard_name(lead) for lead in leads]
+    is_ecg = {*_CHEST} <= {*names} and {"I", "II"} & {*names} and not {*_CHEST.values()} & {*names}
+    return [_CHEST.get(name, name) for name in names] if is_ecg else names
 
 
 def is_known_lead(name):
@@ -111,7 +124,7 @@ def check_lead_names(lead_names, n_leads):
     if lead_names is None:
         return [f"lead{i}" for i in range(n_leads)]
     names = [str(name) for name in lead_names]
-    if len(names) != n_leads or len({name.strip().lower() for name in names}) != n_leads:
+    if len(names) != n_leads or len({standard_name(name).lower() for name in names}) < n_leads:
         raise InvalidECGError(
             f"X has {n_leads} lead(s), but lead_names has {len(names)}: {', '.join(names)}. Name "
             "each lead of X once, in order."

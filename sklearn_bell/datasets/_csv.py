@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sklearn_bell._utils.leads import is_known_lead
+from sklearn_bell._utils.leads import is_known_lead, standard_names
 from sklearn_bell.datasets._files import SEPARATOR_LINE, find_encoding
 from sklearn_bell.datasets._reading import CONSTRAINTS, local_paths, make_target, read_records
 from sklearn_bell.datasets._record import MILLIVOLTS, Recording, check_size
@@ -186,13 +186,30 @@ def _complete_format(path: str, csv_format: CSVFormat) -> CSVFormat:
     )  # fmt: skip
 
 
+def _read_header(path: str, csv_format: CSVFormat, target) -> tuple[list[str], list[bool]]:
+    """Return the names of the columns, and the mask of leads."""
+    header = _check_header(_read_cells(path, csv_format, nrows=1).iloc[0], csv_format, target)
+    named = {key.strip().lower() for key in (*(target.leads or ()), *(target.rename or ()))}
+    pairs = zip(header, standard_names(header), strict=True)
+    return header, [is_known_lead(lead) or name.lower() in named for name, lead in pairs]
+
+
+def is_other_table(path: str, target) -> bool:
+    """Return True for a table of words without lead names, such as one of labels."""
+    try:
+        csv_format = _complete_format(path, CSVFormat(1.0, "mV", None, None))
+        header, is_lead = _read_header(path, csv_format, target)
+    except (InvalidECGError, OSError):  # the error follows when it is read
+        return False
+    numbers = pd.to_numeric(pd.Series(header), errors="coerce")
+    return not any(is_lead) and bool(numbers.isna().any())
+
+
 def open_csv(path: str, csv_format: CSVFormat, target) -> Recording:
     """Open a CSV file. Errors state line and cause only."""
     check_size(os.path.getsize(path) / 2)  # a cell has a digit and a separator
     csv_format = _complete_format(path, csv_format)
-    header = _check_header(_read_cells(path, csv_format, nrows=1).iloc[0], csv_format, target)
-    named = {key.strip().lower() for key in (*(target.leads or ()), *(target.rename or ()))}
-    is_lead = [is_known_lead(name) or name.lower() in named for name in header]
+    header, is_lead = _read_header(path, csv_format, target)
     not_leads = [name for name, known in zip(header, is_lead, strict=True) if not known]
     if not any(is_lead):
         raise InvalidECGError(_no_leads(header, csv_format))

@@ -10,10 +10,12 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from sklearn_bell.datasets._files import ReadPolicy, check_file
+from sklearn_bell._utils.leads import is_known_lead
+from sklearn_bell.datasets._files import ReadPolicy, check_file, find_encoding
 from sklearn_bell.datasets._record import MILLIVOLTS, Recording, check_size
 from sklearn_bell.exceptions import InvalidECGError
 
+EMPTY = "an empty file"
 _N_SNIFFED = 8192  # bytes at the beginning
 _MAX_BYTES = 2**28  # of a file: XML takes several bytes for a sample
 _ROOT = re.compile(rb"<\s*(?:\w+:)?([A-Za-z][\w.-]*)[\s>/]")
@@ -60,13 +62,17 @@ def recognize(path: str | os.PathLike[str]) -> str | None:
             return name
     if start[8:10] == b"\x00\x00" and start[14:16] in _SCP_VERSIONS:
         return "SCP-ECG"  # its first section, of programs that leave the mark out
+    if not start:
+        return EMPTY
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text.startswith(b"<") or start.startswith((b"\xff\xfe<", b"\xfe\xff\x00<")):
         elements = _ROOT.findall(start.replace(b"\x00", b""))  # of UTF-16
         return next((_XML[name] for name in elements if name in _XML), "XML")
-    if start and b"\x00" not in start:
-        first = text.splitlines()[0] if text else b""
-        if re.search(rb"[,;\t]", first):
+    encoding = find_encoding(start)
+    if encoding == "utf-16" or b"\x00" not in start:
+        first = (start.decode(encoding, "replace").lstrip().splitlines() or [""])[0]
+        is_column = os.fspath(path).lower().endswith(".csv") and is_known_lead(first)
+        if is_column or re.search(r"[,;\t]", first):
             return "CSV"
     return None
 
@@ -167,4 +173,4 @@ def _open_edf(path: str) -> Recording:
         with pyedflib.EdfReader(path) as file:
             return [file.readSignal(i) * MILLIVOLTS[units[i].lower()] for i in positions]
 
-    return Recording(names, rates, read)
+    return Recording(names, rates, read, has_others=True)

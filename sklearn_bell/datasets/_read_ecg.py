@@ -15,9 +15,16 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from sklearn_bell.datasets._base import warn_about_records
-from sklearn_bell.datasets._csv import UNITS, CSVFormat, open_csv, read_npy, stems_of
+from sklearn_bell.datasets._csv import (
+    UNITS,
+    CSVFormat,
+    is_other_table,
+    open_csv,
+    read_npy,
+    stems_of,
+)
 from sklearn_bell.datasets._files import ReadPolicy, check_file
-from sklearn_bell.datasets._formats import EXPORTS, open_export, recognize
+from sklearn_bell.datasets._formats import EMPTY, EXPORTS, open_export, recognize
 from sklearn_bell.datasets._reading import (
     CONSTRAINTS,
     check_leads,
@@ -30,6 +37,7 @@ from sklearn_bell.datasets._wfdb_record import open_wfdb
 from sklearn_bell.exceptions import InvalidECGError
 
 _WFDB_PARTS = {".hea", ".dat", ".mat"}
+_EXTENSIONS = {".xml", ".dcm", ".dicom", ".scp", ".edf", ".bdf", ".ecg", ".csv"}
 _REFUSED = "not allowed"  # links out of the folder, pipes: the error follows when it is read
 _COMPANIONS = {".atr", ".md", ".txt", ".pdf", ".html", ".png", ".jpg", ".json", ".py"}
 
@@ -79,7 +87,8 @@ def read_ecg(
     records : str, path-like or iterable of str or path-like
         A file, files, a pattern such as ``"exports/*.xml"``, or a folder, whose files at any depth
         are read. A folder with records of other formats may have CSV and ``.npy`` files, which are
-        taken for tables and left out.
+        taken for tables and left out, as are tables without lead names. Empty files with the
+        extension of ECGs cannot be read.
     leads, sampling_rate, duration, step, max_gap, rename, n_jobs, out, on_error, verify, \
             allow_links
         As in :func:`read_wfdb`. For a ``.npy`` file of shape ``(n_records, n_leads, n_samples)``
@@ -98,7 +107,7 @@ def read_ecg(
         formats : ndarray of shape (n_records,)
             Name of the format of each record.
         left_out : list of str
-            Of CSV files: names of the columns that are no leads.
+            Of CSV, EDF and BDF files: names of the columns or signals that are no leads.
 
     Raises
     ------
@@ -125,6 +134,8 @@ def read_ecg(
         options["duration"] = duration
         return _read_npy(files[0], leads, sampling_rate, sampling_rate_in, units, options)
     target = make_target(leads, sampling_rate, duration, step, max_gap, rename)
+    if folder is not None:
+        files = _leave_out_tables(files, target)
     csv_format = (
         None if sampling_rate_in is None else CSVFormat(sampling_rate_in, units, None, None)
     )
@@ -161,6 +172,8 @@ def _open(file, policy, csv_format, target) -> Recording:
     check_file(path, policy)
     if name == "NumPy":
         raise InvalidECGError("a .npy file holds many records. Pass it alone.")
+    if name == EMPTY:
+        raise InvalidECGError(f"it is {name}. Export it again.")
     problem = "it is of no known format" if name is None else f"it is {name}, which is not read"
     raise InvalidECGError(f"{problem}. Export it as WFDB, CSV, DICOM, SCP-ECG, EDF or XML.")
 
@@ -210,6 +223,11 @@ def _list_folder(folder: Path, policy: ReadPolicy) -> list[_File]:
     files = list(dict.fromkeys(_file(str(path), policy) for path in paths))
     records = [file for file in files if file.format in EXPORTS | {"WFDB", _REFUSED}]
     records = records or [file for file in files if file.format == "CSV"]
+    records += [  # damaged files, which are failures
+        file
+        for file in files
+        if file.format in (None, EMPTY) and Path(file.path).suffix.lower() in _EXTENSIONS
+    ]
     known = {file.name for file in records}
     unknown = [
         f"{file.name} ({file.format or 'unknown'})"
@@ -229,6 +247,16 @@ def _list_folder(folder: Path, policy: ReadPolicy) -> list[_File]:
     return records
 
 
+def _leave_out_tables(files: list[_File], target) -> list[_File]:
+    """Return the files without tables of other content, and warn about these."""
+    tables = [file for file in files if file.format == "CSV" and is_other_table(file.path, target)]
+    if not tables or len(tables) == len(files):
+        return files
+    problem = f"of {len(files)} tables have no lead names and are left out"
+    warn_about_records(problem, (file.path for file in tables), "Pass leads= to read others.")
+    return [file for file in files if file not in tables]
+
+
 def _read_npy(file: _File, leads, sampling_rate, sampling_rate_in, units, options) -> Bunch:
     """Return the records of a ``.npy`` file, as a memory map if they are in mV."""
     if sampling_rate_in is None:
@@ -240,8 +268,8 @@ def _read_npy(file: _File, leads, sampling_rate, sampling_rate_in, units, option
         )
     if unused := [f"{name}=" for name, value in options.items() if value]:
         raise InvalidECGError(
-            f"{file.path} is an array, which {', '.join(unused)} cannot change. Leave them out, and "
-            "use Windows, Cropper or GapFiller on the array."
+            f"{file.path} is an array, which {', '.join(unused)} cannot change. Leave them out, "
+            "and use Windows, Cropper or GapFiller on the array."
         )
     data = read_npy(Path(file.path))
     names = check_leads(leads)

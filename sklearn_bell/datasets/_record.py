@@ -9,7 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_bell._utils.leads import STANDARD_LEADS, mix_leads, standard_name
+from sklearn_bell._utils.leads import (
+    STANDARD_LEADS,
+    is_known_lead,
+    mix_leads,
+    standard_name,
+    standard_names,
+)
 from sklearn_bell._utils.plausibility import guess_unit
 from sklearn_bell._utils.signal import fill_gaps, find_gaps, resample
 from sklearn_bell.exceptions import InvalidECGError
@@ -26,10 +32,11 @@ class Recording(NamedTuple):
     names: Sequence[str]  # of the leads, as in the file
     rates: Sequence[float]  # of each lead, Hz
     read: Callable[[Sequence[int]], Sequence[np.ndarray]]
-    left_out: tuple[str, ...] | None = None  # columns that are no leads, of tables
+    left_out: tuple[str, ...] | None = None  # columns of tables that are no leads
     keeps_missing: bool = False  # leads without any sample stay NaN, instead of an error
     states_units: bool = True  # False: the option units= does
     cautions: tuple[str, ...] = ()  # for a warning
+    has_others: bool = False  # signals that are no ECG leads, and are read only by their names
 
 
 class TargetFormat(NamedTuple):
@@ -75,9 +82,14 @@ def read_record(path: str, target: TargetFormat, open_record) -> DecodedRecord:
     except OSError as error:
         raise InvalidECGError(f"it cannot be read ({error.strerror or error}).") from error
     rename = {key.strip().lower(): lead for key, lead in (target.rename or {}).items()}
-    names = [standard_name(rename.get(name.strip().lower(), name)) for name in recording.names]
+    names = standard_names(rename.get(name.strip().lower(), name) for name in recording.names)
     first = STANDARD_LEADS if set(STANDARD_LEADS) <= set(names) else ()
-    leads = target.leads or tuple(dict.fromkeys([*first, *names]))
+    leads, left_out = tuple(dict.fromkeys([*first, *names])), recording.left_out
+    if recording.has_others:  # than ECG leads
+        renamed = [standard_name(lead) for lead in rename.values()]
+        leads = tuple(lead for lead in leads if is_known_lead(lead) or lead in renamed) or leads
+        left_out = tuple(name for name in names if name not in leads)
+    leads = target.leads or leads
     mixture = mix_leads(leads, names)
     chosen = sorted({position for terms in mixture.positions for position in terms})
     repeated = [name for name, n in Counter(map(str.lower, names)).items() if n > 1]
@@ -113,12 +125,13 @@ def read_record(path: str, target: TargetFormat, open_record) -> DecodedRecord:
     windows = _cut(signal, n_samples, step)
     target = target._replace(leads=leads, sampling_rate=target_rate, n_samples=n_samples)
     padded = n_available < n_samples
-    cautions, deviation = recording.cautions, np.median(windows[0].std(axis=1))
-    if not recording.states_units and guess_unit(deviation) == "uV":
-        cautions += (f"a typical deviation of {deviation:.3g} mV: pass units= of the file",)
-    return DecodedRecord(
-        windows, target, padded, n_filled, mixture.formulas, recording.left_out, cautions
-    )
+    cautions = recording.cautions
+    deviations = windows[0][~is_kept].std(axis=1, dtype=np.float64)
+    if not recording.states_units and len(deviations):
+        deviation = np.median(deviations)
+        if guess_unit(deviation) == "uV":
+            cautions += (f"a typical deviation of {deviation:.3g} mV: pass units= of the file",)
+    return DecodedRecord(windows, target, padded, n_filled, mixture.formulas, left_out, cautions)
 
 
 def _common_rate(recording: Recording, chosen: Sequence[int]) -> float:

@@ -51,7 +51,8 @@ def read_wfdb(
     Parameters
     ----------
     records : str, path-like or iterable of str or path-like
-        Paths of the records, with or without extension; or a folder with a list ``RECORDS``.
+        Paths of the records, or of one, with or without extension; or a folder with a list
+        ``RECORDS``.
     leads : sequence of str of length n_leads, default=None
         Names of the leads to read, in this order; case does not matter. Limb leads that a record
         lacks are computed from two others, and II from MLII. By default those of the first record:
@@ -170,6 +171,11 @@ def read_all_comments(names, policy, *, n_jobs=None) -> list[dict[str, str] | Ex
 def _list_records(records, allow_links: bool) -> tuple[list[str], Path | None]:
     """Return the names of the records, and their folder if `records` is one."""
     folder = None
+    extensions = (".hea", ".dat", ".mat")
+    if isinstance(records, str | os.PathLike) and not Path(records, "RECORDS").exists():
+        stem, end = os.path.splitext(os.fsdecode(records))
+        name = stem if end.lower() in extensions else stem + end
+        records = [name] if os.path.isfile(f"{name}.hea") else records
     if isinstance(records, str | os.PathLike):
         folder = Path(records)
         try:
@@ -180,7 +186,6 @@ def _list_records(records, allow_links: bool) -> tuple[list[str], Path | None]:
             raise InvalidECGError(f"{problem}. {remedy}.") from error
     else:
         names = [os.fsdecode(record) for record in records]
-    extensions = (".hea", ".dat", ".mat")
     stems = [os.path.splitext(name) for name in names]
     return [stem if end.lower() in extensions else stem + end for stem, end in stems], folder
 

@@ -77,6 +77,29 @@ def test_read_csv_takes_the_unit_of_a_column_before_that_of_the_option(tmp_path,
     assert ecg.lead_names == ["II", "V1"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["LeadII", "ECG Lead II", "12-lead II", "EKGII", "II_mV", "II mV", "II/mV", "II (millivolts)",
+     "DII", "Lead: II", "ecg.II"],
+)  # fmt: skip
+def test_read_csv_knows_names_of_leads(tmp_path, name):
+    path = write(
+        tmp_path / "a.csv", SIGNALS[0], [name, name.replace("DII", "II").replace("II", "V 1")]
+    )
+    assert read_csv(path, 100).lead_names == ["II", "V1"]
+
+
+def test_read_csv_takes_c1_to_c6_for_chest_leads_of_an_ecg(tmp_path):
+    chest = [f"C{i}" for i in range(1, 7)]
+    x = np.arange(7.0)[:, None] * np.ones(9)
+    ecg = read_csv(write(tmp_path / "a.csv", x, ["II", *chest]), 100)
+    assert ecg.lead_names == ["II", "V1", "V2", "V3", "V4", "V5", "V6"]
+    np.testing.assert_array_equal(ecg.data[0], x)
+    for names in ([*chest, "Cz"], ["II", *chest[1:], "V1"], ["V1", *chest]):
+        with pytest.raises(InvalidECGError, match="no known lead"):
+            read_csv(write(tmp_path / "a.csv", x, names), 100)
+
+
 def test_read_csv_takes_units_of_the_second_line(tmp_path):
     (tmp_path / "a.csv").write_text("time,II,V1\ns,mV,microvolts\n0,1,2000\n1,3,4000\n")
     np.testing.assert_allclose(read_csv(tmp_path / "a.csv", 100).data, [[[1, 3], [2, 4]]])

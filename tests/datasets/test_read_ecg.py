@@ -278,6 +278,27 @@ def test_leads_of_unequal_length_raise_or_are_skipped(tmp_path):
     assert read_ecg(tmp_path / "b.xml", leads=["II", "V1"]).data.shape == (1, 2, 500)
 
 
+def test_signals_beside_the_leads_of_edf_are_left_out(tmp_path):
+    import pyedflib
+
+    file = pyedflib.EdfWriter(str(tmp_path / "a.edf"), 3)
+    for channel, (name, unit, rate) in enumerate(
+        [("ECG I", "mV", 250), ("Resp", "", 25), ("ECG II", "uV", 250)]
+    ):
+        limits = {"physical_max": 1, "physical_min": -1, "digital_max": 100, "digital_min": -100}
+        file.setSignalHeader(
+            channel,
+            {"label": name, "dimension": unit, "sample_frequency": rate, "transducer": "",
+             "prefilter": "", **limits},
+        )  # fmt: skip
+    file.writeSamples([np.zeros(500), np.zeros(50), np.ones(500)])
+    file.close()
+    ecg = read_ecg(tmp_path / "a.edf")
+    assert (ecg.lead_names, ecg.left_out, ecg.data.shape) == (["I", "II"], ["Resp"], (1, 2, 500))
+    with pytest.raises(InvalidECGError, match="Resp has the unknown unit"):
+        read_ecg(tmp_path / "a.edf", rename={"ECG I": "x", "Resp": "I"}, leads=["I"])
+
+
 def test_leads_of_several_rates_are_selected(tmp_path):
     write_edf(tmp_path / "a.edf", rates=[250] * 6 + [125] * 2)
     with pytest.raises(InvalidECGError, match=r"differ in sampling rate \(125, 250 Hz\)"):
@@ -345,7 +366,7 @@ UNREAD = {
     b"<note/>": "XML",
     b"MATLAB 5.0 MAT-file\0": "MATLAB",
     b"\0\1\2\3": "no known format",
-    b"": "no known format",
+    b"": "an empty file",
 }
 
 
@@ -428,6 +449,54 @@ def test_csv_equals_read_csv(tmp_path):
     assert (ecg.left_out, ecg.record_names) == (expected.left_out, expected.record_names)
     with pytest.raises(InvalidECGError, match="sampling_rate_in="):
         read_ecg(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "II (µV),V1 (µV)\n100,200\n",
+        "II (µV);V1 (µV)\n100,0;200\n",
+        "sep=;\nII (µV);V1 (µV)\n1.00e2;200.0\n",
+        "Zeit\tII_µV\tV1 µV\n0,00\t100,0\t200\n",
+    ],
+)
+def test_csv_of_any_separator_and_encoding_is_read(tmp_path, text, encoding):
+    (tmp_path / "a.csv").write_bytes(text.encode(encoding))
+    ecg = read_ecg(tmp_path / "a.csv", sampling_rate_in=100)
+    np.testing.assert_allclose(ecg.data, [[[0.1], [0.2]]])
+    assert ecg.lead_names == ["II", "V1"]
+
+
+def test_column_of_one_lead_is_csv_by_its_extension(tmp_path):
+    (tmp_path / "a.csv").write_text("Lead II\n0.5\n")
+    assert read_ecg(tmp_path / "a.csv", sampling_rate_in=100).data.tolist() == [[[0.5]]]
+    (tmp_path / "a.txt").write_text("Lead II\n0.5\n")
+    with pytest.raises(InvalidECGError, match="no known format"):
+        read_ecg(tmp_path / "a.txt", sampling_rate_in=100)
+
+
+def test_tables_without_leads_are_left_out_of_a_folder(tmp_path):
+    (tmp_path / "a.csv").write_text("II,V1\n1,2\n")
+    (tmp_path / "labels.csv").write_text("record,diagnosis\na,AF\n")
+    (tmp_path / "README.txt").write_text("Export, 2024\n")
+    with pytest.warns(RecordWarning, match="2 of 3 tables have no lead names") as caught:
+        ecg = read_ecg(tmp_path, sampling_rate_in=100)
+    assert (len(caught), ecg.record_names.tolist()) == (1, [str(tmp_path / "a")])
+    (tmp_path / "b.csv").write_text("0.1,0.2\n0.3,0.4\n")  # perhaps a record without a header
+    with pytest.warns(RecordWarning), pytest.raises(InvalidECGError, match="b: line 1: found the"):
+        read_ecg(tmp_path, sampling_rate_in=100)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 100])
+@pytest.mark.parametrize("name", ["b.xml", "b.dcm", "b.EDF"])
+def test_damaged_file_in_a_folder_is_a_failure(tmp_path, name, content):
+    write_muse(tmp_path / "a.xml")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InvalidECGError, match="no known format" if content else "an empty file"):
+        read_ecg(tmp_path)
+    with pytest.warns(RecordWarning, match="1 of 2 records could not be read"):
+        assert len(read_ecg(tmp_path, on_error="skip").data) == 1
 
 
 @pytest.mark.parametrize("options", [{}, {"duration": 0.02, "step": 0.01}])

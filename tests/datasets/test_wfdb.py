@@ -667,7 +667,7 @@ def test_empty_records_raise(records):
 
 def test_folder_without_index_raises(tmp_path):
     write(tmp_path, "a")
-    for place in (tmp_path, tmp_path / "a", tmp_path / "a.hea"):
+    for place in (tmp_path, tmp_path / "none", tmp_path / "none.hea"):
         with pytest.raises(InvalidECGError, match="Expected a folder with a file RECORDS"):
             read_wfdb(place)
 
@@ -857,3 +857,12 @@ def test_scratch_files_are_removed(archive, tmp_path, monkeypatch, n_jobs):
     with pytest.raises(InvalidECGError, match="r5"):
         read_wfdb([archive / f"r{i}" for i in range(1, 11)], n_jobs=n_jobs)
     assert list((tmp_path / "temporary").glob("sklearn_bell-*")) == []
+
+
+@pytest.mark.parametrize("extension", ["", ".hea", ".dat"])
+def test_read_wfdb_takes_the_path_of_one_record(tmp_path, extension):
+    signal = np.random.default_rng(0).normal(size=(100, 2))
+    wfdb.wrsamp("a", fs=100, units=["mV"] * 2, sig_name=["I", "II"], fmt=["16"] * 2,
+                p_signal=signal, write_dir=str(tmp_path))  # fmt: skip
+    ecg = read_wfdb(f"{tmp_path}/a{extension}")
+    np.testing.assert_allclose(ecg.data[0], signal.T, atol=1e-3)
