@@ -41,6 +41,7 @@ def main(arguments=None):
         options.run(options)
     except (ValueError, OSError, ImportError, ArithmeticError) as error:
         text = str(error).replace("Pass sampling_rate_in= (Hz)", "Give --sampling-rate")
+        text = text.replace("sampling_rate_in=", "--sampling-rate")
         print("sklearn-bell: error:", *text.split(), file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -112,6 +112,16 @@ def test_csv_files_equal_an_array(tmp_path, capsys):
     assert os.listdir(tmp_path / "new") == ["bell.safetensors"]
 
 
+def test_plot_reads_a_table_of_a_german_excel(tmp_path, capsys):
+    lines = [f"{i};{i / 200:.3f};0,5" for i in range(0, 800)]
+    text = "\n".join(["sep=;", "Zeit (ms);II;V1", *lines]).replace(".", ",")
+    (tmp_path / "a.csv").write_text(text, "utf-16")
+    arguments = tmp_path / "a.csv", tmp_path / "a.png", "--dpi", 50, "--sampling-rate"
+    assert run("plot", *arguments, 1000) == 0
+    assert run("plot", *arguments, 500) == 1
+    assert "Pass the rate of the file as --sampling-rate, or" in capsys.readouterr().err
+
+
 def test_embed_uses_the_weights_of_the_library_by_default(tmp_path, capsys, monkeypatch):
     X = make_ecg(12, random_state=0).data
     np.save(tmp_path / "ecgs.npy", X)

@@ -337,3 +337,9 @@ def test_error_on_eight_leads_names_a_remedy_that_works():
     np.testing.assert_allclose(selector.fit_transform(eight), X, atol=1e-5)
     with pytest.raises(InvalidECGError, match=r"select the same leads with LeadSelector\.$"):
         features.transform(X[:, :7])
+
+
+@pytest.mark.parametrize("names", [["II", "Lead II"], ["II", "ii"], ["ECG I", "DI"]])
+def test_lead_selector_refuses_two_names_of_one_lead(names):
+    with pytest.raises(InvalidECGError, match="Name each lead of X once"):
+        LeadSelector(["II"], lead_names=names).fit(np.ones((2, 2, 100)))
