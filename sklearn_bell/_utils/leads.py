@@ -21,7 +21,6 @@ _DECORATED = re.compile(
     r"(?:[ _]*[\[(]\s*[munµμ]?v\s*[\])]|[ _]*[\[(]?(?:micro|milli)volts?[\])]?|[ _/,]+[munµμ]v)?",
     re.IGNORECASE,
 )  # such as MDC_ECG_LEAD_I, Lead I, 12-lead II, ECGII, I (mV), I_mV, V 1
-_CHEST = {f"C{i}": f"V{i}" for i in range(1, 7)}  # another name of all six
 _AS_SUM_OF_I_AND_II = {
     "I": (1.0, 0.0),
     "II": (0.0, 1.0),
@@ -38,16 +37,6 @@ def standard_name(lead):
     name = str(lead).strip().strip("'\"").strip()
     match = _DECORATED.fullmatch(name)
     return _SPELLING.get(match["name"].lower().replace(" ", ""), name) if match else name
-
-
-def standard_names(leads):
-    """Return the usual spelling of all lead names of a record, in which C1 to C6 may be V1 to V6.
-
-    The names are taken so only beside I or II, since an EEG has channels C3 and C4.
-    """
-    names = [standard_name(lead) for lead in leads]
-    is_ecg = {*_CHEST} <= {*names} and {"I", "II"} & {*names} and not {*_CHEST.values()} & {*names}
-    return [_CHEST.get(name, name) for name in names] if is_ecg else names
 
 
 def is_known_lead(name):

@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sklearn_bell._utils.leads import is_known_lead, standard_names
+from sklearn_bell._utils.leads import is_known_lead
 from sklearn_bell.datasets._files import SEPARATOR_LINE, find_encoding
 from sklearn_bell.datasets._reading import CONSTRAINTS, local_paths, make_target, read_records
 from sklearn_bell.datasets._record import MILLIVOLTS, Recording, check_size
@@ -38,11 +38,10 @@ _UNIT_OF_COLUMN = re.compile(
     rf"|.*[ _/,]\s*{_VOLT.format('after').replace('?v', 'v')}",
     re.IGNORECASE,
 )
-_PREFIXES = {"milli": "m", "micro": "u", "nano": "n"}
 _MISSING = {"", "nan", "na", "n/a", "<na>", "null", "none", "-32768", "-32768.0"}  # of 16 bits
 _GROUPED = r"([+-]?[1-9]\d{0,2})((?:\.\d{3})+)(,\d+)?"  # 1.234,5
 _N_SNIFFED = 2**16  # bytes
-_MOST_ERROR = 0.05  # of the sampling rate that a column of times tells
+_MOST_ERROR = 0.01  # of the sampling rate that a column of times tells
 UNITS = {"mV", "uV", "V", "nV"}
 
 
@@ -177,21 +176,16 @@ def _complete_format(path: str, csv_format: CSVFormat) -> CSVFormat:
         skip_lines, delimiter = skip_lines + 1, excel[1]
     header, *lines = [*text.splitlines()[skip_lines:], ""]
     delimiter = delimiter or max(";\t|,", key=header.count)
-    has_comma = any(re.search(r"\d,\d", line) for line in lines)
-    has_groups = any(re.search(r"\d,\d{3}\.\d", line) for line in lines)  # 1,234.5
-    decimal = "," if delimiter != "," and has_comma and not has_groups else "."
-    return csv_format._replace(
-        delimiter=delimiter, decimal=csv_format.decimal or decimal, skip_lines=skip_lines,
-        encoding=encoding,
-    )  # fmt: skip
+    has_comma = delimiter != "," and any(re.search(r"\d,\d", line) for line in lines)
+    decimal = csv_format.decimal or ("," if has_comma else ".")
+    return CSVFormat(*csv_format[:2], delimiter, decimal, skip_lines, encoding)
 
 
 def _read_header(path: str, csv_format: CSVFormat, target) -> tuple[list[str], list[bool]]:
     """Return the names of the columns, and the mask of leads."""
     header = _check_header(_read_cells(path, csv_format, nrows=1).iloc[0], csv_format, target)
     named = {key.strip().lower() for key in (*(target.leads or ()), *(target.rename or ()))}
-    pairs = zip(header, standard_names(header), strict=True)
-    return header, [is_known_lead(lead) or name.lower() in named for name, lead in pairs]
+    return header, [is_known_lead(name) or name.lower() in named for name in header]
 
 
 def is_other_table(path: str, target) -> bool:
@@ -251,8 +245,8 @@ def _read_units(names, cells, default):
 
 
 def _unit(match):
-    prefix = next((group for group in match.groups() if group), "").lower()
-    return f"{_PREFIXES.get(prefix, prefix)}v"
+    prefix = next(filter(None, match.groups()), "").lower()
+    return f"{'u' if prefix == 'micro' else prefix[:1]}v"
 
 
 def _to_numbers(cells, names, csv_format):
@@ -274,40 +268,33 @@ def _to_numbers(cells, names, csv_format):
 
 def _with_point(column):
     """Return numbers with a decimal comma as text that pandas reads; others become invalid."""
-    is_grouped = column.str.fullmatch(_GROUPED)
-    plain = column.mask(is_grouped, column.str.replace(".", "", regex=False))
-    return plain.mask(plain.str.contains(".", regex=False), "?").str.replace(",", ".")
+    plain = column.mask(column.str.fullmatch(_GROUPED), column.str.replace(".", ""))
+    return plain.str.replace(".", "?").str.replace(",", ".")
 
 
 def _check_times(name, column, csv_format):
     """Raise if a column of numbers tells another sampling rate, or jumps."""
-    text = column.str.strip()
-    text = text.str.replace(",", ".") if csv_format.decimal == "," else text
-    times = pd.to_numeric(text, errors="coerce").to_numpy(float)
-    if len(times) < 2 or not np.isfinite(times).any():
+    text = column.str.replace(",", ".") if csv_format.decimal == "," else column
+    times = pd.to_numeric(text, errors="coerce").dropna()
+    if len(times) < 2:
         return
-    rows = np.flatnonzero(np.isfinite(times))
-    n_decimals = text.str.partition(".")[2].str.len().max()
-    rounding = 10.0**-n_decimals
-    steps = np.diff(times)
-    step = np.nanmedian(steps) if np.isfinite(steps).any() else np.nan
-    jumps = np.flatnonzero((steps > 1.5 * step + rounding) | (steps < 0))
+    rounding = 10.0 ** -text.str.strip().str.partition(".")[2].str.len().max()
+    steps = np.diff(times) / np.diff(times.index)
+    jumps = times.index[1:][(steps > 1.5 * np.median(steps) + rounding) | (steps < 0)]
     if len(jumps):
-        row = jumps[0]
-        line = column.index[row + 1] + 1 + csv_format.skip_lines
-        problem = f"column {name!r} jumps from {times[row]:g} to {times[row + 1]:g}"
-        remedy = "Read continuous parts as records of their own, or remove this column"
-        raise InvalidECGError(f"line {line}: {problem}. {remedy}.")
-    if _NUMBERED.fullmatch(name) or len(rows) < 2:
-        return
-    step = (times[rows[-1]] - times[rows[0]]) / (rows[-1] - rows[0])
+        raise InvalidECGError(
+            f"line {jumps[0] + 1 + csv_format.skip_lines}: column {name!r} jumps to "
+            f"{times[jumps[0]]:g}. Read continuous parts as records, or remove this column."
+        )
     match = _NOT_LEADS.fullmatch(name)
     unit = ((match and match["second"]) or "").lower()
     seconds = [_SECONDS.get(unit.partition("s")[0], 1.0)] if unit else _SECONDS.values()
     expected = [1 / csv_format.sampling_rate / second for second in seconds]
     expected += [] if unit else [1.0]  # counts samples
-    most = rounding / (rows[-1] - rows[0])
-    if step > 0 and all(abs(step - other) > _MOST_ERROR * other + most for other in expected):
+    span = times.index[-1] - times.index[0]
+    step = (times.iloc[-1] - times.iloc[0]) / span
+    is_other = all(abs(step - e) > _MOST_ERROR * e + rounding / span for e in expected)
+    if step > 0 and is_other and not _NUMBERED.fullmatch(name):
         raise InvalidECGError(
             f"its column {name!r} has steps of {step:g}, which is not the sampling rate of "
             f"{csv_format.sampling_rate:g} Hz. Pass the rate of the file as sampling_rate_in=, or "

@@ -150,8 +150,7 @@ def _open_by_ecgdatakit(path: str) -> Recording:
 
     rates = [float(lead.sampling_rate) for lead in leads]
     labels = [lead.label for lead in leads]  # ecgdatakit calls a second V5 V5_2
-    bases = [label.rpartition("_")[0] for label in labels]
-    names = [base if base in labels else label for base, label in zip(bases, labels, strict=True)]
+    names = [base if (base := label.rpartition("_")[0]) in labels else label for label in labels]
     return Recording(names, rates, read)
 
 

@@ -136,8 +136,7 @@ def read_labels(
             f"No label of {path} has a record: it names {', '.join(table[record][:3])}, and the "
             f"records are {', '.join(names[:3])}. Pass record= if names are in another column."
         )
-    position = {name: row for row, name in enumerate(names)}
-    repeats = [position[name] for name in all_names]
+    repeats = pd.Index(names).get_indexer(pd.Index(all_names))
     if len(labels) == 1:
         return y[repeats, 0]
     return np.where(is_labelled[:, None], y, -1).astype(np.int64)[repeats]
@@ -171,8 +170,7 @@ def _encode(table, path):
     """Return labels (n_lines, n_columns) as numbers or text, None where they are missing."""
     values = table.astype(object).where(table.notna(), None).to_numpy()
     if table.shape[1] > 1:
-        values = np.array([[_TRUTH.get(str(v).lower(), v) for v in row] for row in values], object)
-        values = values.reshape(table.shape)
+        values = np.vectorize(lambda v: _TRUTH.get(str(v).lower(), v), otypes="O")(values)
     present = [value for value in values.ravel() if value is not None]
     numbers = pd.to_numeric(pd.Series(present, dtype=object), errors="coerce").to_numpy(float)
     is_indicator = np.isin(numbers, (0, 1))
@@ -198,7 +196,7 @@ def _match(names, labels, path):
     rows: list[int | None] = [None] * len(labels)
     for normalize in (str, _without_extension, _as_number):
         equal: dict[tuple, list[int]] = {}
-        inner: dict[tuple, list[int]] = {}  # by a part of the folders
+        inner: dict[tuple, list[int]] = {}  # without some of the outer folders
         for row, name in enumerate(names):
             parts = _split(name, normalize)
             equal.setdefault(parts, []).append(row)
@@ -208,15 +206,14 @@ def _match(names, labels, path):
             closed = set(rows)
             for i in [i for i, row in enumerate(rows) if row is None]:
                 parts = _split(labels[i], normalize)
-                matches = inner.get(parts, []) if is_inner else equal.get(parts, [])
-                if is_inner and not matches:
-                    outer = (parts[k:] for k in range(1, len(parts)))
-                    matches = next((equal[part] for part in outer if part in equal), [])
+                outer = [equal.get(parts[k:], []) for k in range(1, len(parts))]
+                matches = equal.get(parts, [])
+                if is_inner:
+                    matches = inner.get(parts) or next(filter(None, outer), [])
                 if len(matches) > 1:
-                    first, second = (names[row] for row in matches[:2])
                     raise InvalidECGError(
                         f"{path}: the name {labels[i]} fits {len(matches)} records, such as "
-                        f"{first} and {second}. Use names with their folders."
+                        f"{names[matches[0]]} and {names[matches[1]]}. Use names with folders."
                     )
                 if matches and matches[0] not in closed:
                     rows[i] = matches[0]

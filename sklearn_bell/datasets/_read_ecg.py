@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from numbers import Real
@@ -37,7 +38,7 @@ from sklearn_bell.datasets._wfdb_record import open_wfdb
 from sklearn_bell.exceptions import InvalidECGError
 
 _WFDB_PARTS = {".hea", ".dat", ".mat"}
-_EXTENSIONS = {".xml", ".dcm", ".dicom", ".scp", ".edf", ".bdf", ".ecg", ".csv"}
+_EXTENSION = re.compile(r"\.(?:xml|dcm|dicom|scp|edf|bdf|ecg|csv)$", re.IGNORECASE)
 _REFUSED = "not allowed"  # links out of the folder, pipes: the error follows when it is read
 _COMPANIONS = {".atr", ".md", ".txt", ".pdf", ".html", ".png", ".jpg", ".json", ".py"}
 
@@ -130,15 +131,13 @@ def read_ecg(
     policy = ReadPolicy(folder, verify, allow_links)
     files = _list_files(records, policy)
     if [file.format for file in files] == ["NumPy"]:
-        options = {"step": step, "max_gap": max_gap, "rename": rename, "out": out}
-        options["duration"] = duration
+        options: dict = {"duration": duration, "step": step, "max_gap": max_gap}
+        options |= {"rename": rename, "out": out}
         return _read_npy(files[0], leads, sampling_rate, sampling_rate_in, units, options)
     target = make_target(leads, sampling_rate, duration, step, max_gap, rename)
     if folder is not None:
         files = _leave_out_tables(files, target)
-    csv_format = (
-        None if sampling_rate_in is None else CSVFormat(sampling_rate_in, units, None, None)
-    )
+    csv_format = sampling_rate_in and CSVFormat(sampling_rate_in, units, None, None)
     open_record = partial(_open, policy=policy, csv_format=csv_format, target=target)
     stems = stems_of([file.name for file in files])
     names = [
@@ -223,11 +222,8 @@ def _list_folder(folder: Path, policy: ReadPolicy) -> list[_File]:
     files = list(dict.fromkeys(_file(str(path), policy) for path in paths))
     records = [file for file in files if file.format in EXPORTS | {"WFDB", _REFUSED}]
     records = records or [file for file in files if file.format == "CSV"]
-    records += [  # damaged files, which are failures
-        file
-        for file in files
-        if file.format in (None, EMPTY) and Path(file.path).suffix.lower() in _EXTENSIONS
-    ]
+    unreadable = (file for file in files if file.format in (None, EMPTY))
+    records += [file for file in unreadable if _EXTENSION.search(file.path)]  # damaged
     known = {file.name for file in records}
     unknown = [
         f"{file.name} ({file.format or 'unknown'})"

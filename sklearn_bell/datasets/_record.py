@@ -9,13 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_bell._utils.leads import (
-    STANDARD_LEADS,
-    is_known_lead,
-    mix_leads,
-    standard_name,
-    standard_names,
-)
+from sklearn_bell._utils.leads import STANDARD_LEADS, is_known_lead, mix_leads, standard_name
 from sklearn_bell._utils.plausibility import guess_unit
 from sklearn_bell._utils.signal import fill_gaps, find_gaps, resample
 from sklearn_bell.exceptions import InvalidECGError
@@ -82,7 +76,7 @@ def read_record(path: str, target: TargetFormat, open_record) -> DecodedRecord:
     except OSError as error:
         raise InvalidECGError(f"it cannot be read ({error.strerror or error}).") from error
     rename = {key.strip().lower(): lead for key, lead in (target.rename or {}).items()}
-    names = standard_names(rename.get(name.strip().lower(), name) for name in recording.names)
+    names = [standard_name(rename.get(name.strip().lower(), name)) for name in recording.names]
     first = STANDARD_LEADS if set(STANDARD_LEADS) <= set(names) else ()
     leads, left_out = tuple(dict.fromkeys([*first, *names])), recording.left_out
     if recording.has_others:  # than ECG leads
@@ -125,12 +119,10 @@ def read_record(path: str, target: TargetFormat, open_record) -> DecodedRecord:
     windows = _cut(signal, n_samples, step)
     target = target._replace(leads=leads, sampling_rate=target_rate, n_samples=n_samples)
     padded = n_available < n_samples
-    cautions = recording.cautions
-    deviations = windows[0][~is_kept].std(axis=1, dtype=np.float64)
-    if not recording.states_units and len(deviations):
-        deviation = np.median(deviations)
-        if guess_unit(deviation) == "uV":
-            cautions += (f"a typical deviation of {deviation:.3g} mV: pass units= of the file",)
+    cautions, deviations = recording.cautions, windows[0][~is_kept].std(axis=1, dtype=np.float64)
+    deviation = np.median(deviations) if len(deviations) else 1.0
+    if not recording.states_units and guess_unit(deviation) == "uV":
+        cautions += (f"a typical deviation of {deviation:.3g} mV: pass units= of the file",)
     return DecodedRecord(windows, target, padded, n_filled, mixture.formulas, left_out, cautions)
 
 

@@ -529,7 +529,7 @@ def test_npy_is_a_memory_map_of_many_records(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"duration": 1, "step": 0.5}, "step=, duration= cannot change"),
+        ({"duration": 1, "step": 0.5}, "duration=, step= cannot change"),
         ({"max_gap": 0.1}, "max_gap= cannot change"),
         ({"rename": {"a": "II"}}, "rename= cannot change"),
         ({"out": "out.npy"}, "out= cannot change"),
