@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_consistent_length
 from sklearn_bell.exceptions import InvalidECGError
 
 _UNLABELLED = -1
-_MISSING_AS_TEXT = {"nan", "NaN", "None", "<NA>", "NaT"}
+_MISSING_AS_TEXT = {"", "nan", "null", "na", "n/a", "<na>", "nat"}  # and "None"
 
 
 class Labels(NamedTuple):
@@ -93,7 +93,8 @@ def _as_array(y):
                 "y has a list of labels for a record. Encode them as an indicator of shape "
                 "(n_records, n_classes), with MultiLabelBinarizer of scikit-learn."
             )
-        if texts := _MISSING_AS_TEXT & {str(label) for label in y if isinstance(label, str)}:
+        texts = {str(label) for label in y if isinstance(label, str)}
+        if texts := {t for t in texts if t.strip().lower() in _MISSING_AS_TEXT or t == "None"}:
             raise InvalidECGError(
                 f"y has the text {min(texts)!r}, which looks like a missing label that became "
                 "text. Mark unlabelled records by None or NaN."

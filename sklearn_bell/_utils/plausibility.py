@@ -19,7 +19,9 @@ _MOST_RECORDS, _MOST_SAMPLES = 256, 2000  # of each record, that are looked at
 _N_SLICES, _ROWS_OF_SLICE = 4, 16  # chunks of other sources than arrays, and rows of each
 _LEAST, _MOST = 0.005, 20.0  # mV, of the median standard deviation of leads
 _UNLIKE_EINTHOVEN = 0.2  # of the size of the leads
-HEART_RATES = 30, 220  # per minute
+HEART_RATES = 30, 220  # per minute, of a patient
+_COHORT, _RATES = 8, (40, 160)  # records or more, and their median
+_SHARE_OF_RECORDS = 0.05  # in microvolts
 _LEAST_DURATION, _MOST_RATES = 4.0, 64  # s of a record, and records, for heart rates
 
 _is_inside: ContextVar[bool] = ContextVar("is_inside", default=False)
@@ -103,17 +105,27 @@ def is_contradictory(x, names):
 
 
 def _check_unit(deviations):
-    deviations = deviations[deviations > 1e-9]
-    if not deviations.size:
+    by_record = [np.median(row[row > 1e-9]) for row in deviations if (row > 1e-9).any()]
+    if not by_record:
         return
-    typical = np.median(deviations)
+    typical = np.median(deviations[deviations > 1e-9])
     if guess_unit(typical) == "mV":
+        n_micro = np.sum([guess_unit(deviation) == "uV" for deviation in by_record])
+        if n_micro > max(1, _SHARE_OF_RECORDS * len(by_record)):
+            warn_caller(
+                f"Expected millivolts, but about {n_micro / len(by_record):.0%} of the records "
+                "are probably in microvolts, or values of an ADC. See the column unit of "
+                "sklearn_bell.preprocessing.check_records.",
+                RecordWarning,
+            )
         return
     unit = "microvolts, or values of an ADC" if typical > _MOST else "volts"
     factor = "X / 1000" if typical > _MOST else "X * 1000"
     warn_caller(
-        f"Expected millivolts, but the leads of X have a typical standard deviation of "
-        f"{typical:.3g}: these are probably {unit}. Pass {factor}, or read the files with units=.",
+        # a power of ten, so that Python shows equal warnings once
+        "Expected millivolts, but the leads of X have a typical standard deviation of about "
+        f"{10.0 ** round(np.log10(typical)):g}: these are probably {unit}. Pass {factor}, or read "
+        "the files with units=.",
         RecordWarning,
     )
 
@@ -122,8 +134,10 @@ def _check_limb_leads(x, deviations, lead_names):
     names = [standard_name(name) for name in lead_names] if lead_names is not None else []
     if len(names) != x.shape[1] or not set(STANDARD_LEADS) <= set(names):
         return
-    if np.ptp(deviations, axis=1).max() < 0.01 * deviations.max():  # scaled lead by lead
-        return
+    quartiles = np.subtract(*np.quantile(x, [0.75, 0.25], axis=-1))
+    for sizes in (deviations, quartiles, np.ptp(x, axis=-1)):
+        if np.ptp(sizes, axis=1).max() < 0.01 * sizes.max():  # scaled lead by lead
+            return
     if is_contradictory(x, names).mean() > 0.5:
         warn_caller(
             f"In most records the limb leads contradict each other (II is not I + III, or an "
@@ -135,9 +149,11 @@ def _check_limb_leads(x, deviations, lead_names):
 
 def _check_heart_rates(x, sampling_rate):
     rates, (low, high) = heart_rates(x, sampling_rate), HEART_RATES
-    if ((rates >= low) & (rates <= high)).mean() < 0.5:
-        has_beats = np.isfinite(rates)
-        typical = f"{np.median(rates[has_beats]):.0f} beats per minute" if has_beats.any() else ""
+    observed = rates[np.isfinite(rates)]
+    median = np.median(observed) if len(observed) else np.nan
+    is_unusual = len(observed) >= _COHORT and not _RATES[0] <= median <= _RATES[1]
+    if is_unusual or ((rates >= low) & (rates <= high)).mean() < 0.5:
+        typical = f"about {round(median, -1):.0f} beats per minute" if len(observed) else ""
         warn_caller(
             f"Most records have {typical or 'no regular beats'} at a sampling rate of "
             f"{sampling_rate:g} Hz. Is it that of X? Set sampling_rate, or convert X with "

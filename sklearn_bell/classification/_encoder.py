@@ -15,16 +15,18 @@ from sklearn_bell.pretraining import BasePretrainer, BELLPretrainer
 from sklearn_bell.training._random import default_generators_seeded, set_missing_params
 
 
-def fit_pretrainer(pretrainer, X, shape, groups, context, **defaults):
+def fit_pretrainer(pretrainer, X, shape, groups, context, missing="error", **defaults):
     """Return the pretrainer fitted on X, or the frozen one.
 
     Records have n_leads and n_samples `shape`. The callbacks of `context` are passed on to the
-    pretrainer, and its parameters that are None get the values in `defaults`.
+    pretrainer, and its parameters that are None get the values in `defaults`. None is an untrained
+    one, which treats missing leads as `missing` says.
     """
     if isinstance(pretrainer, FrozenEstimator):
         check_is_fitted(pretrainer)
     else:
-        pretrainer = BELLPretrainer(max_epochs=0) if pretrainer is None else clone(pretrainer)
+        untrained = BELLPretrainer(max_epochs=0, missing=missing)
+        pretrainer = untrained if pretrainer is None else clone(pretrainer)
         set_missing_params(pretrainer, **defaults)
         takes_groups = groups is not None and has_fit_parameter(pretrainer, "groups")
         fit_params = {"groups": groups} if takes_groups else {}

@@ -234,7 +234,9 @@ class BaseFineTuning(TrainedEstimator):
         weights = class_weights(self.class_weight, codes, classes)
         X, defaults = records.source, {"random_state": seed, "checkpoint": self.checkpoint}
         with fit_context(self, 0, X, "pretrain", context) as task:
-            pretrainer = fit_pretrainer(self.pretrainer, X, self._shape, groups, task, **defaults)
+            pretrainer = fit_pretrainer(
+                self.pretrainer, X, self._shape, groups, task, self.missing, **defaults
+            )
         features = self._make_features(pretrainer, seed) if with_forest else None
         encoder = copy.deepcopy(pretrainer.encoder_).to(resolve_device(self.device))
         module = self._make_module(encoder, len(classes), codes.ndim == 2, derived_seed(seed))

@@ -29,6 +29,7 @@ _SHARE_OF_BAD_LEADS = 0.25  # noisy or drifting leads of an unacceptable record
 _CLIPPED = 0.05  # s at the highest or lowest value at once
 _FROM_BEAT, _TO_BEAT = 25, 40  # samples at 100 Hz before and after a beat
 _FEWEST_BEATS = 3
+_MILLIVOLTS = {"uV": 1e-3, "mV": 1.0, "V": 1e3}
 _MIRRORED = -0.6  # correlation of the median beats of I and V6; 0.2 % of PTB-XL are below
 _NEARLY_FLAT = 0.1  # of the size of the second largest of I, II and III; none of PTB-XL
 
@@ -76,7 +77,8 @@ def check_records(
         limb_leads : "contradict each other" if II is not I + III or an augmented lead is not \
             their mean; "arms exchanged?" if I is a mirror image of V6; "leg exchanged?" if I, II \
             or III is nearly flat, unlike the other two.
-        unit : "mV", "uV" or "V", which the size of the record suggests.
+        unit : "mV", "uV" or "V", which the size of the record suggests. The record is converted \
+            from it for the other columns.
         heart_rate : median per minute, NaN without beats; questionable outside of 30 to 220.
         duplicate_of : index of the first record with the same samples, or missing.
 
@@ -118,17 +120,19 @@ def check_records(
 
 def _check_batch(x, sampling_rate, names):
     """Return the table of some records, with hashes for ``duplicate_of`` and without verdict."""
-    hashes = [hashlib.sha256(record).hexdigest() for record in x]
+    hashes = [hashlib.sha256(np.ascontiguousarray(record)).hexdigest() for record in x]
     is_missing = np.isnan(x)
     x = np.nan_to_num(fill_gaps(x.astype(np.float64), x.shape[-1])[0])
     x -= x.mean(axis=-1, keepdims=True)
     deviations = x.std(axis=-1)
+    typical = [np.median(d[d > 0]) if d.any() else np.nan for d in deviations]
+    units = ["mV" if np.isnan(d) else guess_unit(d) for d in typical]
+    x *= np.array([_MILLIVOLTS[unit] for unit in units])[:, None, None]
     is_flat = _share_of_flat_seconds(x, sampling_rate) >= _FLAT_SHARE
     beating = clean(x * ~is_flat[..., None], sampling_rate)
     median_beat, likeness, heart_rate = _compare_beats(beating)
     is_noisy = ~is_flat & (likeness < _LIKENESS)
     is_drifting = _baseline_range(x, sampling_rate) > _DRIFT
-    typical = [np.median(d[d > 0]) if d.any() else np.nan for d in deviations]
     share = np.maximum(is_noisy.mean(axis=1), is_drifting.mean(axis=1))
     return pd.DataFrame(
         {
@@ -138,7 +142,7 @@ def _check_batch(x, sampling_rate, names):
             "noisy": _name_leads(is_noisy, names),
             "drifting": _name_leads(is_drifting, names),
             "limb_leads": _check_limb_leads(x, median_beat, names),
-            "unit": ["mV" if np.isnan(d) else guess_unit(d) for d in typical],
+            "unit": units,
             "heart_rate": heart_rate,
             "duplicate_of": hashes,
             "is_bad": is_flat.any(axis=1) | np.isnan(heart_rate) | (share >= _SHARE_OF_BAD_LEADS),

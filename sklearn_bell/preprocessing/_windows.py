@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
-from sklearn_bell._utils.validation import check_signals
+from sklearn_bell._utils.validation import open_signals
 from sklearn_bell.exceptions import InvalidECGError
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
@@ -79,9 +79,8 @@ class Windows:
             If X is invalid, or if a window is longer than the records.
         """
         validate_parameter_constraints(self._constraints, vars(self), type(self).__name__)
-        n_dimensions = np.ndim(X)
-        X = check_signals(X)
-        X = X if X.ndim == 3 else X[:, None]
+        records = open_signals(X)
+        X = records[:]
         width, step = (round(s * self.sampling_rate) for s in (self.duration, self._step))
         if not 0 < width <= X.shape[-1] or step < 1:
             raise InvalidECGError(
@@ -92,7 +91,7 @@ class Windows:
         windows = np.stack([X[..., start : start + width] for start in starts], axis=1)
         windows = windows.reshape(-1, *X.shape[1:-1], width)
         record = np.repeat(np.arange(len(X)), len(starts))
-        return (windows if n_dimensions == 3 else windows[:, 0]), record
+        return (windows if records.ndim == 3 else windows[:, 0]), record
 
     def pool(self, values: ArrayLike, record: ArrayLike) -> np.ndarray:
         """Return the mean of the values of each record's windows, such as probabilities.

@@ -188,3 +188,32 @@ def test_check_of_a_large_array_is_fast(tmp_path, kind):
     start = time.thread_time()
     check_values(Records(large, (np.float32,)), NAMES, 100)
     assert time.thread_time() - start < 0.6  # 0.3 s on a free processor
+
+
+def test_microvolts_in_a_part_of_the_records_warn():
+    X = make_ecg(16, random_state=0).data
+    X[:6] *= 1000
+    with pytest.warns(RecordWarning, match="about 38% of the records are probably in microvolts"):
+        ECGFeatures().fit(X)
+
+
+@pytest.mark.parametrize(("declared", "made"), [(250, 100), (250, 500), (100, 500)])
+def test_unusual_heart_rates_of_a_cohort_warn(declared, made):
+    X = make_ecg(16, sampling_rate=made, random_state=0).data
+    with pytest.warns(RecordWarning, match=f"at a sampling rate of {declared} Hz"):
+        ECGFeatures(declared).fit(X)
+
+
+@pytest.mark.parametrize("method", ["zscore", "robust"])
+def test_leads_scaled_alone_do_not_warn(method):
+    X = RecordScaler(method=method).fit_transform(make_ecg(16, random_state=0).data)
+    assert warned(lambda X: ECGFeatures().fit(X), X) == []
+
+
+def test_equal_problems_have_equal_texts():
+    texts = set()
+    for seed in range(3):
+        with pytest.warns(RecordWarning) as caught:
+            ECGFeatures().fit(1000 * make_ecg(16, random_state=seed).data)
+        texts.add(str(caught[0].message))
+    assert len(texts) == 1

@@ -22,9 +22,10 @@ from sklearn.model_selection import (
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 
-from sklearn_bell import ECGClassifier
+from sklearn_bell import ECGClassifier, load
 from sklearn_bell._utils.labels import hold_out
 from sklearn_bell.classification import _fine_tuning
+from sklearn_bell.datasets import make_ecg
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.preprocessing import RecordScaler
 from tests.classification._cases import (
@@ -222,3 +223,15 @@ class TestInScikitLearn:
     def test_clone_keeps_a_frozen_pretrainer(self, X, y, pretrained):
         classifier = clone(tiny_classifier(FrozenEstimator(pretrained), max_epochs=0))
         assert are_equal(copy_weights(classifier.fit(X, y)), copy_weights(pretrained))
+
+
+def test_missing_leads_are_zero_for_the_default_pretrainer(tmp_path):
+    ecg = make_ecg(12, classes=["normal", "lbbb"], leads=["II", "V1"], duration=3, random_state=0)
+    X = ecg.data.copy()
+    X[::2, 1] = np.nan
+    classifier = ECGClassifier(missing="zero", n_trees=3, max_epochs=1, random_state=0)
+    expected = classifier.fit(X, ecg.target).predict_proba(X)
+    zeros = clone(classifier).fit(np.nan_to_num(X), ecg.target).predict_proba(np.nan_to_num(X))
+    np.testing.assert_allclose(expected, zeros, atol=1e-6)
+    classifier.save(tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(load(tmp_path / "a.safetensors").predict_proba(X), expected)

@@ -161,3 +161,28 @@ def test_invalid_records_raise(X):
 def test_names_of_another_number_raise():
     with pytest.raises(InvalidECGError, match="lead_names"):
         check_records(CLEAN, 100, LEADS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda X: X[:, [1, 0, 2]],
+        lambda X: X[..., :500],
+        lambda X: X[:, ::-1],
+        np.asfortranarray,
+    ],
+)
+def test_views_of_arrays_are_read(change):
+    X = make_ecg(4, random_state=0).data[:, :3]
+    expected = check_records(np.ascontiguousarray(change(X)))
+    pd.testing.assert_frame_equal(check_records(change(X)), expected)
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1000, "uV"), (0.001, "V")])
+def test_records_in_other_units_are_judged_in_millivolts(factor, unit):
+    X = make_ecg(8, random_state=0).data
+    expected, table = check_records(X), check_records(X * factor)
+    assert (table["unit"] == unit).all()
+    assert (table["verdict"] == "questionable").all()
+    names = ["flat", "drifting", "noisy", "clipped"]
+    pd.testing.assert_frame_equal(table[names], expected[names])

@@ -1,6 +1,7 @@
 """Windows of long records."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -68,3 +69,13 @@ def test_predictions_of_windows_classify_records():
     pooled = windows.pool(model.predict_proba(X_test), record)
     assert pooled.shape == (20, 2)
     assert (pooled.argmax(axis=1) == ecg.target[20:]).mean() >= 0.9
+
+
+@pytest.mark.parametrize(
+    "container", [list, lambda X: pd.Series(list(X)), lambda X: pd.DataFrame({"ecg": list(X)})]
+)
+def test_windows_of_any_container_keep_all_leads(container):
+    X = np.arange(2 * 3 * 300.0).reshape(2, 3, 300)
+    windows, record = Windows(duration=1).cut(container(X))
+    assert windows.shape == (6, 3, 100)
+    np.testing.assert_array_equal(windows[record == 1], Windows(duration=1).cut(X[1:])[0])
