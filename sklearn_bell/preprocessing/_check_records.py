@@ -120,7 +120,7 @@ def check_records(
 
 def _check_batch(x, sampling_rate, names):
     """Return the table of some records, with hashes for ``duplicate_of`` and without verdict."""
-    hashes = [hashlib.sha256(np.ascontiguousarray(record)).hexdigest() for record in x]
+    hashes = [hashlib.sha256(record.tobytes()).hexdigest() for record in x]
     is_missing = np.isnan(x)
     x = np.nan_to_num(fill_gaps(x.astype(np.float64), x.shape[-1])[0])
     x -= x.mean(axis=-1, keepdims=True)

@@ -80,17 +80,17 @@ class Windows:
         """
         validate_parameter_constraints(self._constraints, vars(self), type(self).__name__)
         records = open_signals(X)
-        X = records[:]
+        x = records[:]
         width, step = (round(s * self.sampling_rate) for s in (self.duration, self._step))
-        if not 0 < width <= X.shape[-1] or step < 1:
+        if not 0 < width <= x.shape[-1] or step < 1:
             raise InvalidECGError(
-                f"Expected windows of 1 to {X.shape[-1]} samples and steps of at least one, got "
+                f"Expected windows of 1 to {x.shape[-1]} samples and steps of at least one, got "
                 f"{width} and {step} at {self.sampling_rate:g} Hz."
             )
-        starts = np.arange(0, X.shape[-1] - width + 1, step)
-        windows = np.stack([X[..., start : start + width] for start in starts], axis=1)
-        windows = windows.reshape(-1, *X.shape[1:-1], width)
-        record = np.repeat(np.arange(len(X)), len(starts))
+        starts = np.arange(0, x.shape[-1] - width + 1, step)
+        windows = np.stack([x[..., start : start + width] for start in starts], axis=1)
+        windows = windows.reshape(-1, *x.shape[1:-1], width)
+        record = np.repeat(np.arange(len(x)), len(starts))
         return (windows if records.ndim == 3 else windows[:, 0]), record
 
     def pool(self, values: ArrayLike, record: ArrayLike) -> np.ndarray:
