@@ -274,9 +274,9 @@ def test_n_connections_downloads_in_parallel(publisher, tmp_path, monkeypatch):
             count["now"] += 1
             active.append(count["now"])
         time.sleep(0.2)
-        serve(self)
-        with self.server.lock:
+        with self.server.lock:  # before the client has its answer and asks for more
             count["now"] -= 1
+        serve(self)
 
     monkeypatch.setattr(Publisher, "do_GET", counted)
     fetch_ptbxl(tmp_path / "home", n_connections=3, verbose=False)
