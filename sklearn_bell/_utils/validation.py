@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from sklearn_bell._utils.plausibility import check_axes, check_values
@@ -83,7 +84,8 @@ class Records:
 
     `source` has a shape of two or three dimensions, a dtype, and slices that are arrays. Rows of
     other dtypes are converted to the first of `dtype`. With `missing="zero"`, leads that are NaN as
-    a whole become zeros; with "error", the error mentions that choice; with "keep", NaN remains.
+    a whole become zeros; with "error", the error mentions that choice; with "lead", they remain;
+    with "keep", every NaN remains.
     """
 
     def __init__(self, source, dtype, names=_ECG, missing=None):
@@ -114,9 +116,11 @@ class Records:
     def _check_values(self, values, rows):
         if not values.size or (values.min() >= -_MAX_VALUE and values.max() <= _MAX_VALUE):
             return  # NaN fails both comparisons
-        is_valid = np.abs(values) <= _MAX_VALUE
-        if self.missing == "keep":
-            is_valid |= np.isnan(values)
+        is_valid, is_missing = np.abs(values) <= _MAX_VALUE, np.isnan(values)
+        if self.missing == "lead":
+            is_missing &= is_missing.all(axis=-1, keepdims=True)
+        if self.missing in ("lead", "keep"):
+            is_valid |= is_missing
             if is_valid.all():
                 return
         position = tuple(np.argwhere(~is_valid)[0])
@@ -174,15 +178,15 @@ def check_signals(X: ArrayLike) -> np.ndarray:
 
 
 def open_signals(X, missing=None):
-    """Validate the shape of the X of a function and return it as :class:`Records` of float32."""
-    X = _stack(X)
-    X = X if _is_read_by_slices(X) else np.asarray(X)
-    if len(X.shape) not in (2, 3) or 0 in X.shape or X.dtype.kind not in "iuf":
-        raise InvalidECGError(
-            "Expected numbers of shape (n_records, n_leads, n_samples) or (n_records, n_samples), "
-            f"each at least 1, but got {X.dtype} of shape {X.shape}."
-        )
-    return Records(X, (np.float32,), missing=missing)
+    """Validate the X of a function and return it as :class:`Records` of float32."""
+    return check_ecg(Function(missing), X, reset=True)
+
+
+class Function(ECGInputMixin, BaseEstimator):
+    """Stand-in of functions for the estimator that check_ecg validates X for."""
+
+    def __init__(self, missing=None):
+        self.missing = missing
 
 
 def check_groups(groups, n_records, remedy="Give the patient of each record."):

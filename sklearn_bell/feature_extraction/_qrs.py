@@ -14,7 +14,7 @@ from sklearn_bell._utils.validation import check_signals
 HZ = Interval(Real, 0, None, closed="neither")
 
 
-@validate_params({"X": ["array-like"], "sampling_rate": [HZ]}, prefer_skip_nested_validation=True)
+@validate_params({"X": "no_validation", "sampling_rate": [HZ]}, prefer_skip_nested_validation=True)
 def detect_qrs(X: ArrayLike, sampling_rate: float = 100) -> list[np.ndarray]:
     """Detect the QRS complexes of every record from all of its leads.
 

@@ -63,7 +63,7 @@ class Windows:
         Parameters
         ----------
         X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            Records in mV, at least as long as a window.
+            Records in mV, at least as long as a window. A lead may be NaN as a whole.
 
         Returns
         -------
@@ -79,8 +79,8 @@ class Windows:
             If X is invalid, or if a window is longer than the records.
         """
         validate_parameter_constraints(self._constraints, vars(self), type(self).__name__)
-        records = open_signals(X)
-        x = records[:]
+        records = open_signals(X, missing="lead")
+        x = records[:]  # (n_records, n_leads, n_samples)
         width, step = (round(s * self.sampling_rate) for s in (self.duration, self._step))
         if not 0 < width <= x.shape[-1] or step < 1:
             raise InvalidECGError(

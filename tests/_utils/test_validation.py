@@ -5,6 +5,8 @@ from sklearn.base import BaseEstimator
 
 from sklearn_bell._utils.validation import ECGInputMixin, check_ecg, check_groups, check_signals
 from sklearn_bell.exceptions import InvalidECGError
+from sklearn_bell.feature_extraction import detect_qrs
+from sklearn_bell.preprocessing import Windows, check_records
 
 
 class Estimator(ECGInputMixin, BaseEstimator):
@@ -150,10 +152,28 @@ def test_check_signals_returns_three_dimensions_of_float32(X, dtype):
     np.testing.assert_allclose(check_signals(X), X, rtol=1e-6)
 
 
-@pytest.mark.parametrize("X", [np.zeros(3), np.zeros((0, 3)), np.zeros((2, 3), bool), [["a"]]])
-def test_check_signals_rejects_other_arrays(X):
-    with pytest.raises(InvalidECGError, match="Expected numbers of shape"):
-        check_signals(X)
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.zeros(3), "1 dimension"),
+        (np.zeros((0, 3)), "Each record is a sample"),
+        (np.zeros((2, 3, 0)), "each at least 1"),
+        ([["a"]], "string"),
+        ([np.zeros((2, 9)), np.zeros((2, 8))], "the records differ in shape"),
+        (np.zeros((2, 9, 3)), "pass X.transpose"),
+        ({"data": np.zeros((2, 3))}, "Pass its data"),
+    ],
+)
+@pytest.mark.parametrize("function", [check_signals, check_records, detect_qrs, Windows(0.01).cut])
+def test_functions_reject_other_arrays_with_the_remedy(X, message, function):
+    with pytest.raises(InvalidECGError, match=message):
+        function(X)
+
+
+@pytest.mark.parametrize("function", [check_records, detect_qrs, Windows(0.04).cut])
+def test_functions_read_arrays_of_objects(X, function):
+    for result, plain in zip(function(X.astype(object)), function(X), strict=True):
+        np.testing.assert_array_equal(result, plain)
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,8 @@ def test_detect_qrs_accepts_one_lead_in_two_dimensions():
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        (np.zeros(5), r"got float64 of shape \(5,\)"),
-        (np.zeros((0, 5)), r"got float64 of shape \(0, 5\)"),
+        (np.zeros(5), r"got 1 dimension"),
+        (np.zeros((0, 5)), r"0 sample\(s\)"),
         (np.full((1, 1, 5), np.nan), "contains NaN: first in record 0"),
     ],
 )

@@ -45,7 +45,7 @@ def test_lead_importance_finds_the_planted_lead(planted, classifier):
 
 def test_lead_importance_equals_permutation_importance():
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(200, 3, 1)).astype(np.float32)
+    X = rng.normal(size=(200, 3, 1)).astype(np.float32).repeat(3, axis=2)
     y = (X[:, 0, 0] + 0.5 * X[:, 1, 0] > 0).astype(int)
     flat = LogisticRegression().fit(X[:, :, 0], y)
     model = make_pipeline(FunctionTransformer(lambda X: X[:, :, 0]), flat).fit(X, y)

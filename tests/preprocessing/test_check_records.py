@@ -140,6 +140,12 @@ def test_batches_do_not_matter(tmp_path):
     assert table["duplicate_of"].tail(6).tolist() == [*range(6)]
 
 
+@pytest.mark.parametrize("view", [np.s_[:, [1, 0]], np.s_[..., :500], np.s_[..., ::2]], ids=str)
+def test_views_of_arrays_equal_their_copies(view):
+    X = CLEAN[view]
+    pd.testing.assert_frame_equal(check_records(X), check_records(np.ascontiguousarray(X)))
+
+
 def test_leads_have_numbers_without_names():
     damaged, _ = check(scale_lead, names=None)
     assert (damaged["flat"] == "lead6").all()

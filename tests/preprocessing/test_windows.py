@@ -34,6 +34,13 @@ def test_one_lead_stays_2d():
     np.testing.assert_array_equal(record, [0, 0, 1, 1, 2, 2])
 
 
+@pytest.mark.parametrize("container", [list, lambda x: pd.Series(list(x))], ids=["list", "Series"])
+def test_cut_of_a_container_keeps_all_leads(container):
+    windows, _ = Windows(5).cut(container(X))
+    np.testing.assert_array_equal(windows, Windows(5).cut(X)[0])
+    assert windows.shape == (6, 2, 500)
+
+
 def test_pool_is_the_mean_of_each_record():
     values = np.arange(12.0).reshape(6, 2)
     pooled = Windows().pool(values, [0, 0, 0, 1, 2, 2])
