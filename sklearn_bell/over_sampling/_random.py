@@ -27,6 +27,7 @@ class _RandomSampler(ECGInputMixin):
 
     random_state: types.RandomState
     sampling_strategy: Any
+    missing = "lead"
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: ArrayLike) -> Any:
@@ -47,7 +48,7 @@ class _RandomSampler(ECGInputMixin):
         Parameters
         ----------
         X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            Records.
+            Records. A lead may be NaN as a whole.
         y : array-like of shape (n_records,) or (n_records, n_classes)
             Classes, or an indicator of 0 and 1. Unlabelled records (-1) are kept.
 
@@ -77,7 +78,7 @@ class _RandomSampler(ECGInputMixin):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = False
+        tags.input_tags.sparse, tags.input_tags.allow_nan = False, True
         tags.target_tags.multi_output = True
         tags.sampler_tags.sample_indices = True
         return tags

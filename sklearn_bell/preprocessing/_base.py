@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils.validation import check_is_fitted
 
-from sklearn_bell._utils.validation import ECGInputMixin, check_ecg
+from sklearn_bell._utils.validation import ECGInputMixin, FitTransformMixin, check_ecg
 
 if TYPE_CHECKING:
     from sklearn_bell._utils import types
 
 
-class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta):
+class RecordTransformer(ECGInputMixin, FitTransformMixin, BaseEstimator, metaclass=ABCMeta):
     """Template: subclasses define ``_transform`` of a batch, and ``_prepare`` for checks in fit."""
 
     _dtypes: tuple = (np.float32, np.float64)  # kept; others become the first
@@ -80,9 +80,11 @@ class RecordTransformer(ECGInputMixin, TransformerMixin, BaseEstimator, metaclas
 class SignalTransformer(RecordTransformer):
     """Template for transformers of signals to signals.
 
-    Records of several leads remain arrays whatever `set_output` asks for: no table is 3-D.
+    Records of several leads remain arrays whatever `set_output` asks for: no table is 3-D. Leads
+    that are NaN as a whole remain, for estimators with ``missing="zero"``.
     """
 
+    missing = "lead"
     _sklearn_output_config: dict[str, str]
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
@@ -115,6 +117,11 @@ class SignalTransformer(RecordTransformer):
         self._sklearn_output_config = {key: value for key, value in config.items() if value}
         return self
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
     def get_feature_names_out(self, input_features: types.Names | None = None) -> np.ndarray:
         """Return names along the second axis of the output: leads in 3-D, samples in 2-D.
 
@@ -122,7 +129,7 @@ class SignalTransformer(RecordTransformer):
         of selected leads, or numbered ones for new samples.
         """
         check_is_fitted(self, "_shape_out")
-        names = _check_feature_names_in(self, input_features)
+        names = self._check_names_in(input_features, generate_names=True)
         if self._n_dimensions_in == 3:
             return self._lead_names_out(names)
         if self._shape_out[-1] == self.n_samples_in_:

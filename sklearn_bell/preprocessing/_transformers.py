@@ -200,6 +200,13 @@ class RecordScaler(SignalTransformer):
     }
 
     def _transform(self, x):
+        is_missing = np.isnan(x).all(axis=-1)
+        if self.per == "record" and is_missing.any():  # the statistics are those of other leads
+            out = x.copy()
+            for row, is_present in enumerate(~is_missing):
+                if is_present.any():
+                    out[row, is_present] = self._transform(x[row : row + 1, is_present])[0]
+            return out
         # rounding makes the deviation of a flat lead small, not zero: compare it with the values
         highest = x.max(axis=-1, keepdims=True).astype(np.float64)  # (n, n_leads, 1)
         lowest = x.min(axis=-1, keepdims=True).astype(np.float64)
@@ -271,7 +278,8 @@ class Cropper(SignalTransformer):
         samples = (starts[:, None] + np.arange(width))[:, None]  # (n, 1, width)
         if self.n_samples_ <= x.shape[-1]:
             return np.take_along_axis(x, samples, axis=-1)
-        out = np.zeros((*x.shape[:2], self.n_samples_), x.dtype)
+        is_missing = np.isnan(x).all(axis=-1, keepdims=True)
+        out = np.repeat(np.where(is_missing, x[..., :1], 0), self.n_samples_, axis=-1)
         np.put_along_axis(out, samples, x, axis=-1)
         return out
 
@@ -320,8 +328,3 @@ class GapFiller(SignalTransformer):
                 f"longer than max_gap={self.max_gap:g} s. Increase it, or leave such records out."
             )
         return filled if filled is not x else x.copy()
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags

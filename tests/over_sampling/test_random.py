@@ -100,6 +100,15 @@ def test_pipeline_and_classifier_use_it(sampler):
     assert classifier.fit(X, INDICATOR).predict(X).shape == (60, 3)
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+def test_leads_that_are_nan_as_a_whole_are_kept(sampler):
+    broken = X.copy()
+    broken[:, 1] = np.nan
+    np.testing.assert_array_equal(
+        sampler.fit_resample(broken, Y)[0], broken[sampler.sample_indices_]
+    )
+
+
 def test_class_without_records_raises():
     with pytest.raises(InvalidECGError, match="7"):
         RandomOverSampler(sampling_strategy={7: 10}).fit(X, Y)

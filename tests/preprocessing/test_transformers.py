@@ -35,6 +35,34 @@ def wave(frequency, sampling_rate, seconds=10.0):
     return np.sin(2 * np.pi * frequency * time)[None, None]
 
 
+# Missing leads
+
+
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        LeadSelector(["III", "V1"], lead_names=["I", "II", "V1"]),
+        Resampler(100, 250),
+        BandpassFilter(),
+        Cropper(100),
+        Cropper(300),
+        *[RecordScaler(method, per) for method in ("zscore", "max") for per in ("lead", "record")],
+    ],
+    ids=repr,
+)
+def test_lead_that_is_nan_as_a_whole_passes_and_changes_no_other_lead(X, transformer):
+    broken = X.copy()
+    broken[1, 2] = np.nan
+    out, n_out = transformer.fit_transform(broken), transformer.fit_transform(X).shape[1]
+    assert np.isnan(out[1, n_out - 1]).all()
+    alone = transformer.fit_transform(X[:, :2]) if n_out == 3 else transformer.fit_transform(X)
+    np.testing.assert_array_equal(out[1, : n_out - 1], alone[1, : n_out - 1])
+    np.testing.assert_array_equal(out[0], transformer.fit_transform(X)[0])
+    broken[1, 2, :5] = 0
+    with pytest.raises(InvalidECGError, match="NaN: first in record 1, lead 2, sample 5"):
+        transformer.fit(broken)
+
+
 # LeadSelector
 
 

@@ -41,6 +41,13 @@ def test_cut_of_a_container_keeps_all_leads(container):
     assert windows.shape == (6, 2, 500)
 
 
+def test_cut_keeps_leads_that_are_nan_as_a_whole():
+    broken = X.copy()
+    broken[1, 0] = np.nan
+    np.testing.assert_array_equal(np.isnan(Windows(5).cut(broken)[0]).sum(axis=(1, 2)) / 500,
+                                  [0, 0, 1, 1, 0, 0])  # fmt: skip
+
+
 def test_pool_is_the_mean_of_each_record():
     values = np.arange(12.0).reshape(6, 2)
     pooled = Windows().pool(values, [0, 0, 0, 1, 2, 2])
