@@ -15,6 +15,7 @@ from torch import nn
 
 from sklearn_bell._utils import types
 from sklearn_bell._utils.labels import weighted_targets
+from sklearn_bell._utils.leads import STANDARD_LEADS
 from sklearn_bell._utils.validation import check_ecg, check_groups
 from sklearn_bell.classification._fine_tuning import BaseFineTuning
 from sklearn_bell.exceptions import InvalidECGError
@@ -44,8 +45,9 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     pretrainer : estimator, default=None
         A pretrainer such as ``BELLPretrainer()``, which is cloned and fitted on all rows of X,
         labelled or not. A fitted one in a ``FrozenEstimator`` is copied instead, so that searches
-        and folds share one pretraining. None is ``BELLPretrainer(max_epochs=0)``, an untrained
-        encoder; pass it with another `sampling_rate` for records that are not of 100 Hz.
+        and folds share one pretraining. None is ``BELLPretrainer(max_epochs=0)`` with the same
+        `missing`, an untrained encoder; pass it with another `sampling_rate` for records that are
+        not of 100 Hz.
     C : float, default=0.005
         Inverse regularisation strength of the logistic regression that the layer starts from.
     features : "hand-made", transformer or None, default="hand-made"
@@ -187,15 +189,20 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
 
     @property
     def _known_lead_names(self):
-        return getattr(self._bare_pretrainer, "lead_names", None)
+        pretrainer = getattr(self._pretrainer, "estimator", self._pretrainer)  # a frozen one
+        names = getattr(pretrainer, "lead_names", None)
+        is_assumed = names is None and self.features == "hand-made" and self.n_leads_in_ == 12
+        return STANDARD_LEADS if is_assumed else names  # as ECGFeatures do
 
     @property
     def _expected_rate(self):
-        return getattr(self._bare_pretrainer, "_expected_rate", None)
+        pretrainer = getattr(self._pretrainer, "estimator", self._pretrainer)
+        return getattr(pretrainer, "sampling_rate", None)
 
     @property
-    def _bare_pretrainer(self):
-        return getattr(self.pretrainer, "estimator", self.pretrainer)  # of a FrozenEstimator
+    def _pretrainer(self):
+        is_default = self.pretrainer is None
+        return BELLPretrainer(max_epochs=0, missing=self.missing) if is_default else self.pretrainer
 
     @property
     def encoder_(self) -> nn.Sequential:

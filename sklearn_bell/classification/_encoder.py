@@ -11,22 +11,20 @@ from torch import nn
 from sklearn_bell._utils.plausibility import checked_outside
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.normalization import InputNormalization
-from sklearn_bell.pretraining import BasePretrainer, BELLPretrainer
+from sklearn_bell.pretraining import BasePretrainer
 from sklearn_bell.training._random import default_generators_seeded, set_missing_params
 
 
-def fit_pretrainer(pretrainer, X, shape, groups, context, missing="error", **defaults):
+def fit_pretrainer(pretrainer, X, shape, groups, context, **defaults):
     """Return the pretrainer fitted on X, or the frozen one.
 
     Records have n_leads and n_samples `shape`. The callbacks of `context` are passed on to the
-    pretrainer, and its parameters that are None get the values in `defaults`. None is an untrained
-    one, which treats missing leads as `missing` says.
+    pretrainer, and its parameters that are None get the values in `defaults`.
     """
     if isinstance(pretrainer, FrozenEstimator):
         check_is_fitted(pretrainer)
     else:
-        untrained = BELLPretrainer(max_epochs=0, missing=missing)
-        pretrainer = untrained if pretrainer is None else clone(pretrainer)
+        pretrainer = clone(pretrainer)
         set_missing_params(pretrainer, **defaults)
         takes_groups = groups is not None and has_fit_parameter(pretrainer, "groups")
         fit_params = {"groups": groups} if takes_groups else {}
@@ -50,8 +48,8 @@ def fit_pretrainer(pretrainer, X, shape, groups, context, missing="error", **def
 
 def build_encoder(pretrainer, shape):
     """Return a normalisation and an encoder with the same layers, with arbitrary weights."""
-    if isinstance(pretrainer, BasePretrainer | None):
-        pretrainer = BELLPretrainer(max_epochs=0) if pretrainer is None else clone(pretrainer)
+    if isinstance(pretrainer, BasePretrainer):
+        pretrainer = clone(pretrainer)
         pretrainer.n_leads_in_, pretrainer.n_samples_in_ = shape
         normalize = InputNormalization(pretrainer.n_samples_in_, pretrainer.sampling_rate)
         with default_generators_seeded(0):

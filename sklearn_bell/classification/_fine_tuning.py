@@ -52,6 +52,7 @@ class BaseFineTuning(TrainedEstimator):
     """Base class of :class:`ECGClassifier`, whose parameters it uses."""
 
     features_: Any
+    _pretrainer: Any
     _feature_forest: Forest | None
     _joint_forest: Forest | None
 
@@ -234,9 +235,7 @@ class BaseFineTuning(TrainedEstimator):
         weights = class_weights(self.class_weight, codes, classes)
         X, defaults = records.source, {"random_state": seed, "checkpoint": self.checkpoint}
         with fit_context(self, 0, X, "pretrain", context) as task:
-            pretrainer = fit_pretrainer(
-                self.pretrainer, X, self._shape, groups, task, self.missing, **defaults
-            )
+            pretrainer = fit_pretrainer(self._pretrainer, X, self._shape, groups, task, **defaults)
         features = self._make_features(pretrainer, seed) if with_forest else None
         encoder = copy.deepcopy(pretrainer.encoder_).to(resolve_device(self.device))
         module = self._make_module(encoder, len(classes), codes.ndim == 2, derived_seed(seed))
@@ -305,7 +304,7 @@ class BaseFineTuning(TrainedEstimator):
         self.classes_ = np.array(state["classes"], dtype=dtype)
 
         def make_module():
-            encoder = build_encoder(self.pretrainer, self._shape).to(torch.get_default_device())
+            encoder = build_encoder(self._pretrainer, self._shape).to(torch.get_default_device())
             return self._make_module(encoder, len(self.classes_), state["multilabel"], 0)
 
         module = network_with_weights(make_module, state["weights"])

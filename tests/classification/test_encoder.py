@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.frozen import FrozenEstimator
 
-from sklearn_bell import BELLPretrainer
+from sklearn_bell import BELLPretrainer, ECGClassifier
 from sklearn_bell.classification._encoder import build_encoder, fit_pretrainer
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.encoders import ResNet1d
@@ -44,10 +44,20 @@ class TestPretrainedEncoder:
         assert are_equal(encoder.state_dict(), expected.encoder_.state_dict())
 
     def test_default_is_an_untrained_bell(self, X):
-        encoder = fit_pretrainer(None, X, SHAPE, None, None, random_state=0).encoder_
+        default = ECGClassifier()._pretrainer
+        encoder = fit_pretrainer(default, X, SHAPE, None, None, random_state=0).encoder_
         assert isinstance(encoder[1].branches[0], ResNet1d)
         expected = BELLPretrainer(max_epochs=0, random_state=0).fit(X).encoder_
         assert are_equal(encoder.state_dict(), expected.state_dict())
+
+    def test_default_pretrainer_replaces_missing_leads_like_the_classifier(self, X, y):
+        broken, zero = X.copy(), X.copy()
+        broken[3, 1], zero[3, 1] = np.nan, 0
+        classifier = ECGClassifier(missing="zero", max_epochs=0, n_trees=2, random_state=0)
+        expected = ECGClassifier(max_epochs=0, n_trees=2, random_state=0).fit(zero, y)
+        np.testing.assert_array_equal(
+            classifier.fit(broken, y).predict_proba(broken), expected.predict_proba(zero)
+        )
 
     @pytest.mark.parametrize("method", [BELLPretrainer, CLOCSPretrainer])
     def test_groups_reach_a_pretrainer_that_takes_them(self, X, monkeypatch, method):
@@ -78,7 +88,11 @@ class TestPretrainedEncoder:
 
 @pytest.mark.parametrize("kind", ["frozen", "unfitted", "default"])
 def test_built_encoder_has_the_layers_of_the_pretrained_one(X, pretrained, kind):
-    pretrainer = {"frozen": FrozenEstimator(pretrained), "unfitted": tiny_pretrainer()}.get(kind)
+    pretrainer = {
+        "frozen": FrozenEstimator(pretrained),
+        "unfitted": tiny_pretrainer(),
+        "default": ECGClassifier()._pretrainer,
+    }[kind]
     built = build_encoder(pretrainer, SHAPE).state_dict()
     expected = fit_pretrainer(pretrainer, X, SHAPE, None, None).encoder_.state_dict()
     assert {name: value.shape for name, value in built.items()} == {
