@@ -44,6 +44,15 @@ def _qrs_activity(x):
 
 
 def heart_rates(x, sampling_rate):
-    """Return the median heart rate of each record per minute, NaN with fewer than two beats."""
-    beats = find_beats(clean(x, sampling_rate))
-    return np.array([60 * RATE / np.median(np.diff(b)) if len(b) > 1 else np.nan for b in beats])
+    """Return the median heart rate of each record per minute; infinity without beats.
+
+    Of one beat it is the highest possible rate.
+    """
+    x = clean(x, sampling_rate)
+    rates = np.full(len(x), np.inf)
+    for row, beats in enumerate(find_beats(x)):
+        if len(beats):
+            rates[row] = (
+                60 * RATE / np.median(np.diff(beats) if len(beats) > 1 else x.shape[-1] / 2)
+            )
+    return rates

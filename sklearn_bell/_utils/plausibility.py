@@ -10,7 +10,7 @@ from contextvars import ContextVar
 import numpy as np
 
 from sklearn_bell._utils.beats import heart_rates
-from sklearn_bell._utils.leads import STANDARD_LEADS, standard_name
+from sklearn_bell._utils.leads import STANDARD_LEADS, mix_leads, standard_name
 from sklearn_bell._utils.warn import warn_caller
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 
@@ -18,11 +18,11 @@ _MOST_LEADS = 64
 _MOST_RECORDS, _MOST_SAMPLES = 256, 2000  # of each record, that are looked at
 _N_SLICES, _ROWS_OF_SLICE = 4, 16  # chunks of other sources than arrays, and rows of each
 _LEAST, _MOST = 0.005, 20.0  # mV, of the median standard deviation of leads
-_UNLIKE_EINTHOVEN = 0.2  # of the size of the leads
+_FEW_RECORDS = 0.02  # at the limits of an ADC: 1 % of CinC 2011
+_UNLIKE_EINTHOVEN, _UNLIKE_SCALED = 0.2, 0.3  # of the size of I and II, or of the lead
 HEART_RATES = 30, 220  # per minute, of a patient
-_COHORT, _RATES = 8, (40, 160)  # records or more, and their median
-_SHARE_OF_RECORDS = 0.05  # in microvolts
-_LEAST_DURATION, _MOST_RATES = 4.0, 64  # s of a record, and records, for heart rates
+_COHORT, _COHORT_RATES = 8, (40, 140)  # so many records or more, and the rates of most
+_LEAST_DURATION, _MOST_RATES = 2.0, 64  # s of a record, and records, for heart rates
 
 _is_inside: ContextVar[bool] = ContextVar("is_inside", default=False)
 
@@ -62,7 +62,7 @@ def check_values(records, lead_names=None, sampling_rate=None):
     x -= x.mean(axis=-1, keepdims=True)
     deviations = x.std(axis=-1)  # (n, n_leads)
     _check_unit(deviations)
-    _check_limb_leads(x, deviations, lead_names)
+    _check_limb_leads(x, lead_names)
     x = x[(deviations > 1e-9).any(axis=1)]
     is_long = sampling_rate is not None and x.shape[-1] >= _LEAST_DURATION * sampling_rate
     if is_long and len(x):
@@ -92,29 +92,59 @@ def guess_unit(deviation):
     return "mV" if _LEAST <= deviation <= _MOST else "uV" if deviation > _MOST else "V"
 
 
-def is_contradictory(x, names):
+def is_contradictory(x, names, scaled=False):
     """Return True for records (n, n_leads, n_samples) whose limb leads contradict each other.
 
-    `x` has mean zero, and `names` have all limb leads. A flat limb lead is no contradiction.
+    `x` has mean zero. Without I, II and another limb lead, or with a flat one, there is no
+    contradiction. With `scaled`, each lead may have a positive factor.
     """
-    i, ii, iii, avr, avl, avf = (x[:, names.index(lead)] for lead in STANDARD_LEADS[:6])
-    has_all = np.all([lead.any(axis=-1) for lead in (i, ii, iii, avr, avl, avf)], axis=0)
-    errors = [ii - i - iii, avr + (i + ii) / 2, avl - i + ii / 2, avf - ii + i / 2]
-    worst = np.max([np.abs(error).mean(axis=1) for error in errors], axis=0)
-    return has_all & (worst > _UNLIKE_EINTHOVEN * np.abs(np.stack([i, ii, iii])).mean(axis=(0, 2)))
+    leads = [lead for lead in STANDARD_LEADS[2:6] if lead in names]
+    if not leads or not {"I", "II"} <= set(names):
+        return np.zeros(len(x), bool)
+    basis = x[:, [names.index("I"), names.index("II")]]
+    derived = x[:, [names.index(lead) for lead in leads]]
+    mixture = mix_leads(leads, ("I", "II"))
+    errors = np.abs(derived - mixture(basis)).mean(axis=-1).max(axis=1)
+    size = np.abs(mix_leads(STANDARD_LEADS[:3], ("I", "II"))(basis)).mean(axis=(1, 2))
+    is_wrong = basis.any(axis=-1).all(axis=1) & derived.any(axis=-1).all(axis=1)
+    is_wrong &= errors > _UNLIKE_EINTHOVEN * size
+    if scaled:
+        errors = _errors_of_scaled_leads(basis[is_wrong], derived[is_wrong], mixture)
+        is_wrong[is_wrong] = errors > _UNLIKE_SCALED
+    return is_wrong
+
+
+def _errors_of_scaled_leads(basis, derived, mixture):
+    """Return the relative error of the worst derived lead (n,), after a positive factor of each.
+
+    Of the ratios of II and I that least squares find for each derived lead, the best is taken.
+    """
+    transposed = basis.swapaxes(1, 2)
+    factors = derived @ transposed @ np.linalg.pinv(basis @ transposed) / np.array(mixture.weights)
+    errors = []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.nan_to_num(factors[..., 1] / factors[..., 0]).clip(1e-3, 1e3)  # (n, n_derived)
+    for ratio in ratios.T:
+        scaled = mixture(np.stack([basis[:, 0], basis[:, 1] * ratio[:, None]], axis=1))
+        size = np.sqrt((scaled**2).sum(axis=-1) * (derived**2).sum(axis=-1))
+        cosine = (scaled * derived).sum(axis=-1) / np.where(size > 0, size, 1)
+        errors.append(np.sqrt(1 - cosine.clip(0, 1) ** 2).max(axis=1))
+    return np.min(errors, axis=0)
 
 
 def _check_unit(deviations):
-    by_record = [np.median(row[row > 1e-9]) for row in deviations if (row > 1e-9).any()]
-    if not by_record:
+    """Warn unless the standard deviations (n, n_leads) are those of millivolts."""
+    deviations = np.where(deviations > 1e-9, deviations, np.nan)
+    if np.isnan(deviations).all():
         return
-    typical = np.median(deviations[deviations > 1e-9])
+    typical = np.nanmedian(deviations)
     if guess_unit(typical) == "mV":
-        n_micro = np.sum([guess_unit(deviation) == "uV" for deviation in by_record])
-        if n_micro > max(1, _SHARE_OF_RECORDS * len(by_record)):
+        is_large = np.nan_to_num(deviations) > _MOST
+        of_records, of_leads = (is_large.mean(axis=axis) > 0.5 for axis in (1, 0))
+        if of_records.sum() > max(1, _FEW_RECORDS * len(of_records)) or of_leads.any():
             warn_caller(
-                f"Expected millivolts, but about {n_micro / len(by_record):.0%} of the records "
-                "are probably in microvolts, or values of an ADC. See the column unit of "
+                "Expected millivolts, but some records or leads of X are probably in microvolts, "
+                "or values of an ADC. See the column unit of "
                 "sklearn_bell.preprocessing.check_records.",
                 RecordWarning,
             )
@@ -130,15 +160,9 @@ def _check_unit(deviations):
     )
 
 
-def _check_limb_leads(x, deviations, lead_names):
+def _check_limb_leads(x, lead_names):
     names = [standard_name(name) for name in lead_names] if lead_names is not None else []
-    if len(names) != x.shape[1] or not set(STANDARD_LEADS) <= set(names):
-        return
-    quartiles = np.subtract(*np.quantile(x, [0.75, 0.25], axis=-1))
-    for sizes in (deviations, quartiles, np.ptp(x, axis=-1)):
-        if np.ptp(sizes, axis=1).max() < 0.01 * sizes.max():  # scaled lead by lead
-            return
-    if is_contradictory(x, names).mean() > 0.5:
+    if len(names) == x.shape[1] and is_contradictory(x, names, scaled=True).mean() > 0.5:
         warn_caller(
             f"In most records the limb leads contradict each other (II is not I + III, or an "
             f"augmented lead is not their mean). Is {', '.join(names)} the order of the leads of "
@@ -148,15 +172,14 @@ def _check_limb_leads(x, deviations, lead_names):
 
 
 def _check_heart_rates(x, sampling_rate):
-    rates, (low, high) = heart_rates(x, sampling_rate), HEART_RATES
-    observed = rates[np.isfinite(rates)]
-    median = np.median(observed) if len(observed) else np.nan
-    is_unusual = len(observed) >= _COHORT and not _RATES[0] <= median <= _RATES[1]
-    if is_unusual or ((rates >= low) & (rates <= high)).mean() < 0.5:
-        typical = f"about {round(median, -1):.0f} beats per minute" if len(observed) else ""
+    rates = heart_rates(x, sampling_rate)
+    low, high = HEART_RATES if len(rates) < _COHORT else _COHORT_RATES
+    if ((rates >= low) & (rates <= high)).mean() < 0.5:
+        median = np.median(rates)
+        found = f"about {round(median, -1):.0f}" if np.isfinite(median) else "no"
         warn_caller(
-            f"Most records have {typical or 'no regular beats'} at a sampling rate of "
-            f"{sampling_rate:g} Hz. Is it that of X? Set sampling_rate, or convert X with "
-            "Resampler.",
+            f"Most records have {found} beats per minute at a sampling rate of "
+            f"{sampling_rate:g} Hz. Is it that of X? Set sampling_rate (of the pretrainer, if "
+            "there is one), or convert X with Resampler.",
             RecordWarning,
         )

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import validate_data
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import _check_feature_names_in, validate_data
 
-from sklearn_bell._utils.plausibility import check_axes, check_values
+from sklearn_bell._utils.plausibility import check_axes, check_values, checked_outside
 from sklearn_bell.exceptions import InvalidECGError
 
 _MAX_VALUE = 1e12  # squares of larger values overflow float32; ADCs have 32 bits
@@ -29,21 +29,49 @@ class ECGInputMixin:
     @property
     def _known_lead_names(self):
         """Names of the leads of X, if they are known."""
-        return None
+        return getattr(self, "lead_names", None)
 
     @property
     def _expected_rate(self):
         """Sampling rate in Hz at which implausible heart rates warn, if any."""
-        return None
+        return getattr(self, "sampling_rate", None)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.input_tags.three_d_array = True
         return tags
 
+    def _check_names_in(self, input_features, generate_names=False):
+        """Return names along the second axis of X; that of a column of records stands for them."""
+        column = getattr(self, "_column_in", None)
+        if column is not None and np.array_equal(np.ravel(input_features), [column]):
+            input_features = None
+        return _check_feature_names_in(self, input_features, generate_names=generate_names)
+
     def _restore_ndim(self, X):
         """Drop the second axis if X in ``fit`` had none."""
         return X[:, 0] if self._n_dimensions_in == 2 else X
+
+
+class FitTransformMixin(TransformerMixin):
+    """Mixin for transformers that check the records once in ``fit_transform``."""
+
+    def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None, **fit_params: Any) -> Any:
+        """Fit to X and transform it.
+
+        Parameters
+        ----------
+        X, y, **fit_params
+            As in `fit`.
+
+        Returns
+        -------
+        X_new : array-like
+            As of `transform`.
+        """
+        self.fit(X, y, **fit_params)
+        with checked_outside():
+            return self.transform(X)
 
 
 class AxisNames(NamedTuple):
@@ -220,7 +248,7 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, names=
             f"{type(estimator).__name__} expected an array of records, but got a "
             f"{type(X).__name__}. Pass its data, such as X.data of a Bunch."
         )
-    X = _stack(X)
+    column, X = next(iter(getattr(X, "columns", [getattr(X, "name", None)])), None), _stack(X)
     if np.ma.is_masked(X):  # NumPy would return the values behind the mask
         X = np.ma.filled(X.astype(float), np.nan)
     by_slices = _is_read_by_slices(X)
@@ -257,7 +285,7 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, names=
     if reset:
         for attribute, size in zip(names.fitted, records.shape[1:], strict=True):
             setattr(estimator, attribute, size)
-        estimator._n_dimensions_in = records.ndim
+        estimator._n_dimensions_in, estimator._column_in = records.ndim, column
     elif records.shape[2] != (n_columns := getattr(estimator, names.fitted[1])):
         raise InvalidECGError(
             f"X has {names.axes[0]}s of {records.shape[2]} {names.axes[2]}s, but {estimator_name} "

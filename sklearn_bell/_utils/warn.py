@@ -3,7 +3,18 @@
 import sys
 import warnings
 
-_LIBRARIES = ("sklearn_bell.", "sklearn.", "skorch.", "imblearn.", "joblib.", "contextlib.")
+_LIBRARIES = (
+    "sklearn_bell.",
+    "sklearn.",
+    "skorch.",
+    "imblearn.",
+    "joblib.",
+    "loky.",
+    "multiprocessing.",
+    "concurrent.",
+    "threading.",
+    "contextlib.",
+)
 
 
 def warn_caller(message: str, category: type[Warning]) -> None:

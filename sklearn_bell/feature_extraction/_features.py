@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell._utils.beats import clean
 from sklearn_bell._utils.leads import STANDARD_LEADS, check_lead_names
@@ -166,10 +166,6 @@ class ECGFeatures(RecordTransformer):
         is_standard = self.lead_names is None and self.n_leads_in_ == len(STANDARD_LEADS)
         return STANDARD_LEADS if is_standard else self.lead_names
 
-    @property
-    def _expected_rate(self):
-        return self.sampling_rate
-
     def _prepare(self):
         self.lead_names_ = check_lead_names(self._known_lead_names, self.n_leads_in_)
 
@@ -185,7 +181,7 @@ class ECGFeatures(RecordTransformer):
         The `input_features` are only compared with the names seen in `fit`.
         """
         check_is_fitted(self, "_shape_out")
-        _check_feature_names_in(self, input_features, generate_names=False)
+        self._check_names_in(input_features)
         flat = np.zeros((1, self.n_leads_in_, self.n_samples_in_), np.float32)
         of_records, of_leads = measure(flat, self.lead_names_)
         leads = [f"{lead}_{name}" for lead in self.lead_names_ for name in of_leads]

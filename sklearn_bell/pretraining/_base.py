@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.base import TransformerMixin, _fit_context
+from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_bell._utils.leads import check_lead_names
-from sklearn_bell._utils.validation import check_ecg, check_groups
+from sklearn_bell._utils.validation import FitTransformMixin, check_ecg, check_groups
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.augmentation import RandomCrop, TwoViews
 from sklearn_bell.nn.batch_norm import calibrate_batch_norm, fuse_conv_bn
@@ -49,7 +49,7 @@ _ENCODER_PREFIXES = "normalize.", "objective.encoder."  # of weights that transf
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class BasePretrainer(TransformerMixin, TrainedEstimator, metaclass=ABCMeta):
+class BasePretrainer(FitTransformMixin, TrainedEstimator, metaclass=ABCMeta):
     """Base class of pretraining methods.
 
     Subclasses are dataclasses, declare further parameters as fields, and define
@@ -107,10 +107,6 @@ missing, device, precision, verbose, checkpoint, random_state
     _is_joint = False
     _default_augmentation: ClassVar[type[nn.Module]] = RandomCrop
     __metadata_request__transform = {"out": metadata_routing.UNUSED}  # not of the records
-
-    @property
-    def _known_lead_names(self):
-        return self.lead_names
 
     @property
     def encoder_(self) -> nn.Sequential:
@@ -220,7 +216,7 @@ missing, device, precision, verbose, checkpoint, random_state
             The name of the class replaces the lead if one encoder sees all leads.
         """
         check_is_fitted(self, "encoder_")
-        _check_feature_names_in(self, input_features, generate_names=False)
+        self._check_names_in(input_features)
         parts = self._part_names()
         numbers = range(self._n_features_out // len(parts))
         return np.array([f"{part}_{i}" for part in parts for i in numbers], dtype=object)

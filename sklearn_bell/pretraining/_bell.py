@@ -366,10 +366,6 @@ class BELLPretrainer(BasePretrainer):
                 total = total + len(x) * errors.double()
         return (total / len(records)).cpu().numpy()
 
-    @property
-    def _expected_rate(self):
-        return None if self.weights is None else self.sampling_rate
-
     def _initialize(self, records, seed):
         super()._initialize(records, seed)
         self._heads_are_new = self.weights is not None

@@ -12,14 +12,15 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import TransformerMixin, _fit_context
+from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
 from sklearn_bell._utils import types
+from sklearn_bell._utils.validation import FitTransformMixin
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.nn.losses import reconstruction_loss
 from sklearn_bell.nn.trainable import TrainableModule
@@ -76,7 +77,7 @@ class VQVAEModule(TrainableModule):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class BaseVQVAE(TransformerMixin, TrainedEstimator):
+class BaseVQVAE(FitTransformMixin, TrainedEstimator):
     """Base class of the VQ-VAEs.
 
     Subclasses define ``_check_X(estimator, X, reset, ...)``, which returns records; the ``_shape``
@@ -192,7 +193,7 @@ class BaseVQVAE(TransformerMixin, TrainedEstimator):
         feature_names_out : ndarray of shape (n_latents * n_codebooks,)
         """
         check_is_fitted(self)
-        _check_feature_names_in(self, input_features, generate_names=False)
+        self._check_names_in(input_features)
         n_codebooks = len(self.vqvae_.quantizer.codebooks)
         names = [f"code_{i // n_codebooks}_{i % n_codebooks}" for i in range(self._n_features_out)]
         return np.array(names, dtype=object)

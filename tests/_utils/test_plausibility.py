@@ -2,12 +2,15 @@
 
 import time
 import warnings
+from itertools import combinations
 
 import numpy as np
 import pytest
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_bell import (
     BELLPretrainer,
@@ -108,14 +111,76 @@ def test_reversed_electrodes_of_most_records_warn():
     assert "electrodes" in message
     few = np.concatenate([reversed_arms[:4], X[:12]])
     assert warned(lambda X: ECGFeatures().fit(X), few) == []
+    (message,) = warned(lambda X: ECGFeatures().fit(X), RecordScaler().fit_transform(reversed_arms))
+    assert "electrodes" in message
 
 
-@pytest.mark.parametrize("name", ["ECGFeatures", "ECGFeatures.transform", "pretrained"])
-def test_another_sampling_rate_warns_once(name):
+@pytest.mark.parametrize("act", LEARNERS.values(), ids=LEARNERS)
+def test_another_sampling_rate_warns_once(act):
     fast = make_ecg(16, duration=2, sampling_rate=500, random_state=0).data  # 1,000 samples
-    (message,) = warned(LEARNERS[name], fast)
+    (message,) = warned(act, fast)
     assert "Resampler" in message
     assert "100 Hz" in message
+
+
+@pytest.mark.parametrize(
+    ("actual", "declared"), [(100, 200), (100, 250), (100, 360), (100, 500), (500, 200), (500, 100)]
+)
+def test_sampling_rate_that_makes_most_heart_rates_implausible_warns(actual, declared):
+    records = make_ecg(64, sampling_rate=actual, random_state=0).data
+    (message,) = warned(lambda X: ECGFeatures(declared).fit(X), records)
+    assert "no beats" in message
+
+
+@pytest.mark.parametrize("duration", [1, 2, 3])
+def test_short_records_of_the_right_rate_do_not_warn(duration):
+    records = make_ecg(64, duration=duration, random_state=0).data
+    assert warned(lambda X: ECGFeatures().fit(X), records) == []
+
+
+def test_unusual_heart_rates_of_few_patients_do_not_warn():
+    slow = Resampler(100, 55).fit_transform(make_ecg(7, duration=20, random_state=0).data)
+    assert warned(lambda X: ECGFeatures().fit(Resampler(55, 100).fit_transform(X)), slow) == []
+    assert warned(lambda X: ECGFeatures(27).fit(X), slow) == []  # half of the rates
+
+
+def test_some_records_or_leads_in_microvolts_warn():
+    few, lead = X.copy(), X.copy()
+    few[:3] *= 1000
+    lead[:, 6] *= 1000
+    for mixed in few, lead:
+        (message,) = warned(lambda X: ECGFeatures().fit(X), mixed)
+        assert "some records or leads" in message
+
+
+@pytest.mark.parametrize("n_leads", [3, 6])
+def test_order_of_limb_leads_alone_is_checked(n_leads):
+    limb = X[:, :n_leads]
+    features = ECGFeatures(lead_names=NAMES[:n_leads])
+    assert warned(features.fit, limb) == []
+    (message,) = warned(features.fit, limb[:, [1, 0, *range(2, n_leads)]])
+    assert "order of the leads" in message
+
+
+def test_classifier_checks_the_order_that_its_features_assume():
+    classifier = ECGClassifier(n_trees=2, **SMALL)
+    (message,) = warned(lambda X: classifier.fit(X, Y), X[:, ::-1])
+    assert "order of the leads" in message
+    plain = ECGClassifier(features=None, n_trees=2, **SMALL)
+    assert warned(lambda X: plain.fit(X, Y), X[:, ::-1]) == []
+
+
+@pytest.mark.parametrize("name", ["ECGFeatures", "BELLPretrainer"])
+def test_fit_transform_warns_once(name):
+    transformer = {"ECGFeatures": ECGFeatures(), "BELLPretrainer": BELLPretrainer(**SMALL)}[name]
+    assert len(warned(transformer.fit_transform, X * 1000)) == 1
+
+
+def test_folds_of_cross_validation_repeat_the_same_text():
+    model = make_pipeline(ECGFeatures(), DecisionTreeClassifier())
+    messages = warned(lambda X: cross_val_score(model, X, Y, cv=3), X * 1000)
+    assert len(messages) == 6  # fit and predict
+    assert len(set(messages)) == 1
 
 
 def test_pretrained_classifier_warns_of_another_rate():
@@ -136,13 +201,33 @@ def test_pipeline_warns_once_in_each_call():
     pipeline = make_pipeline(
         Resampler(100, 50), BELLPretrainer(sampling_rate=50, **SMALL), LogisticRegression()
     )
-    assert len(warned(lambda X: pipeline.fit(X, Y), X * 1000)) == 2  # fit and transform of BELL
+    assert len(warned(lambda X: pipeline.fit(X, Y), X * 1000)) == 1
     assert len(warned(pipeline.predict, X * 1000)) == 1
 
 
-def test_scaled_leads_do_not_contradict_each_other():
-    scaled = RecordScaler().fit_transform(X)
-    assert warned(lambda X: BELLPretrainer(lead_names=NAMES, **SMALL).fit(X), scaled) == []
+SCALERS = {
+    **{
+        f"{method} per {per}": RecordScaler(method=method, per=per).fit_transform
+        for method in ("zscore", "robust", "max")
+        for per in ("lead", "record")
+    },
+    "range": lambda X: (X - X.min(-1, keepdims=True)) / np.ptp(X, axis=-1, keepdims=True),
+    "channel": lambda X: (X - X.mean((0, 2), keepdims=True)) / X.std((0, 2), keepdims=True),
+}
+
+
+@pytest.mark.parametrize("scale", SCALERS.values(), ids=SCALERS)
+def test_scaled_leads_do_not_contradict_each_other(scale):
+    assert warned(lambda X: BELLPretrainer(lead_names=NAMES, **SMALL).fit(X), scale(X)) == []
+
+
+@pytest.mark.parametrize("scale", SCALERS.values(), ids=SCALERS)
+@pytest.mark.parametrize("pair", list(combinations(range(6), 2)), ids=str)
+def test_exchanged_limb_leads_contradict_each_other(scale, pair):
+    order = np.arange(12)
+    order[list(pair)] = order[list(pair[::-1])]
+    (message,) = warned(lambda X: ECGFeatures().fit(X), scale(X)[:, order])
+    assert "order of the leads" in message
 
 
 def test_flat_or_missing_leads_do_not_warn():

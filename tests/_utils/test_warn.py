@@ -28,6 +28,13 @@ def warn_through(*modules):
         ["sklearn_bell.training._loop"],
         ["sklearn_bell.pretraining._base", "contextlib", "sklearn.base", "skorch.net"],
         ["imblearn.base", "joblib.parallel"],
+        [
+            "sklearn.utils.parallel",
+            "joblib.externals.loky",
+            "concurrent.futures.thread",
+            "threading",
+        ],
+        ["sklearn_bell", "multiprocessing.process"],
     ],
     ids=len,
 )

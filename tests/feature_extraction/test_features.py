@@ -1,12 +1,18 @@
 """Features, compared with slow versions and with records of known waves."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import signal
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.pipeline import make_pipeline
 
+from sklearn_bell import BELLPretrainer
 from sklearn_bell.datasets import make_ecg
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.feature_extraction import ECGFeatures, detect_qrs
+from sklearn_bell.preprocessing import Resampler
 from tests.feature_extraction._records import IRREGULAR, REGULAR, ecg, waves
 
 
@@ -96,6 +102,23 @@ def test_feature_names_have_lead_quantity_and_unit():
     assert len(set(names)) == len(names) == 25 + 12 * 28
     named = ECGFeatures(lead_names=["X", "Y"]).fit(X[:, :2]).get_feature_names_out()
     assert named[-1] == "Y_t_polarity"
+
+
+@pytest.mark.parametrize("column", ["ecg", ["ecg"]], ids=["Series", "frame"])
+@pytest.mark.parametrize(
+    "steps",
+    [(ECGFeatures(),), (Resampler(100, 50), ECGFeatures(50)), (BELLPretrainer(max_epochs=0),)],
+)
+def test_column_of_records_in_a_column_transformer_becomes_named_columns(column, steps):
+    X = make_ecg(4, leads=["II", "V1"], random_state=0).data
+    table = pd.DataFrame({"age": [1, 2, 3, 4], "ecg": list(X)})
+    columns = make_column_transformer((make_pipeline(*steps), column), remainder="passthrough")
+    result = columns.set_output(transform="pandas").fit_transform(table)
+    expected = clone(make_pipeline(*steps)).fit(X)
+    names = [name.split("__")[1] for name in result.columns]
+    assert names == [*expected.get_feature_names_out(), "age"]
+    with pytest.raises(ValueError, match="input_features"):
+        expected.get_feature_names_out(["another"])
 
 
 def test_wrong_number_of_lead_names_raises():
