@@ -29,7 +29,7 @@ LAYERS = [
 RANKS = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ROOT_RANK = RANKS["classification"]  # of names that the root exports
 
-MAX_LINES_PER_FILE, MAX_LINES, MAX_ROOT_ENTRIES = 450, 15_500, 18
+MAX_LINES_PER_FILE, MAX_LINES, MAX_ROOT_ENTRIES = 450, 15_600, 18
 OPTIONAL = ["captum", "dask", "h5py", "matplotlib", "pooch", "shap", "skops", "torchvision"]
 
 

@@ -9,7 +9,6 @@ from scipy import sparse
 from sklearn.model_selection import GroupShuffleSplit
 from sklearn.utils import check_array, column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length
 
 from sklearn_bell.exceptions import InvalidECGError
 
@@ -62,8 +61,12 @@ def read_labels(y, n_records, classes=None, fewest=2):
         raise InvalidECGError("This estimator requires y to be passed, but the target y is None.")
     values = _as_array(y)
     is_missing = pd.isna(values)
+    if values.shape[:1] != (n_records,):
+        raise InvalidECGError(
+            f"y has shape {values.shape}, but there are {n_records} records. Pass the label of "
+            "each record, -1, None or NaN for unlabelled ones."
+        )
     try:
-        check_consistent_length(np.empty(n_records), values)
         if values.ndim == 2 and values.shape[1] > 1:
             return _read_indicator(np.where(is_missing, _UNLABELLED, values), classes)
         present = np.flatnonzero(~column_or_1d(is_missing))
@@ -75,9 +78,23 @@ def read_labels(y, n_records, classes=None, fewest=2):
     except InvalidECGError:
         raise
     except ValueError as error:
-        raise InvalidECGError(f"{error} Mark unlabelled records by -1, None or NaN.") from error
+        raise InvalidECGError(str(error)) from error
     labels = _read_classes(values, classes, fewest)
     return labels._replace(rows=present[labels.rows])
+
+
+def read_indicator(y, n_records):
+    """Return y as a dense array, its labels, and ``(n_records, n_classes)`` of bool.
+
+    In the last, rows of unlabelled records are False.
+    """
+    y = y.toarray() if sparse.issparse(y) else y
+    labels = read_labels(np.ravel(y) if getattr(y, "shape", ())[1:] == (1,) else y, n_records)
+    y = np.asarray(y)
+    indicator = np.zeros((n_records, len(labels.classes)), bool)
+    one_hot = np.eye(len(labels.classes), dtype=bool)
+    indicator[labels.rows] = labels.codes if labels.codes.ndim == 2 else one_hot[labels.codes]
+    return y.ravel() if y.shape[1:] == (1,) else y, labels, indicator
 
 
 def _as_array(y):
@@ -189,9 +206,15 @@ def class_weights(class_weight, codes, classes):
         counts = np.bincount(codes, minlength=len(classes))
         return len(codes) / (len(classes) * np.maximum(counts, 1))
     try:
-        return compute_class_weight(class_weight, classes=classes, y=classes)
+        weights = compute_class_weight(class_weight, classes=classes, y=classes)
     except (ValueError, TypeError) as error:
         raise InvalidECGError(f"class_weight does not fit the classes: {error}") from error
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise InvalidECGError(
+            "Expected class_weight to be finite, not negative, and not zero for all classes, got "
+            f"{class_weight}."
+        )
+    return weights
 
 
 def weighted_targets(codes, weights, sample_weight=None):

@@ -21,7 +21,7 @@ _LEAST, _MOST = 0.005, 20.0  # mV, of the median standard deviation of leads
 _FEW_RECORDS = 0.02  # at the limits of an ADC: 1 % of CinC 2011
 _UNLIKE_EINTHOVEN, _UNLIKE_SCALED = 0.2, 0.3  # of the size of I and II, or of the lead
 HEART_RATES = 30, 220  # per minute, of a patient
-_COHORT, _COHORT_RATES = 8, (40, 140)  # so many records or more, and the rates of most
+_COHORT, _COHORT_RATES = 8, (45, 140)  # so many records or more, and the rates of most
 _LEAST_DURATION, _MOST_RATES = 2.0, 64  # s of a record, and records, for heart rates
 
 _is_inside: ContextVar[bool] = ContextVar("is_inside", default=False)

@@ -248,7 +248,10 @@ def check_ecg(estimator, X, *, reset, dtype=(np.float32,), min_records=1, names=
             f"{type(estimator).__name__} expected an array of records, but got a "
             f"{type(X).__name__}. Pass its data, such as X.data of a Bunch."
         )
-    column, X = next(iter(getattr(X, "columns", [getattr(X, "name", None)])), None), _stack(X)
+    column, X = (
+        next(iter(getattr(X, "columns", [getattr(X, "name", None)])), None),
+        stack_records(X),
+    )
     if np.ma.is_masked(X):  # NumPy would return the values behind the mask
         X = np.ma.filled(X.astype(float), np.nan)
     by_slices = _is_read_by_slices(X)
@@ -309,7 +312,7 @@ def _is_read_by_slices(X):
     return has_dtype and has_slices and not sparse.issparse(X)
 
 
-def _stack(X):
+def stack_records(X):
     """Return one array of records in a list, an object array, a Series or a column of a table."""
     if getattr(X, "ndim", None) == 2 and hasattr(X, "iloc") and X.shape[1] == 1:
         X = X.iloc[:, 0] if X.dtypes.iloc[0].kind == "O" else X

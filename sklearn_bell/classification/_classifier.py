@@ -283,7 +283,13 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
-    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Train for one more epoch on these records; the first call pretrains.
 
         A forest cannot learn in parts. That on latents, which change, is given up; that on features
@@ -295,6 +301,8 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
             As in `fit`, with the leads and length of the first call.
         classes : array-like of shape (n_classes,), default=None
             All classes that will occur; required at the first call, except for an indicator.
+        sample_weight : array-like of shape (n_records,), default=None
+            As in `fit`; their proportions within this call count.
 
         Returns
         -------
@@ -309,6 +317,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
         records = check_ecg(self, X, reset=is_first, min_records=2)
         known = np.unique(classes) if classes is not None else None
         labels = self._read_labels(y, len(records), is_first, known)
+        labels = labels.weighed(sample_weight, len(records))
         if is_first and known is None and labels.codes.ndim == 1:
             raise InvalidECGError(
                 "Expected classes in the first call of partial_fit, got None. Pass all classes "
@@ -324,7 +333,7 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
             if is_first:
                 seed = resolve_seed(self.random_state)
                 self._initialize(records, data, labels, None, seed, context, with_forest=False)
-            targets = weighted_targets(labels.codes, self._weights)
+            targets = weighted_targets(labels.codes, self._weights, labels.sample_weight)
             with self._training(is_first):
                 self._fine_tune(records.source, data, targets, self._net.epoch_ + 1, context)
         return self

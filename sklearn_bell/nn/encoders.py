@@ -229,9 +229,11 @@ def latent_shape(
             "augmentation=Compose() of sklearn_bell.nn.augmentation, which leaves them whole; "
             f"otherwise give longer records. {error}"
         ) from error
-    if latent.ndim < 2 or len(latent) != 2 or not latent.is_floating_point():
+    is_tensor = isinstance(latent, Tensor)
+    if not is_tensor or latent.ndim < 2 or len(latent) != 2 or not latent.is_floating_point():
+        given = f"{latent.dtype} of shape {tuple(latent.shape)}" if is_tensor else type(latent)
         raise InvalidECGError(
             "Expected encoder to map (batch, in_channels, n_samples) to (batch, n_features), got "
-            f"{latent.dtype} of shape {tuple(latent.shape)} for 2 records."
+            f"{given} for 2 records."
         )
     return latent.shape[1:]

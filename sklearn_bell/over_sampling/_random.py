@@ -11,13 +11,12 @@ from imblearn.under_sampling.base import BaseUnderSampler
 from imblearn.utils import check_sampling_strategy
 from imblearn.utils._validation import ArraysTransformer
 from numpy.typing import ArrayLike
-from scipy import sparse
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 
 from sklearn_bell._utils import types
-from sklearn_bell._utils.labels import read_labels
-from sklearn_bell._utils.validation import ECGInputMixin, check_ecg
+from sklearn_bell._utils.labels import read_indicator
+from sklearn_bell._utils.validation import ECGInputMixin, check_ecg, stack_records
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.over_sampling._pairs import n_samples_to_generate
 
@@ -55,12 +54,14 @@ class _RandomSampler(ECGInputMixin):
         Returns
         -------
         X_resampled, y_resampled : array-like of the types of X and y
+            A table or Series with a record in each cell becomes an array.
 
         Raises
         ------
         InvalidECGError
             If X or y are invalid, or if `sampling_strategy` does not fit the classes.
         """
+        X = stack_records(X)
         input_types = ArraysTransformer(X, y)
         return input_types.transform(*self._fit_resample(*self._read(X, y)))
 
@@ -87,15 +88,8 @@ class _RandomSampler(ECGInputMixin):
         """Return X, y and an indicator; set `sampling_strategy_`, by class."""
         options = {"dtype": (np.float32, np.float64), "min_records": 2}
         X = self._restore_ndim(check_ecg(self, X, reset=True, **options)[:])
-        if y is not None:
-            y = y.toarray() if sparse.issparse(y) else np.asarray(y)
-            y = y.ravel() if y.shape[1:] == (1,) else y
-        labels = read_labels(y, len(X))
+        y, labels, indicator = read_indicator(y, len(X))
         self._classes = labels.classes
-        indicator = np.zeros((len(X), len(labels.classes)), bool)
-        is_indicator = labels.codes.ndim == 2
-        one_hot = np.eye(len(labels.classes))
-        indicator[labels.rows] = labels.codes if is_indicator else one_hot[labels.codes]
         self.sampling_strategy_ = self._read_strategy(y[labels.rows], indicator[labels.rows])
         return X, y, indicator
 

@@ -18,9 +18,9 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bell._utils import types
-from sklearn_bell._utils.labels import read_labels
+from sklearn_bell._utils.labels import read_indicator
 from sklearn_bell._utils.plausibility import checked_outside
-from sklearn_bell._utils.validation import ECGInputMixin, check_groups
+from sklearn_bell._utils.validation import ECGInputMixin, check_groups, stack_records
 from sklearn_bell._utils.warn import warn_caller
 from sklearn_bell.exceptions import InvalidECGError, RecordWarning
 from sklearn_bell.over_sampling._pairs import PairSampler, n_samples_to_generate
@@ -206,8 +206,10 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
         Returns
         -------
         X_resampled, y_resampled : array-like of the types of X and y
-            X and y, unchanged, followed by the synthetic records and their labels.
+            X and y, unchanged, followed by the synthetic records and their labels. A table or
+            Series with a record in each cell becomes an array.
         """
+        X = stack_records(X)
         input_types = ArraysTransformer(X, y)
         records, labels, indicator, self.vqvae_ = self._check_X_y(X, y)
         groups = check_groups(groups, len(records))
@@ -240,13 +242,8 @@ class VQVAEOverSampler(ECGInputMixin, BaseOverSampler):
                 f"X has records of shape {X.shape[1:]}, but the frozen {type(vqvae).__name__} was "
                 f"fitted on {vqvae._shape}. Fit it on records of the same shape."
             )
-        if y is not None:
-            y = y.toarray() if sparse.issparse(y) else np.asarray(y)
-            y = y.ravel() if y.shape[1:] == (1,) else y
-        labels = read_labels(y, len(X))
-        rows, codes, self._classes = labels.rows, labels.codes, labels.classes
-        indicator = np.zeros((len(X), len(self._classes)), bool)
-        indicator[rows] = codes if codes.ndim == 2 else np.eye(len(self._classes))[codes]
+        y, labels, indicator = read_indicator(y, len(X))
+        rows, self._classes = labels.rows, labels.classes
         strategy = self.sampling_strategy
         self.sampling_strategy_ = n_samples_to_generate(strategy, y[rows], indicator[rows])
         return X, y, indicator, vqvae if is_frozen else clone(vqvae)

@@ -20,6 +20,7 @@ from sklearn_bell.persistence._params import (
     tree_to_estimator,
     unknown_names,
 )
+from sklearn_bell.training._device import resolve_device
 
 #: All estimator classes, for ``skops.io.load(path, trusted=TRUSTED_TYPES)``, which runs no code.
 TRUSTED_TYPES = (
@@ -144,6 +145,8 @@ def load(path: str | os.PathLike[str], **params: Any) -> Any:
     InvalidFileError
         A ``ValueError`` that names the file: if it is damaged, not a model, of a newer format, if a
         parameter is missing, or if the weights do not fit the parameters.
+    InvalidECGError
+        If there is no such `device`.
 
     Examples
     --------
@@ -156,6 +159,7 @@ def load(path: str | os.PathLike[str], **params: Any) -> Any:
     >>> bool((loaded.transform(X) == bell.transform(X)).all())
     True
     """
+    resolve_device(params.get("device", "cpu"))
     return _load_bytes(Path(path).read_bytes(), params, path)
 
 

@@ -84,7 +84,7 @@ def test_read_labels_with_known_classes(y, classes, rows, codes):
     ("y", "message"),
     [
         (None, "requires y to be passed"),
-        ([0, 1], r"inconsistent numbers of samples: \[3, 2\]"),
+        ([0, 1], r"y has shape \(2,\), but there are 3 records"),
         (["a", "b", -1], "encode the classes as 0, 1"),
         (np.array(["a", "b", np.nan]), "text 'nan', which looks like a missing label"),
         (["a", "b", ""], "text '', which looks like a missing label"),
@@ -146,6 +146,12 @@ def test_hold_out_rejects_a_single_group():
 )
 def test_class_weights(codes, class_weight, expected):
     np.testing.assert_allclose(class_weights(class_weight, codes, np.arange(2)), expected)
+
+
+@pytest.mark.parametrize("class_weight", [{0: -1, 1: 1}, {0: np.nan}, {0: 0, 1: 0}])
+def test_class_weights_rejects_weights_that_cannot_be(class_weight):
+    with pytest.raises(InvalidECGError, match="class_weight to be finite, not negative"):
+        class_weights(class_weight, np.array([0, 1]), np.arange(2))
 
 
 @pytest.mark.parametrize("class_weight", [{7: 1}, [{0: 1}], "unknown"])

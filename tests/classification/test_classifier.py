@@ -124,6 +124,76 @@ class TestContinuedTraining:
         assert len(classifier.partial_fit(X[y == 2], y[y == 2]).history_) == 2
 
 
+class TestSampleWeight:
+    """Half of the records have wrong labels, with weight 0 or without weights."""
+
+    @pytest.fixture
+    def wrong(self, y):
+        return np.where(np.arange(N_RECORDS) % 2, (y + 1) % 3, y)
+
+    @pytest.fixture
+    def weight(self):
+        return 1.0 - np.arange(N_RECORDS) % 2
+
+    @pytest.mark.parametrize(
+        "params",
+        [
+            {"max_epochs": 0},
+            {"max_epochs": 20, "C": 1e-9},
+            {"max_epochs": 20, "early_stopping": True},
+            {"max_epochs": 0, "features": "hand-made", "n_trees": 50},
+        ],
+        ids=["linear start", "epochs", "early stopping", "forests"],
+    )
+    def test_records_of_weight_zero_teach_nothing(self, X, y, wrong, weight, params):
+        classifier = tiny_classifier(**params).fit(X, wrong, sample_weight=weight)
+        assert (classifier.predict(X) == y)[weight == 0].mean() > 0.9
+        classifier.fit(X, wrong)
+        assert (classifier.predict(X) == y)[weight == 0].mean() < 0.7
+
+    def test_indicator_takes_weights(self, X, indicator, weight):
+        wrong = np.where(weight[:, None] > 0, indicator, 1 - indicator)
+        classifier = tiny_classifier().fit(X, wrong, sample_weight=weight)
+        assert (classifier.predict(X) == indicator)[weight == 0].mean() > 0.9
+
+    def test_partial_fit_takes_weights(self, X, y, wrong, weight):
+        classifier = tiny_classifier()
+        for _ in range(20):
+            classifier.partial_fit(X, wrong, [0, 1, 2], sample_weight=weight)
+        assert (classifier.predict(X) == y)[weight == 0].mean() > 0.9
+
+    @pytest.mark.parametrize("value", [1, 1024])
+    def test_equal_weights_change_nothing(self, X, y, value):
+        params = {"max_epochs": 2, "features": "hand-made", "n_trees": 5}
+        expected = tiny_classifier(**params).fit(X, y).predict_proba(X)
+        weighed = tiny_classifier(**params).fit(X, y, sample_weight=np.full(N_RECORDS, value))
+        np.testing.assert_array_equal(weighed.predict_proba(X), expected)
+
+    def test_grid_search_routes_weights_to_fit(self, X, y, wrong, weight):
+        with sklearn.config_context(enable_metadata_routing=True):
+            classifier = tiny_classifier().set_fit_request(sample_weight=True)
+            classifier.set_score_request(sample_weight=True)
+            search = GridSearchCV(classifier, {"encoder_lr": [1e-3, 0.02]}, cv=3)
+            search.fit(X, wrong, sample_weight=weight)
+        assert search.best_score_ > 0.9
+        assert (search.predict(X) == y).mean() > 0.9
+
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [(np.ones(3), "of shape"), (["a"] * N_RECORDS, "number for each"), (-1, "not negative"),
+         (np.nan, "finite"), (0, "not zero")],
+        ids=["length", "text", "negative", "NaN", "zero"],
+    )  # fmt: skip
+    def test_invalid_weights_raise(self, X, y, value, message):
+        weight = np.full(N_RECORDS, value) if np.isscalar(value) else value
+        with pytest.raises(InvalidECGError, match=message):
+            tiny_classifier().fit(X, y, sample_weight=weight)
+
+    def test_weights_with_a_sampler_raise(self, X, y, weight, doubling_sampler):
+        with pytest.raises(InvalidECGError, match="cannot resample sample_weight"):
+            tiny_classifier(sampler=doubling_sampler).fit(X, y, sample_weight=weight)
+
+
 class TestInvalidLabels:
     def test_unknown_class_raises_in_partial_fit(self, X, y):
         classifier = tiny_classifier().partial_fit(X, y, classes=[0, 1, 2])

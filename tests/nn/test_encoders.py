@@ -99,14 +99,20 @@ class Averages(torch.nn.Module):
         return x.unfold(-1, 100, 100).mean((2, 3))
 
 
+class Pair(torch.nn.Module):
+    def forward(self, x):
+        return x.mean(-1), x
+
+
 @pytest.mark.parametrize(
     ("encoder", "augmentation", "message"),
     [
         (Averages(), lambda x, generator: x[:, :1], "to keep records and leads"),
         (Averages(), RandomCrop(0.2), r"records of 200 samples or views of 40 samples.*Compose"),
         (torch.nn.Flatten(0), Compose(), r"Expected encoder to map .*float32 of shape \(1200,\)"),
+        (Pair(), Compose(), "Expected encoder to map .* got <class 'tuple'>"),
     ],
-    ids=["augmentation drops leads", "view is too short", "latent without records"],
+    ids=["augmentation drops leads", "view is too short", "latent without records", "two outputs"],
 )
 def test_latent_shape_rejects_misfits(encoder, augmentation, message):
     with pytest.raises(ValueError, match=message):

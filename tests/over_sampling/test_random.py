@@ -10,12 +10,12 @@ from imblearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.linear_model import LogisticRegression
 
 from sklearn_bell import BELLPretrainer, ECGClassifier
+from sklearn_bell.datasets import make_ecg
 from sklearn_bell.exceptions import InvalidECGError
 from sklearn_bell.over_sampling import RandomOverSampler, RandomUnderSampler
 from tests.over_sampling.test_sampler import EXPECTED_TO_FAIL
 
-rng = np.random.default_rng(0)
-X = rng.normal(0, 0.2, (60, 2, 200)).astype(np.float32)
+X = make_ecg(60, leads=["I", "II"], duration=2, random_state=0).data
 Y = np.repeat([0, 1, 2], [40, 15, 5])
 INDICATOR = np.stack([np.arange(60) < 50, np.arange(60) % 6 == 0, np.arange(60) > 55], axis=1) * 1
 SAMPLERS = RandomOverSampler(random_state=0), RandomUnderSampler(random_state=0)
@@ -90,6 +90,14 @@ def test_types_of_y_and_one_lead_are_kept(sampler):
     assert X_new.ndim == 2
     assert isinstance(y_new, pd.Series)
     assert y_new.name == "class"
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+def test_column_of_records_becomes_an_array(sampler):
+    table = pd.DataFrame({"ecg": list(X)})
+    expected = sampler.fit_resample(X, Y)[0]
+    for column in table, table["ecg"]:
+        np.testing.assert_array_equal(sampler.fit_resample(column, Y)[0], expected)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)

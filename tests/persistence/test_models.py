@@ -13,7 +13,7 @@ from sklearn.frozen import FrozenEstimator
 
 import sklearn_bell
 from sklearn_bell import ECGClassifier
-from sklearn_bell.exceptions import InvalidFileError
+from sklearn_bell.exceptions import InvalidECGError, InvalidFileError
 from sklearn_bell.nn.encoders import VGG1d
 from sklearn_bell.persistence._format import read_file, write_file
 from sklearn_bell.pretraining import BELLPretrainer
@@ -126,6 +126,8 @@ def test_parameters_are_replaced(path):
     assert reload(fitted("BELLPretrainer"), path, lr=1e-5, device="cpu").lr == 1e-5
     with pytest.raises(InvalidFileError, match="BELLPretrainer has no parameter rate"):
         sklearn_bell.load(path, rate=1)
+    with pytest.raises(InvalidECGError, match="Expected device to be 'auto' or one of"):
+        sklearn_bell.load(path, device="gpu")
 
 
 def test_column_names_are_saved(path):
