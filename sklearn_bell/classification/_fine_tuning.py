@@ -198,6 +198,11 @@ class BaseFineTuning(TrainedEstimator):
         """Return the callback with the best epoch of a checkpoint, or the start as the best."""
         rows, predict_logits = Rows(records, held_out.rows), partial(self._forward, "logits")
         targets = weighted_targets(held_out.codes, self._weights, held_out.sample_weight)
+        if not targets.any():
+            raise InvalidECGError(
+                "All records that early_stopping holds out have weight 0. Increase "
+                "validation_fraction, or set early_stopping=False."
+            )
         early_stopping = EarlyStopping(
             rows, targets, predict_logits, self.n_iter_no_change, self.n_frozen_epochs
         )

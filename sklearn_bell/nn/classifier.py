@@ -103,9 +103,11 @@ class ClassifierModule(TrainableModule):
         """Return the mean cross-entropy over classes or labels.
 
         Targets are the weights of the classes, ``(batch, n_classes)``; or in a multi-label problem
-        the weights of absence and presence of each, ``(batch, n_classes, 2)``.
+        the weights of absence and presence of each, ``(batch, n_classes, 2)``. The loss is zero if
+        all weights are.
         """
         if not self.multilabel:
-            return -(targets * torch.log_softmax(logits, dim=1)).sum() / targets.sum()
+            total = targets.sum().clamp_min(torch.finfo(targets.dtype).tiny)
+            return -(targets * torch.log_softmax(logits, dim=1)).sum() / total
         absence, presence = targets.unbind(-1)
         return -(absence * F.logsigmoid(-logits) + presence * F.logsigmoid(logits)).mean()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_bell.exceptions import InvalidFileError
+from sklearn_bell.exceptions import InvalidECGError, InvalidFileError
 from sklearn_bell.persistence._format import from_bytes, to_bytes, write_file
 from sklearn_bell.persistence._params import (
     estimator_to_tree,
@@ -20,7 +20,6 @@ from sklearn_bell.persistence._params import (
     tree_to_estimator,
     unknown_names,
 )
-from sklearn_bell.training._device import resolve_device
 
 #: All estimator classes, for ``skops.io.load(path, trusted=TRUSTED_TYPES)``, which runs no code.
 TRUSTED_TYPES = (
@@ -146,7 +145,7 @@ def load(path: str | os.PathLike[str], **params: Any) -> Any:
         A ``ValueError`` that names the file: if it is damaged, not a model, of a newer format, if a
         parameter is missing, or if the weights do not fit the parameters.
     InvalidECGError
-        If there is no such `device`.
+        If `params` are invalid, such as an unknown device.
 
     Examples
     --------
@@ -159,7 +158,6 @@ def load(path: str | os.PathLike[str], **params: Any) -> Any:
     >>> bool((loaded.transform(X) == bell.transform(X)).all())
     True
     """
-    resolve_device(params.get("device", "cpu"))
     return _load_bytes(Path(path).read_bytes(), params, path)
 
 
@@ -169,6 +167,8 @@ def _load_bytes(data, params, path):
     except InvalidFileError as error:
         raise InvalidFileError(f"{path}: {error}") from error
     except Exception as error:
+        if params and isinstance(error, InvalidECGError):
+            raise
         message = f"its content is not a valid model ({type(error).__name__}: {error})"
         raise InvalidFileError(f"{path}: {message}") from error
 

@@ -189,6 +189,15 @@ class TestSampleWeight:
         with pytest.raises(InvalidECGError, match=message):
             tiny_classifier().fit(X, y, sample_weight=weight)
 
+    def test_held_out_records_of_weight_zero_raise(self, X, y, monkeypatch):
+        held_out = np.arange(5)
+        monkeypatch.setattr(
+            _fine_tuning, "hold_out", lambda *args: (np.arange(5, N_RECORDS), held_out)
+        )
+        weight = np.where(np.arange(N_RECORDS) < 5, 0, 1)
+        with pytest.raises(InvalidECGError, match="holds out have weight 0"):
+            tiny_classifier(early_stopping=True).fit(X, y, sample_weight=weight)
+
     def test_weights_with_a_sampler_raise(self, X, y, weight, doubling_sampler):
         with pytest.raises(InvalidECGError, match="cannot resample sample_weight"):
             tiny_classifier(sampler=doubling_sampler).fit(X, y, sample_weight=weight)

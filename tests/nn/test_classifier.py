@@ -35,6 +35,11 @@ def test_multilabel_loss_equals_binary_cross_entropy():
 
 
 @pytest.mark.parametrize("multilabel", [False, True])
+def test_loss_is_zero_if_all_weights_are(multilabel):
+    assert loss(torch.zeros(20, 3, 2) if multilabel else torch.zeros(20, 3), multilabel) == 0
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
 def test_loss_is_linear_in_probabilities(multilabel):
     first, second = (F.one_hot(torch.arange(k, 20 + k) % 3).float() for k in (0, 1))
     targets = [first, second, 0.3 * first + 0.7 * second]
