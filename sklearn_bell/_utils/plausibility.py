@@ -176,10 +176,11 @@ def _check_heart_rates(x, sampling_rate):
     low, high = HEART_RATES if len(rates) < _COHORT else _COHORT_RATES
     if ((rates >= low) & (rates <= high)).mean() < 0.5:
         median = np.median(rates)
-        found = f"about {round(median, -1):.0f}" if np.isfinite(median) else "no"
+        is_found = np.isfinite(median)
+        found = f"about {round(median, -1):.0f} beats per minute" if is_found else "no beats"
         warn_caller(
-            f"Most records have {found} beats per minute at a sampling rate of "
-            f"{sampling_rate:g} Hz. Is it that of X? Set sampling_rate (of the pretrainer, if "
-            "there is one), or convert X with Resampler.",
+            f"Most records have {found} at a sampling rate of {sampling_rate:g} Hz. Is it that of "
+            "X? Set sampling_rate (of the pretrainer, if there is one), or convert X with "
+            "Resampler.",
             RecordWarning,
         )

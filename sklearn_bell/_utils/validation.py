@@ -112,8 +112,8 @@ class Records:
 
     `source` has a shape of two or three dimensions, a dtype, and slices that are arrays. Rows of
     other dtypes are converted to the first of `dtype`. With `missing="zero"`, leads that are NaN as
-    a whole become zeros; with "error", the error mentions that choice; with "lead", they remain;
-    with "keep", every NaN remains.
+    a whole become zeros; with "error", the error mentions that choice; with "lead", they remain
+    in records with other leads; with "keep", every NaN remains.
     """
 
     def __init__(self, source, dtype, names=_ECG, missing=None):
@@ -147,6 +147,7 @@ class Records:
         is_valid, is_missing = np.abs(values) <= _MAX_VALUE, np.isnan(values)
         if self.missing == "lead":
             is_missing &= is_missing.all(axis=-1, keepdims=True)
+            is_missing &= ~is_missing.all(axis=(1, 2), keepdims=True)
         if self.missing in ("lead", "keep"):
             is_valid |= is_missing
             if is_valid.all():

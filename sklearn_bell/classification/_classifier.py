@@ -197,7 +197,8 @@ class ECGClassifier(ClassifierMixin, BaseFineTuning):
     @property
     def _expected_rate(self):
         pretrainer = getattr(self._pretrainer, "estimator", self._pretrainer)
-        return getattr(pretrainer, "sampling_rate", None)
+        name = "sampling_rate" if self.features == "hand-made" else "_expected_rate"
+        return getattr(pretrainer, name, None)
 
     @property
     def _pretrainer(self):

@@ -79,7 +79,7 @@ class _RandomSampler(ECGInputMixin):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse, tags.input_tags.allow_nan = False, True
+        tags.input_tags.sparse = False
         tags.target_tags.multi_output = True
         tags.sampler_tags.sample_indices = True
         return tags

@@ -117,11 +117,6 @@ class SignalTransformer(RecordTransformer):
         self._sklearn_output_config = {key: value for key, value in config.items() if value}
         return self
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
-
     def get_feature_names_out(self, input_features: types.Names | None = None) -> np.ndarray:
         """Return names along the second axis of the output: leads in 3-D, samples in 2-D.
 

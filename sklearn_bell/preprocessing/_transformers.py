@@ -328,3 +328,8 @@ class GapFiller(SignalTransformer):
                 f"longer than max_gap={self.max_gap:g} s. Increase it, or leave such records out."
             )
         return filled if filled is not x else x.copy()
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags

@@ -91,7 +91,7 @@ missing, device, precision, verbose, checkpoint, random_state
     missing: types.Missing = "error"
     precision: types.Precision = "float32"
 
-    _expects_millivolts = True
+    _expects_millivolts, _expected_rate = True, None  # encoders learn at any rate
 
     _parameter_constraints = {
         **TrainedEstimator._parameter_constraints,

@@ -366,6 +366,11 @@ class BELLPretrainer(BasePretrainer):
                 total = total + len(x) * errors.double()
         return (total / len(records)).cpu().numpy()
 
+    @property
+    def _expected_rate(self):
+        is_bound = self.weights is not None or self.measurements is not None
+        return self.sampling_rate if is_bound else None
+
     def _initialize(self, records, seed):
         super()._initialize(records, seed)
         self._heads_are_new = self.weights is not None

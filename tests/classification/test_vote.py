@@ -88,7 +88,8 @@ def test_record_does_not_depend_on_others():
 def test_features_know_rate_and_leads_of_the_pretrainer():
     names = ["II", "V1"]
     bell = BELLPretrainer(TinyEncoder, max_epochs=0, sampling_rate=200, lead_names=names)
-    features = make_classifier(pretrainer=bell).fit(X, Y).features_
+    records = make_ecg(60, leads=names, sampling_rate=200, random_state=0).data
+    features = make_classifier(pretrainer=bell).fit(records, Y).features_
     assert (features.sampling_rate, list(features.lead_names)) == (200, names)
 
 

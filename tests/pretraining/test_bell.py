@@ -372,10 +372,10 @@ class TestMeasurements:
 
     @pytest.mark.parametrize("in_pipeline", [False, True])
     def test_other_sampling_rate_raises(self, in_pipeline):
-        bell = self.make().set_params(sampling_rate=200)
+        bell = self.make().set_params(measurements__sampling_rate=200)
         if in_pipeline:
             bell.measurements = make_pipeline(bell.measurements, StandardScaler())
-        with pytest.raises(InvalidECGError, match=r"200 Hz, got sampling_rate=100"):
+        with pytest.raises(InvalidECGError, match=r"100 Hz, got sampling_rate=200"):
             bell.fit(self.X)
 
     def test_checkpoint_resumes_to_the_same_bits(self, tmp_path):
