@@ -91,7 +91,7 @@ missing, device, precision, verbose, checkpoint, random_state
     missing: types.Missing = "error"
     precision: types.Precision = "float32"
 
-    _expects_millivolts, _expected_rate = True, None  # encoders learn at any rate
+    _expects_millivolts = True
 
     _parameter_constraints = {
         **TrainedEstimator._parameter_constraints,
@@ -107,6 +107,10 @@ missing, device, precision, verbose, checkpoint, random_state
     _is_joint = False
     _default_augmentation: ClassVar[type[nn.Module]] = RandomCrop
     __metadata_request__transform = {"out": metadata_routing.UNUSED}  # not of the records
+
+    @property
+    def _expected_rate(self):
+        return None  # encoders learn at any rate
 
     @property
     def encoder_(self) -> nn.Sequential:
