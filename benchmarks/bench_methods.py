@@ -73,7 +73,8 @@ def pretrained(method=BELLPretrainer, **params):
     )
 
 
-BELL = "BELL"
+BELL, WIDE_MEASURED = "BELL", "BELL, channels 32-64-128, with measurements"
+wide_measured = pretrained(encoder=WIDE, measurements=ECGFeatures())
 METHODS = {
     BELL: pretrained(),
     "BELL, intra-lead term alone": pretrained(gamma=1.0),
@@ -82,9 +83,8 @@ METHODS = {
     "BELL in float32": pretrained(precision="float32"),
     "BELL with measurements": pretrained(measurements=ECGFeatures()),
     "BELL, channels 32-64-128": pretrained(encoder=WIDE),
-    "BELL, channels 32-64-128, with measurements": pretrained(
-        encoder=WIDE, measurements=ECGFeatures()
-    ),
+    WIDE_MEASURED: wide_measured,
+    f"{WIDE_MEASURED}, an eighth of the records": lambda: Fewer(wide_measured(), 8),
     "BELL, an eighth of the records": lambda: Fewer(pretrained()(), 8),
     "BELL, half of the records": lambda: Fewer(pretrained()(), 2),
     "LFBT": pretrained(LFBTPretrainer),
