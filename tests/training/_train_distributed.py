@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from sklearn_bell import BELLPretrainer, ECGClassifier
+from sklearn_bell.datasets import make_ecg
 from sklearn_bell.nn.augmentation import Compose
 
-X = np.random.default_rng(0).normal(0, 0.2, (45, 2, 200)).astype(np.float32).cumsum(axis=-1)
+X = make_ecg(45, leads=["II", "V1"], duration=2, random_state=0).data
 y = np.arange(45) % 2
 PARAMS = {"head_width": 16, "batch_size": 16, "max_epochs": 3, "device": "cpu"}
 TERMS = "loss", "latent_deviation", "effective_rank"
