@@ -176,11 +176,11 @@ def _check_heart_rates(x, sampling_rate):
     low, high = HEART_RATES if len(rates) < _COHORT else _COHORT_RATES
     if ((rates >= low) & (rates <= high)).mean() < 0.5:
         median = np.median(rates)
-        is_found = np.isfinite(median)
-        found = f"about {round(median, -1):.0f} beats per minute" if is_found else "no beats"
+        typical = f"about {round(median, -1):.0f} beats per minute"
+        typical = typical if np.isfinite(median) else "no beats"
         warn_caller(
-            f"Most records have {found} at a sampling rate of {sampling_rate:g} Hz. Is it that of "
-            "X? Set sampling_rate (of the pretrainer, if there is one), or convert X with "
+            f"Most records have {typical} at a sampling rate of {sampling_rate:g} Hz. Is it that "
+            "of X? Set sampling_rate (of the pretrainer, if there is one), or convert X with "
             "Resampler.",
             RecordWarning,
         )

@@ -231,9 +231,9 @@ def latent_shape(
         ) from error
     is_tensor = isinstance(latent, Tensor)
     if not is_tensor or latent.ndim < 2 or len(latent) != 2 or not latent.is_floating_point():
-        given = f"{latent.dtype} of shape {tuple(latent.shape)}" if is_tensor else type(latent)
+        output = f"{latent.dtype} of shape {tuple(latent.shape)}" if is_tensor else type(latent)
         raise InvalidECGError(
             "Expected encoder to map (batch, in_channels, n_samples) to (batch, n_features), got "
-            f"{given} for 2 records."
+            f"{output} for 2 records."
         )
     return latent.shape[1:]
