@@ -272,6 +272,7 @@ def _with_point(column):
     return plain.str.replace(".", "?").str.replace(",", ".")
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _check_times(name, column, csv_format):
     """Raise if a column of numbers tells another sampling rate, or jumps."""
     text = column.str.replace(",", ".") if csv_format.decimal == "," else column
@@ -279,8 +280,10 @@ def _check_times(name, column, csv_format):
     if len(times) < 2:
         return
     rounding = 10.0 ** -text.str.strip().str.partition(".")[2].str.len().max()
-    steps = np.diff(times) / np.diff(times.index)
-    jumps = times.index[1:][(steps > 1.5 * np.median(steps) + rounding) | (steps < 0)]
+    jumps = times.index[~np.isfinite(times)]
+    if not len(jumps):
+        steps = np.diff(times) / np.diff(times.index)
+        jumps = times.index[1:][(steps > 1.5 * np.median(steps) + rounding) | (steps < 0)]
     if len(jumps):
         raise InvalidECGError(
             f"line {jumps[0] + 1 + csv_format.skip_lines}: column {name!r} jumps to "

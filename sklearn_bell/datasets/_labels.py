@@ -105,6 +105,12 @@ def read_labels(
             f"one or more of labels{f', but not {missing[0]!r}' if missing else ''}. Pass record= "
             "and label=."
         )
+    cells = table[[record, *labels]].stack()
+    if (is_broken := cells.str.contains(r"[\n\r\0]")).any():
+        raise InvalidECGError(
+            f"{path} has the cell {cells[is_broken].iloc[0]!r}, which is more than a line of text. "
+            "Is a quote not closed?"
+        )
     table = table[table[record].notna()]
     all_names = [str(name) for name in np.asarray(record_names, dtype=object)]
     names = list(dict.fromkeys(all_names))  # windows of a record have one name

@@ -174,6 +174,8 @@ def test_read_csv_interpolates_missing_samples(tmp_path, line, lead):
         ("Time (ms)", [0, 1, 2, 4, 5, 6], 900, None),
         ("time", [0, 0.01, 0.5, 0.51], 100, "line 4: column 'time' jumps to 0.5"),
         ("index", [0, 1, 0, 1], 100, "line 4: column 'index' jumps to 0"),
+        ("time", [0, 0.01, "inf", "inf"], 100, "line 4: column 'time' jumps to inf"),
+        ("time", [0, 1.7e308, -1.7e308, 0], 100, "line 4: column 'time' jumps to"),
         ("sample", [5, 10, 15], 100, None),
         ("", [3, 3, 3], 100, None),
     ],

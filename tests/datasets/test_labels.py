@@ -93,6 +93,8 @@ def test_folders_decide_between_equal_names(tmp_path):
         ("record,a\n", {}, "lines after it"),
         ("record,a\n1,AF,x\n", {}, "more fields than its header"),
         ("0001,AF\n0002,normal\n", {}, "first line names the record 0001"),
+        ('record,a\n1,"AF\n2,normal\n3,AF"\n', {}, "Is a quote not closed"),
+        ("record,a\n1,AF\0\n", {}, "Is a quote not closed"),
     ],
 )
 def test_bad_tables_raise(tmp_path, text, options, message):
